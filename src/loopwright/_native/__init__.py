@@ -1,0 +1,29 @@
+"""The compiled floor. Where it could not be built, `PidfdSet` is None and `MISSING` says why.
+
+Compiled modules do not run as plain Python; the way without one is a file of its own on the floor that uses it, held to
+the same contract suite. `LOOPWRIGHT_PURE=1` in the environment leaves the compiled ones aside.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from loopwright._native._pidfds import PidfdSet as PidfdSet
+
+__all__ = ["MISSING", "PidfdSet"]
+
+#: Why nothing compiled is in use; None when it is.
+MISSING: str | None = None
+
+if os.environ.get("LOOPWRIGHT_PURE", "") not in ("", "0"):
+    MISSING = "LOOPWRIGHT_PURE is set in the environment"
+else:
+    try:
+        from loopwright._native._pidfds import PidfdSet
+    except ImportError as error:
+        MISSING = f"it was not built for this Python: {error}"
+
+if MISSING is not None:
+    PidfdSet = None  # type: ignore[assignment, misc]  # absent, as the docstring says

@@ -1,0 +1,158 @@
+"""Many pidfds behind one descriptor, and what became of those that are readable.
+
+Theory of operation. A process descriptor becomes readable when its process has ended (pidfd_open(2)). All of a loop's
+pidfds sit in one epoll set, and the loop watches that set's own descriptor: one `add_reader` however many children
+there are, on any loop that can watch a descriptor.
+
+`drain()` asks the kernel about each readable pidfd with `waitid(P_PIDFD, ..., WEXITED | WNOWAIT)`: it reads the status
+and leaves the zombie, so the pid cannot be reused while somebody still owes it a signal. The raw system call has a
+fifth argument that glibc's wrapper (and so Python's `os.waitid`) hides: the resource usage. With it, code, signal, core
+flag and usage come from one call, and nothing has to be reaped to learn them. That is why this module is compiled.
+
+Rules:
+- EPOLLONESHOT: an event is told once. While a child that is just being started still shares the descriptor table,
+  closing a pidfd does not take it out of the set, so it could be told again and its key used after it was dropped.
+- Keys, never descriptors, name an entry: a descriptor's number is reused at once, a key never is.
+- One set belongs to one loop and one process. Two loops on one set steal each other's events; a forked child that
+  removes an entry removes its parent's. Whoever owns this object rebuilds it after a fork.
+"""
+
+import cython
+
+if not cython.compiled:
+    raise ImportError("loopwright._native._pidfds is compiled code and does not run as plain Python")
+
+from cython.cimports.cpython.exc import PyErr_SetFromErrno
+from cython.cimports.libc.errno import ECHILD, EINTR, ENOENT, errno
+from cython.cimports.libc.string import memset
+from cython.cimports.loopwright._native._linux import (
+    EPOLL_CLOEXEC,
+    EPOLL_CTL_ADD,
+    EPOLL_CTL_DEL,
+    EPOLL_CTL_MOD,
+    EPOLLIN,
+    EPOLLONESHOT,
+    WEXITED,
+    WNOHANG,
+    WNOWAIT,
+    SYS_waitid,
+    close,
+    epoll_create1,
+    epoll_ctl,
+    epoll_event,
+    epoll_wait,
+    rusage,
+    siginfo_t,
+    syscall,
+    timeval,
+)
+
+P_PIDFD = cython.declare(cython.int, 3)  # Linux 5.4; older C libraries lack the name
+BATCH = cython.declare(cython.int, 256)
+
+
+@cython.final
+@cython.cclass
+class PidfdSet:
+    """An epoll set of pidfds. Not thread-safe: it belongs to the thread that runs its loop."""
+
+    _epoll: cython.int
+
+    def __cinit__(self):
+        self._epoll = -1
+        self._epoll = epoll_create1(EPOLL_CLOEXEC)
+        if self._epoll < 0:
+            PyErr_SetFromErrno(OSError)
+
+    def __dealloc__(self):
+        if self._epoll >= 0:
+            close(self._epoll)
+
+    def fileno(self) -> int:
+        """The set's own descriptor, readable while an entry is; ValueError after `close()`."""
+        if self._epoll < 0:
+            raise ValueError("this set of pidfds is closed")
+        return self._epoll
+
+    def add(self, pidfd: cython.int, key: cython.ulonglong):
+        """Tell of `pidfd` once, under `key`. OSError as epoll_ctl(2): EEXIST, EBADF, ENOSPC, ENOMEM."""
+        self._control(EPOLL_CTL_ADD, pidfd, key)
+
+    def rearm(self, pidfd: cython.int, key: cython.ulonglong):
+        """Tell of a pidfd once more that was told of before."""
+        self._control(EPOLL_CTL_MOD, pidfd, key)
+
+    def discard(self, pidfd: cython.int):
+        """Stop watching `pidfd`, if it is watched. To be called before it is closed."""
+        event: epoll_event
+        if self._epoll >= 0 and epoll_ctl(self._epoll, EPOLL_CTL_DEL, pidfd, cython.address(event)) < 0:
+            if errno != ENOENT:
+                PyErr_SetFromErrno(OSError)
+
+    def drain(self) -> list:
+        """All that has ended and was not told yet, as (key, pid, si_code, si_status, usage).
+
+        `usage` is a tuple in the order of `ResourceUsage`'s fields. `pid` is 0 where the kernel does not give the
+        process up yet (it is being traced, ptrace(2)): rearm it later. `pid` is -1 and `si_code` the errno where it
+        cannot be asked about any more: ECHILD means that something else reaped it.
+        """
+        events: epoll_event[256]
+        told: list = []
+        count: cython.int
+        index: cython.int
+        while True:
+            count = epoll_wait(self._epoll, events, BATCH, 0)
+            if count < 0:
+                if errno == EINTR:
+                    continue
+                PyErr_SetFromErrno(OSError)
+            for index in range(count):
+                told.append(_ask(events[index].data.u64 >> 32, events[index].data.u64 & 0xFFFFFFFF))
+            if count < BATCH:
+                return told
+
+    def close(self):
+        """Close the set, not the pidfds in it. Idempotent."""
+        if self._epoll >= 0:
+            close(self._epoll)
+            self._epoll = -1
+
+    @cython.cfunc
+    def _control(self, operation: cython.int, pidfd: cython.int, key: cython.ulonglong) -> object:
+        event: epoll_event
+        event.events = EPOLLIN | EPOLLONESHOT
+        event.data.u64 = (key << 32) | cython.cast(cython.uint, pidfd)
+        if epoll_ctl(self._epoll, operation, pidfd, cython.address(event)) < 0:
+            PyErr_SetFromErrno(OSError)
+        return None
+
+
+@cython.cfunc
+def _ask(key: cython.ulonglong, pidfd: cython.int) -> object:
+    """What became of one process, left unreaped."""
+    info: siginfo_t
+    used: rusage
+    memset(cython.address(info), 0, cython.sizeof(info))
+    while syscall(SYS_waitid, P_PIDFD, pidfd, cython.address(info), WEXITED | WNOWAIT | WNOHANG, cython.address(used)) < 0:
+        if errno != EINTR:
+            return (key, -1, errno, 0, None)
+    if info.si_pid == 0:
+        return (key, 0, 0, 0, None)
+    usage = (
+        _seconds(used.ru_utime),
+        _seconds(used.ru_stime),
+        used.ru_maxrss * 1024,  # KiB on Linux, getrusage(2)
+        used.ru_minflt,
+        used.ru_majflt,
+        used.ru_inblock,
+        used.ru_oublock,
+        used.ru_nvcsw,
+        used.ru_nivcsw,
+    )
+    return (key, info.si_pid, info.si_code, info.si_status, usage)
+
+
+@cython.cfunc
+@cython.inline
+def _seconds(time: timeval) -> cython.double:
+    return time.tv_sec + time.tv_usec * 1e-6
