@@ -1,0 +1,138 @@
+"""The children that are ours, from the moment they exist to the moment their pid is given back.
+
+Theory of operation. A pid names a process only until somebody reaps it; from then on the kernel may give the number to
+anybody. So a child's end has two steps here. Its exit is *noted* (status known, zombie still there, number still its
+own), and it is *reaped* when nobody owes a signal to it or to its process group any more. Every signal is sent under
+the lock that reaping takes, so none can meet a number that was given back.
+
+Who wants to signal later takes a `hold()`; the child is reaped when the last hold is released after its exit was noted.
+`subprocess.Popen` objects that started a child are told its returncode when it is reaped: one that is left unaware
+would, when collected, put the pid on a list that the subprocess module waits for behind everybody's back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+from loopwright._core import StatusLost
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from loopwright._core import ExitStatus
+
+__all__ = ["Child", "child_of", "living"]
+
+_children: dict[int, Child] = {}
+_lock = threading.Lock()
+
+
+def child_of(pid: int) -> Child | None:
+    """The child of ours that this pid names, None if it is none or was reaped."""
+    return _children.get(pid)
+
+
+def living() -> tuple[Child, ...]:
+    """All children in the ledger, zombies included."""
+    with _lock:
+        return tuple(_children.values())
+
+
+def _forget_all() -> None:
+    """In a forked child of this program none of these is a child."""
+    global _lock  # noqa: PLW0603 - another thread may have held the old one at the fork
+    _lock = threading.Lock()
+    for child in _children.values():
+        child.reaped = True
+        os.close(child.pidfd)
+    _children.clear()
+
+
+os.register_at_fork(after_in_child=_forget_all)
+
+
+class Child:
+    """One process that this program started. All methods may be called from any thread."""
+
+    def __init__(self, pid: int, pidfd: int, *, group: bool, popen: subprocess.Popen[bytes] | None = None) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+        #: Whether it leads a process group of its own, so that its group may be signalled.
+        self.leads_group = group
+        self.status: ExitStatus | StatusLost | None = None
+        self.reaped = False
+        self._popen = popen
+        self._holds = 0
+        self._lock = threading.RLock()
+        with _lock:
+            _children[pid] = self
+
+    def __repr__(self) -> str:
+        state = "running" if self.status is None else str(self.status)
+        return f"<Child {self.pid}: {state}{', reaped' if self.reaped else ''}>"
+
+    def note_exit(self, status: ExitStatus | StatusLost) -> None:
+        """Its exit was seen; it is reaped now, or when the last hold is released."""
+        with self._lock:
+            if self.status is None:
+                self.status = status
+            self._reap_if_free()
+
+    def hold(self) -> None:
+        """Keep the pid its own, even after its exit, until `release()`. Holds are counted."""
+        with self._lock:
+            self._holds += 1
+
+    def release(self) -> None:
+        """Give a `hold()` back."""
+        with self._lock:
+            self._holds -= 1
+            self._reap_if_free()
+
+    def send_signal(self, number: int) -> bool:
+        """Send it a signal; False if it has ended. PermissionError if it runs as somebody we may not signal."""
+        with self._lock:
+            if self.reaped or self.status is not None:
+                return False
+            try:
+                signal.pidfd_send_signal(self.pidfd, number)
+            except ProcessLookupError:
+                return False
+            return True
+
+    def signal_group(self, number: int) -> bool:
+        """Send a signal to all in the process group that it leads; False if there is none left to send it to.
+
+        ValueError if it leads no group: its group is then that of whoever started it, this program included.
+        PermissionError if none of them may be signalled (kill(2)).
+        """
+        if not self.leads_group:
+            raise ValueError(f"process {self.pid} leads no process group of its own")
+        with self._lock:
+            # Somebody who took the status gave the number back too: it may be anybody's group by now.
+            if self.reaped or isinstance(self.status, StatusLost):
+                return False
+            try:
+                os.killpg(self.pid, number)
+            except ProcessLookupError:
+                return False
+            return True
+
+    def _reap_if_free(self) -> None:
+        if self.reaped or self.status is None or self._holds > 0:
+            return
+        self.reaped = True
+        # ChildProcessError: something else reaped it, after its status was seen or, as StatusLost tells, before.
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
+        os.close(self.pidfd)
+        if self._popen is not None:
+            self._popen.returncode = self.status.returncode
+            self._popen = None
+        with _lock:
+            if _children.get(self.pid) is self:
+                del _children[self.pid]

@@ -1,0 +1,23 @@
+"""Child processes on any event loop: started, waited for, signalled, never lost."""
+
+from loopwright._core import ExitStatus, ResourceUsage, StatusLost
+from loopwright.process._keeping import Keeper, keep, keeper_obstacle
+from loopwright.process._lines import LineReceiver, LineSplitter
+from loopwright.process._process import Process
+from loopwright.process._spawn import DEVNULL, PIPE, STDOUT, spawn
+
+__all__ = [
+    "DEVNULL",
+    "PIPE",
+    "STDOUT",
+    "ExitStatus",
+    "Keeper",
+    "LineReceiver",
+    "LineSplitter",
+    "Process",
+    "ResourceUsage",
+    "StatusLost",
+    "keep",
+    "keeper_obstacle",
+    "spawn",
+]

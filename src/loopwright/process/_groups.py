@@ -1,0 +1,48 @@
+"""Who is in a process group.
+
+The kernel tells when a process ends, but not when a group has become empty, so that has to be looked up: `getpgid(2)`
+for each process there is (a third of a microsecond each; reading /proc/PID/stat would be fifty times that), and the
+state only of those that match. A zombie counts as gone: it runs no more, and it is its parent's to reap.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["live_members"]
+
+PROC = Path("/proc")
+
+
+def live_members(group: int) -> tuple[int, ...]:
+    """The pids of the processes in a group that have not ended, in no particular order.
+
+    Without /proc (not Linux, or not mounted) it cannot be looked up, and the group's leader stands for it.
+    """
+    try:
+        names = os.listdir(PROC)  # noqa: PTH208 - names are wanted, ten thousand of them, and no Path for each
+    except OSError:
+        return _leader_alone(group)
+    return tuple(pid for name in names if name.isdigit() and _in_group(pid := int(name), group))
+
+
+def _in_group(pid: int, group: int) -> bool:
+    try:
+        if os.getpgid(pid) != group:
+            return False
+        stat = (PROC / str(pid) / "stat").read_bytes()
+    except (ProcessLookupError, FileNotFoundError):
+        return False  # it ended while we looked
+    # proc_pid_stat(5): the name in parentheses may hold anything, so the state is what follows the last one.
+    return stat[stat.rindex(b")") + 2 : stat.rindex(b")") + 3] not in (b"Z", b"X")
+
+
+def _leader_alone(group: int) -> tuple[int, ...]:
+    try:
+        os.kill(group, 0)
+    except ProcessLookupError:
+        return ()
+    except PermissionError:
+        return (group,)
+    return (group,)

@@ -1,0 +1,117 @@
+"""The keeper: a small program above a supervisor, that ends what is left when the supervisor is gone.
+
+Run as a program of its own (`python -I -S _keeper.py PID`, by `keep()` in `_keeping.py`), importing nothing but what a
+bare interpreter has, so that it stays small and has nothing to crash on.
+
+Theory of operation. It is the supervisor's parent and a *subreaper* (prctl(2), PR_SET_CHILD_SUBREAPER): whatever the
+supervisor or its services leave behind when they die, whether killed with SIGKILL or daemonised on purpose, becomes a
+child of the keeper. Being the parent is what makes the ending provable:
+
+- Only a parent can reap. So the pid of a direct child cannot be reused between looking at it and killing it, and the
+  keeper kills direct children only; the orphans of those it killed are its children in the next round.
+- `waitpid(-1)` saying ECHILD is the proof that nothing is left.
+
+Signals that ask a program to end are passed on to the supervisor, which has a process group of its own so that Ctrl-C at
+a terminal does not reach it twice. The exit status is the supervisor's.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+#: Passed on to the supervisor.
+PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+#: Blocked from before the fork on, so that none is lost before the keeper waits for it.
+WAITED_FOR = (*PASSED_ON, signal.SIGCHLD)
+#: Seconds after which a process that has not died of SIGKILL (it hangs inside the kernel) is named and left.
+PATIENCE = 10.0
+#: `EX_SOFTWARE` of sysexits.h: something was left.
+LEFT_OVER = 70
+
+
+def keep_watch(supervisor: int) -> int:
+    """Wait until the supervisor has ended, passing signals on and reaping orphans; its status as a shell says it."""
+    while True:
+        status = reap_until(supervisor)
+        if status is not None:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+        number = signal.sigwait(WAITED_FOR)
+        if number != signal.SIGCHLD:
+            os.kill(supervisor, number)
+
+
+def reap_until(supervisor: int) -> int | None:
+    """Reap what has ended; the supervisor's wait status if it was among them."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return 0  # cannot be: the supervisor is reaped nowhere else
+        if pid == supervisor:
+            return status
+        if pid == 0:
+            return None
+
+
+def children() -> list[int]:
+    """The pids of the keeper's children that still run."""
+    me, found = os.getpid(), []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    # proc_pid_stat(5): state and parent follow the parenthesis that closes the name
+                    state, parent = file.read().rpartition(b") ")[2].split()[:2]
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(parent) == me and state not in (b"Z", b"X"):
+                found.append(int(name))
+    return found
+
+
+def sweep() -> tuple[int, list[int]]:
+    """Kill and reap until no child is left: how many were killed, and those that did not die in time."""
+    killed: set[int] = set()
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return len(killed), []
+        left = children()
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
+        if left and time.monotonic() > deadline:
+            return len(killed), left
+        signal.sigtimedwait([signal.SIGCHLD], 0.02)
+
+
+def main(supervisor: int) -> int:
+    """The keeper's whole life."""
+    status = keep_watch(supervisor)
+    killed, left = sweep()
+    if killed or status > 128:
+        end = f"ended by signal {status - 128}" if status > 128 else f"ended with status {status}"
+        tell(f"the supervisor (process {supervisor}) {end}; {killed} processes it left were killed")
+    if left:
+        tell(f"these processes do not die of SIGKILL and are left: {', '.join(map(str, left))}")
+        return status or LEFT_OVER
+    return status
+
+
+def tell(text: str) -> None:
+    """One line on standard error, if anybody still reads it."""
+    try:
+        os.write(2, f"loopwright keeper: {text}\n".encode())
+    except OSError:
+        return  # the terminal is gone: there is nobody to tell
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

@@ -1,0 +1,113 @@
+"""Putting a keeper above this program."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from loopwright.errors import CallerError, MechanismUnavailableError
+from loopwright.process import _keeper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Keeper", "keep", "keeper_obstacle"]
+
+PR_SET_CHILD_SUBREAPER = 36  # prctl(2), Linux 3.4
+PR_GET_CHILD_SUBREAPER = 37
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """The keeper above this program."""
+
+    pid: int
+    pidfd: int
+    """Becomes readable when the keeper has ended."""
+
+    def when_lost(self, callback: Callable[[], object]) -> None:
+        """Have `callback()` called on the running loop if the keeper is killed. Once."""
+        loop = asyncio.get_running_loop()
+
+        def lost() -> None:
+            loop.remove_reader(self.pidfd)
+            callback()
+
+        loop.add_reader(self.pidfd, lost)
+
+    def forget(self) -> None:
+        """Undo `when_lost()`, before the loop is closed."""
+        asyncio.get_running_loop().remove_reader(self.pidfd)
+
+
+def keeper_obstacle() -> str | None:
+    """Why no keeper is possible on this machine, as half a sentence; None if one is."""
+    if sys.platform != "linux":
+        return f"subreapers and process descriptors are Linux's, and this is {sys.platform}"
+    try:
+        libc = _libc()
+        os.close(os.pidfd_open(os.getpid()))
+    except (ImportError, OSError) as error:
+        return str(error)
+    import ctypes  # noqa: PLC0415 - as in _libc()
+
+    answer = ctypes.c_int()
+    if libc.prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(answer), 0, 0, 0) != 0:
+        return f"prctl(PR_GET_CHILD_SUBREAPER) says {os.strerror(ctypes.get_errno())}"
+    return None
+
+
+def keep() -> Keeper:
+    """Split this program in two: the caller goes on in a child, under a keeper that takes over this process id.
+
+    From then on, whatever the caller's process leaves running when it ends, in whatever way, is killed by the keeper:
+    everything that descends from it, through process groups, sessions and daemonising. Signals that ask the process to
+    end (INT, TERM, HUP, QUIT, USR1, USR2) are passed on to it, and its exit status becomes the keeper's. It gets a
+    process group of its own. `Keeper.when_lost()` tells if the keeper is killed.
+
+    To be called early, before there are threads or a running event loop (fork(2) copies neither): CallerError
+    otherwise. MechanismUnavailableError, an OSError, where `keeper_obstacle()` says why. Never unasked: a program that
+    uses this library is not made a subreaper by it.
+    """
+    if threading.active_count() > 1:
+        names = ", ".join(thread.name for thread in threading.enumerate())
+        raise CallerError(f"keep() must be called while there is one thread; there are: {names}")
+    if asyncio._get_running_loop() is not None:
+        raise CallerError("keep() must be called before an event loop runs")
+    if (obstacle := keeper_obstacle()) is not None:
+        raise MechanismUnavailableError(f"no keeper is possible here: {obstacle}")
+    # Both before the fork: the child must find a subreaper above it, and no signal may fall between the two.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _keeper.WAITED_FOR)
+    _libc().prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    keeper = os.getpid()
+    pidfd = os.pidfd_open(keeper)
+    child = os.fork()
+    if child:
+        os.close(pidfd)
+        _become_keeper(child)
+    os.setpgid(0, 0)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return Keeper(keeper, pidfd)
+
+
+def _become_keeper(child: int) -> None:
+    """Turn this process into the small program, which keeps pid, children, blocked signals and subreaper mark."""
+    try:
+        os.execv(sys.executable, [sys.executable, "-I", "-S", _keeper.__file__, str(child)])
+    except OSError as error:
+        # The interpreter's file has gone, or there is no memory for another: this one can do it too, only larger.
+        _keeper.tell(f"cannot become a program of its own ({error.strerror}); going on as I am")
+        os._exit(_keeper.main(child))
+
+
+def _libc():  # type: ignore[no-untyped-def]  # ctypes.CDLL, imported where it is needed
+    import ctypes  # noqa: PLC0415 - only programs that ask for a keeper pay for it, and a Python may lack it
+
+    return ctypes.CDLL(None, use_errno=True)

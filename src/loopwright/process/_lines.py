@@ -1,0 +1,111 @@
+"""Lines out of a stream of bytes, whatever the bytes are."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["LineReceiver", "LineSplitter"]
+
+#: The longest piece that is handed on at once: what Linux keeps in a pipe by default (pipe(7)).
+LONGEST = 65_536
+
+
+class LineSplitter:
+    """Cuts bytes into lines of text, in memory bounded by `longest` however long a line is.
+
+    A line longer than that comes in pieces, each but the last marked as continued; a piece is never cut inside a UTF-8
+    character. Bytes that are not UTF-8 come out as `\\xNN`, so that nothing is lost and nothing raises.
+    """
+
+    def __init__(self, longest: int = LONGEST) -> None:
+        if longest < 4:
+            raise ValueError(f"a piece must have room for any UTF-8 character, 4 bytes, not {longest}")
+        self._longest = longest
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[str, bool]]:
+        """The pieces that are complete now, as (text, continued). To be iterated to its end before the next call."""
+        *lines, last = data.split(b"\n")
+        for line in lines:
+            self._rest += line
+            yield from self._long_pieces()
+            yield (self._take(len(self._rest)), False)
+        self._rest += last
+        yield from self._long_pieces()
+
+    def end(self) -> Iterator[tuple[str, bool]]:
+        """What is left when the stream ends: a last line without a newline, if there is one."""
+        if self._rest:
+            yield (self._take(len(self._rest)), False)
+
+    def _long_pieces(self) -> Iterator[tuple[str, bool]]:
+        while len(self._rest) > self._longest:
+            yield self._take(_whole_characters(self._rest, self._longest)), True
+
+    def _take(self, length: int) -> str:
+        text = self._rest[:length].decode("utf-8", "backslashreplace")
+        del self._rest[:length]
+        return text
+
+
+def _whole_characters(data: bytearray, length: int) -> int:
+    """The greatest length, at most 3 less than the one given, that does not end inside a UTF-8 character."""
+    for less in range(min(4, length)):
+        if data[length - less] & 0xC0 != 0x80:  # not a continuation byte (RFC 3629): a character begins here
+            return length - less
+    return length
+
+
+class LineReceiver(asyncio.Protocol):
+    """The protocol for the reading end of a pipe: calls `on_line(text, continued)`, and sets `ended` at its end."""
+
+    def __init__(self, on_line: Callable[[str, bool], object], loop: asyncio.AbstractEventLoop) -> None:
+        self._splitter = LineSplitter()
+        self._on_line = on_line
+        self._paused = False
+        self._transport: asyncio.ReadTransport | None = None
+        self.ended: asyncio.Future[None] = loop.create_future()
+        """Done when the pipe is closed, by its last writer or by us."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The pipe is joined to the loop."""
+        self._transport = transport  # type: ignore[assignment]  # connect_read_pipe gives a ReadTransport
+
+    def data_received(self, data: bytes) -> None:
+        """Something was read."""
+        for text, continued in self._splitter.feed(data):
+            self._on_line(text, continued)
+
+    def eof_received(self) -> bool:
+        """The last writer has closed it; False, for a pipe's end is its end (uvloop would keep it open for writing)."""
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The pipe is closed."""
+        for text, continued in self._splitter.end():
+            self._on_line(text, continued)
+        self._transport = None
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def pause(self) -> None:
+        """Read no more for now: the pipe fills, and then its writer waits."""
+        if self._transport is not None and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._paused:
+            self._paused = False
+            if self._transport is not None:
+                self._transport.resume_reading()
+
+    def close(self) -> None:
+        """Close the pipe, whoever still holds its other end."""
+        if self._transport is not None:
+            self._transport.close()

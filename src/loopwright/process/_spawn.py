@@ -1,0 +1,165 @@
+"""Starting a child process from an event loop.
+
+Theory of operation. Everything that can wait or fail comes before the child exists: its pipes are made, and this side's
+ends joined to the loop, first. Then the child is started and watched in one step without an await in between, so there
+is no point at which a cancellation could leave a child that nobody knows of. Whatever fails, the descriptors made on the
+way are closed and a child that was started is killed and reaped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+from loopwright import _spawning
+from loopwright._core import ExitStatus
+from loopwright.process._process import Process
+from loopwright.watchers import PidfdChildWatcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+__all__ = ["DEVNULL", "PIPE", "STDOUT", "spawn"]
+
+PIPE = subprocess.PIPE
+STDOUT = subprocess.STDOUT
+DEVNULL = subprocess.DEVNULL
+
+#: Of our own, so that no program that closes or replaces the watcher it sees can make `wait()` hang.
+_exits = PidfdChildWatcher()
+
+
+async def spawn(
+    args: str | bytes | os.PathLike[str] | Sequence[str | bytes | os.PathLike[str]],
+    *,
+    stdin: Any = None,
+    stdout: Any = None,
+    stderr: Any = None,
+    cwd: str | bytes | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    executable: str | bytes | os.PathLike[str] | None = None,
+    shell: bool = False,
+    start_new_session: bool = False,
+    process_group: int | None = None,
+    pass_fds: Sequence[int] = (),
+    close_fds: bool = True,
+    restore_signals: bool = True,
+    user: str | int | None = None,
+    group: str | int | None = None,
+    extra_groups: Sequence[str | int] | None = None,
+    umask: int = -1,
+    preexec_fn: Callable[[], object] | None = None,
+) -> Process:
+    """Start a program and give its `Process`.
+
+    The arguments are those of `subprocess.Popen` and mean the same. `stdin`, `stdout` and `stderr` take None
+    (inherited), a descriptor or file, DEVNULL, or PIPE; `stderr` also STDOUT. With PIPE the process object has an
+    `asyncio.StreamWriter` for its input and an `asyncio.StreamReader` for its output.
+
+    Must be called in a coroutine; the process belongs to the running loop, which may be any that has `add_reader`
+    (asyncio's selector loop, uvloop). Raises what Popen raises, FileNotFoundError with the missing program's or
+    directory's name in `filename` above all; MechanismUnavailableError where no way of watching works on this machine.
+    Nothing is left over when it raises: no child, no descriptor.
+    """
+    loop = asyncio.get_running_loop()
+    options: dict[str, Any] = {
+        "cwd": cwd,
+        "env": env,
+        "executable": executable,
+        "shell": shell,
+        "start_new_session": start_new_session,
+        "process_group": process_group,
+        "pass_fds": pass_fds,
+        "close_fds": close_fds,
+        "restore_signals": restore_signals,
+        "user": user,
+        "group": group,
+        "extra_groups": extra_groups,
+        "umask": umask,
+        "preexec_fn": preexec_fn,
+    }
+    async with contextlib.AsyncExitStack() as undo:
+        with contextlib.ExitStack() as childs_ends:
+            pipes = _Pipes(loop, undo, childs_ends)
+            options["stdin"], writer = await pipes.for_writing(stdin)
+            options["stdout"], reader = await pipes.for_reading(stdout)
+            options["stderr"], error_reader = await pipes.for_reading(stderr)
+            child = _spawning.launch(args, options)
+            process = Process(child, args, loop, writer, reader, error_reader, pipes.transports)
+            try:
+                _exits.watch_child(child, process._on_exit)
+            except BaseException:
+                _abandon(child)
+                raise
+        undo.pop_all()
+    return process
+
+
+class _Pipes:
+    """Makes the pipes of one process; `undo` closes this side's ends, `childs_ends` the other's."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, undo: contextlib.AsyncExitStack, childs_ends: contextlib.ExitStack
+    ) -> None:
+        self._loop = loop
+        self._undo = undo
+        self._childs_ends = childs_ends
+        self.transports: list[asyncio.BaseTransport] = []
+
+    async def for_reading(self, wish: Any) -> tuple[Any, asyncio.StreamReader | None]:
+        if wish != PIPE or isinstance(wish, bool):
+            return wish, None
+        ours, childs = os.pipe()
+        self._childs_ends.callback(os.close, childs)
+        reader = asyncio.StreamReader(loop=self._loop)
+        await self._join(self._loop.connect_read_pipe, ours, "rb", _ClosedAtEnd(reader, loop=self._loop))
+        return childs, reader
+
+    async def for_writing(self, wish: Any) -> tuple[Any, asyncio.StreamWriter | None]:
+        if wish != PIPE or isinstance(wish, bool):
+            return wish, None
+        childs, ours = os.pipe()
+        self._childs_ends.callback(os.close, childs)
+        protocol = asyncio.StreamReaderProtocol(asyncio.StreamReader(loop=self._loop), loop=self._loop)
+        transport = await self._join(self._loop.connect_write_pipe, ours, "wb", protocol)
+        return childs, asyncio.StreamWriter(transport, protocol, None, self._loop)
+
+    async def _join(self, connect: Any, descriptor: int, mode: str, protocol: asyncio.BaseProtocol) -> Any:
+        file = open(descriptor, mode, buffering=0)  # noqa: SIM115 - the transport owns and closes it
+        try:
+            transport, _ = await connect(lambda: protocol, file)
+        except BaseException:
+            file.close()
+            raise
+        self.transports.append(transport)
+        self._undo.push_async_callback(_close_and_let_go, transport)
+        return transport
+
+
+class _ClosedAtEnd(asyncio.StreamReaderProtocol):
+    """A pipe has one direction, so its end is the end: uvloop would otherwise keep the transport open for writing."""
+
+    def eof_received(self) -> bool:
+        super().eof_received()
+        return False
+
+
+async def _close_and_let_go(transport: asyncio.BaseTransport) -> None:
+    """asyncio closes a transport's descriptor one pass of the loop after `close()`; wait for that pass."""
+    if isinstance(transport, asyncio.WriteTransport):
+        transport.abort()
+    else:
+        transport.close()
+    await asyncio.sleep(0)
+
+
+def _abandon(child: _spawning.Child) -> None:
+    """A child that cannot be watched must not be left running."""
+    child.send_signal(signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOWAIT)
+    child.note_exit(ExitStatus(None, signal.SIGKILL))
