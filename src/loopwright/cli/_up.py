@@ -1,0 +1,176 @@
+"""`loopwright up`: starts the services of a file and keeps them until it is asked to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from loopwright.cli._file import argument, load
+from loopwright.cli._render import Renderer, duration, use_color
+from loopwright.cli._sink import Sink
+from loopwright.cli._summary import Summary
+from loopwright.policies import run
+from loopwright.process import keep, keeper_obstacle
+from loopwright.supervision import Note, Supervisor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from loopwright.process import Keeper
+    from loopwright.supervision import Event, Outcome
+    from loopwright.supervision.config import Configuration
+
+__all__ = ["up"]
+
+#: Two signals closer than this were one wish: `timeout -s INT` and others send theirs to a process and to its group.
+ONE_WISH = 0.05
+#: Seconds that the last lines may take to be written to a terminal that is stuck.
+LAST_WORDS = 2.0
+
+
+@click.command
+@argument
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Colour the output; auto: on a terminal, unless NO_COLOR is set.",
+)
+def up(file: Path, color: str) -> None:
+    """Starts the services of FILE (loopwright.toml if not given; of a folder, the one in it) and keeps them.
+
+    Ctrl-C, or SIGTERM or SIGHUP, ends them in the reverse order with their grace periods; a second one ends them at once.
+
+    Exits with 0 if it was asked to stop, or if all services finished well; with 1 if an essential service failed, or if
+    nothing is left to run and something failed; with 2, having started nothing, if FILE is wrong.
+    """
+    configuration = load(file)
+    obstacle = keeper_obstacle()
+    keeper = keep() if obstacle is None else None
+    session = _Session(configuration, keeper, obstacle, color)
+    sys.exit(run(session.run()))
+
+
+class _Session:
+    """One run of the command: the supervisor, what is shown of it, and the signals that steer it."""
+
+    def __init__(self, configuration: Configuration, keeper: Keeper | None, obstacle: str | None, color: str) -> None:
+        self._configuration = configuration
+        self._keeper = keeper
+        self._obstacle = obstacle
+        self._color = use_color(color, terminal=sys.stdout.isatty(), environ=os.environ)
+        names = [instance.name for service in configuration.services for instance in service.each()]
+        self._renderer = Renderer(names, color=self._color)
+        self._summary = Summary(names)
+        self._keeper_lost = False
+        self._last_wish = -1.0
+        self._wishes = 0
+        self._room: asyncio.Task[None] | None = None
+
+    async def run(self) -> int:
+        """Until all is over; the exit status."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        self._sink = Sink(sys.stdout.fileno(), encoding=sys.stdout.encoding, on_broken=self._on_broken)
+        self._supervisor = Supervisor(self._configuration.services, listener=self._show)
+        self._take_signals(loop)
+        self._say_hello()
+        try:
+            outcome = await self._supervisor.run()
+        finally:
+            for number in self._signals:
+                loop.remove_signal_handler(number)
+            if self._keeper is not None and not self._keeper_lost:
+                self._keeper.forget()
+        status = 0 if outcome.success and not self._keeper_lost else 1
+        self._sink.write("")
+        self._sink.write(
+            self._summary.render(
+                _result(outcome, self._configuration.name, loop.time() - began),
+                color=self._color,
+                width=shutil.get_terminal_size((100, 24)).columns,
+            )
+        )
+        await self._sink.close(LAST_WORDS)
+        return status
+
+    def _take_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        # A program under nohup(1) is started with SIGHUP ignored, and that is meant.
+        ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        self._signals = (signal.SIGINT, signal.SIGTERM, *(() if ignored else (signal.SIGHUP,)))
+        for number in self._signals:
+            loop.add_signal_handler(number, self._on_signal, number)
+        # A shell starts what it puts in the background with SIGINT and SIGQUIT ignored, and services would inherit that.
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+        if self._keeper is not None:
+            self._keeper.when_lost(self._on_keeper_lost)
+
+    def _say_hello(self) -> None:
+        services = self._configuration.services
+        count = sum(service.instances for service in services)
+        what = f"{count} process{'es' if count != 1 else ''} of {len(services)} service{'s' if len(services) != 1 else ''}"
+        self._note(f"{self._configuration.name}: starting {what}, from {self._configuration.path}")
+        if self._keeper is not None:
+            self._note(
+                f"process {os.getpid()}, kept by process {self._keeper.pid}: should this one be killed, "
+                "the keeper kills all that it leaves"
+            )
+        else:
+            self._note(
+                f"process {os.getpid()}, without a keeper: if it is killed with SIGKILL, services go on running "
+                f"({self._obstacle})",
+                warning=True,
+            )
+
+    def _show(self, event: Event) -> None:
+        self._summary.feed(event)
+        self._sink.write(self._renderer.render(event))
+        if self._room is None and self._sink.full:
+            self._supervisor.hold_output(True)
+            self._room = asyncio.get_running_loop().create_task(self._go_on_when_there_is_room())
+
+    async def _go_on_when_there_is_room(self) -> None:
+        await self._sink.wait_for_room()
+        self._room = None
+        self._supervisor.hold_output(False)
+
+    def _note(self, text: str, *, warning: bool = False) -> None:
+        self._show(Note(instance="", at=time.time(), text=text, warning=warning))
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._last_wish < ONE_WISH:
+            return
+        self._last_wish = now
+        self._wishes += 1
+        name = "Ctrl-C" if number == signal.SIGINT else number.name
+        if self._wishes == 1:
+            self._supervisor.stop(name)
+            self._note("once more ends everything at once")
+        else:
+            self._supervisor.kill(f"{name} again")
+
+    def _on_keeper_lost(self) -> None:
+        self._keeper_lost = True
+        self._supervisor.kill("its keeper was killed, and without it nothing would end them if this were killed too")
+
+    def _on_broken(self, error: OSError) -> None:
+        self._supervisor.stop(f"its output cannot be written any more: {error.strerror}")
+
+
+def _result(outcome: Outcome, name: str, seconds: float) -> str:
+    if outcome.asked:
+        how = "stopped as asked"
+    elif outcome.success:
+        how = "all services have finished"
+    else:
+        how = f"ended: {outcome.reason}"
+    return f"{name}: {how}, after {duration(seconds)}"

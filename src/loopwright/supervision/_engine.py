@@ -1,0 +1,230 @@
+"""The supervisor: starts services in their order, keeps them, and ends them in the reverse of it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from loopwright.errors import CallerError
+from loopwright.supervision import _events
+from loopwright.supervision._order import blocked_by, is_free_to_start, is_free_to_stop, start_order
+from loopwright.supervision._placement import LocalPlacement
+from loopwright.supervision._table import ENDED, State, Stimulus
+from loopwright.supervision._unit import Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from loopwright.supervision._placement import Placement
+    from loopwright.supervision._spec import Instance, ServiceSpec
+    from loopwright.supervision._table import Life
+
+__all__ = ["Outcome", "Supervisor"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a supervisor's work ended."""
+
+    reason: str
+    """Why it ended, as half a sentence."""
+    asked: bool
+    """Whether it was asked to stop, rather than having nothing left to run or having lost what was essential."""
+    failed: tuple[str, ...]
+    """The instances that had failed for good by then."""
+
+    @property
+    def success(self) -> bool:
+        """True if it was asked to stop, or if all that it ran finished well."""
+        return self.asked or not self.failed
+
+
+class Supervisor:
+    """Runs services until it is asked to stop, an essential one fails, or none is left to run.
+
+        supervisor = Supervisor([ServiceSpec("web", ("python", "web.py"))], listener=print)
+        outcome = await supervisor.run()
+
+    It belongs to the loop on which `run()` is awaited; its other methods must be called on that loop's thread
+    (`loop.call_soon_threadsafe(supervisor.stop)` from another, `loop.add_signal_handler` for signals). `listener` is
+    called there with every `Event`; an exception from it goes to the loop's exception handler.
+
+    DependencyError, a ValueError, if the services cannot be put in an order; ValueError if there are none.
+    """
+
+    def __init__(
+        self,
+        services: Sequence[ServiceSpec],
+        *,
+        listener: Callable[[_events.Event], object] | None = None,
+        placement: Placement | None = None,
+        clock: Callable[[], float] = time.time,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        if not services:
+            raise ValueError("there are no services to supervise")
+        self._services = start_order(services)
+        self._listener = listener
+        self.placement: Placement = placement if placement is not None else LocalPlacement()
+        self._clock = clock
+        self.chance = chance
+        self._units = {
+            service.name: tuple(Unit(instance, self) for instance in service.each()) for service in self._services
+        }
+        self._done: asyncio.Future[None] | None = None
+        self._advance_due = False
+        self._stopping = False
+        self._asked = False
+        self._held = False
+        self._reason = "nothing is left to run"
+        self._broken: BaseException | None = None
+
+    @property
+    def lives(self) -> Mapping[str, Life]:
+        """Where every instance stands, by its name, in starting order."""
+        return {unit.instance.name: unit.life for units in self._units.values() for unit in units}
+
+    async def run(self) -> Outcome:
+        """Start the services, keep them, and give the `Outcome` when nothing of them is left.
+
+        Cancelling it kills everything at once, and ends when all is gone. CallerError if it is called twice.
+        """
+        if self._done is not None:
+            raise CallerError("a Supervisor runs once; make another to run the services again")
+        self._done = asyncio.get_running_loop().create_future()
+        self._advance()
+        try:
+            await asyncio.shield(self._done)
+        except asyncio.CancelledError:
+            self.kill("the supervisor was cancelled")
+            await _through_cancellation(self._done)
+            raise
+        if self._broken is not None:
+            raise self._broken
+        return Outcome(self._reason, self._asked, self._names_in(State.FAILED))
+
+    def stop(self, reason: str = "asked to stop") -> None:
+        """End everything in the reverse of the starting order, each with its grace period. Idempotent.
+
+        A service is asked to end once all that depend on it have ended; those that nobody waits for, at the same time.
+        """
+        if not self._stopping:
+            self._asked = True
+            self._begin_stopping(reason)
+
+    def kill(self, reason: str = "asked to end at once") -> None:
+        """End everything at once, with SIGKILL."""
+        if not self._stopping:
+            self._asked = True
+            self._begin_stopping(reason)
+        for unit in reversed(self._all_units()):
+            unit.handle(Stimulus.KILL, reason)
+
+    def hold_output(self, hold: bool) -> None:
+        """Stop reading what services write, so that they wait when their pipe is full; or go on reading.
+
+        For a listener that cannot keep up: nothing is lost and nothing piles up.
+        """
+        self._held = hold
+        for unit in self._all_units():
+            unit.hold_output(hold)
+
+    # --- what a unit needs
+
+    def announce(self, kind: type[_events.Event], instance: Instance | None, **details: Any) -> None:
+        """Tell the listener of an event."""
+        if self._listener is None:
+            return
+        event = kind(instance=instance.name if instance is not None else "", at=self._clock(), **details)
+        try:
+            self._listener(event)
+        except Exception as error:  # noqa: BLE001 - a listener of the user's: its mistake must not cost a service
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": f"the supervisor's listener raised on {event!r}", "exception": error}
+            )
+
+    def changed(self, unit: Unit) -> None:
+        """A unit has taken a step: look at the whole again, once, after all that happens now has happened."""
+        if unit.life.state is State.FAILED and unit.instance.spec.essential and not self._stopping:
+            self._begin_stopping(f"essential service {unit.instance.name} failed: {unit.reason}")
+        if not self._advance_due:
+            self._advance_due = True
+            asyncio.get_running_loop().call_soon(self._advance)
+
+    def broke(self, error: BaseException) -> None:
+        """Something that cannot happen did: end all there is rather than leave it unwatched, then raise."""
+        self._broken = self._broken or error
+        self.kill(f"an internal error: {error!r}")
+        if self._done is not None and not self._done.done():
+            self._done.set_result(None)
+
+    def output_held(self) -> bool:
+        """Whether output is not to be read now."""
+        return self._held
+
+    # --- the whole
+
+    def _begin_stopping(self, reason: str) -> None:
+        self._stopping = True
+        self._reason = reason
+        self.announce(_events.Note, None, text=f"ending everything: {reason}", warning=not self._asked)
+        if not self._advance_due:
+            self._advance_due = True
+            asyncio.get_running_loop().call_soon(self._advance)
+
+    def _advance(self) -> None:
+        self._advance_due = False
+        if self._stopping:
+            self._advance_stop()
+        else:
+            self._advance_start()
+        if all(unit.life.state in ENDED for unit in self._all_units()):
+            assert self._done is not None
+            if not self._done.done():
+                self._done.set_result(None)
+
+    def _advance_start(self) -> None:
+        for service in self._services:
+            waiting = [unit for unit in self._units[service.name] if unit.life.state is State.WAITING]
+            if not waiting:
+                continue
+            lives = self._lives_by_service()
+            if (name := blocked_by(service, lives)) is not None:
+                for unit in waiting:
+                    unit.handle(Stimulus.BLOCKED, f"it depends on {name}, which failed before it was ever started")
+            elif is_free_to_start(service, lives):
+                for unit in waiting:
+                    unit.handle(Stimulus.RELEASED)
+
+    def _advance_stop(self) -> None:
+        for service in reversed(self._services):
+            free = is_free_to_stop(service, self._services, self._lives_by_service())
+            for unit in reversed(self._units[service.name]):
+                # What does not run is not started for the sake of an order of ending.
+                if unit.life.state in (State.WAITING, State.PAUSED) or (free and not self._is_ending(unit)):
+                    unit.handle(Stimulus.STOP, self._reason)
+
+    @staticmethod
+    def _is_ending(unit: Unit) -> bool:
+        return unit.life.state in ENDED or unit.life.state in (State.STOPPING, State.KILLING)
+
+    def _all_units(self) -> tuple[Unit, ...]:
+        return tuple(unit for units in self._units.values() for unit in units)
+
+    def _lives_by_service(self) -> dict[str, tuple[Life, ...]]:
+        return {name: tuple(unit.life for unit in units) for name, units in self._units.items()}
+
+    def _names_in(self, state: State) -> tuple[str, ...]:
+        return tuple(name for name, life in self.lives.items() if life.state is state)
+
+
+async def _through_cancellation(future: asyncio.Future[None]) -> None:
+    """Wait for something that must not be left half done, however often this task is cancelled meanwhile."""
+    while not future.done():
+        try:
+            await asyncio.shield(future)
+        except asyncio.CancelledError:
+            continue

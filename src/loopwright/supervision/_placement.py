@@ -1,0 +1,145 @@
+"""Where a service's process runs.
+
+The engine asks a `Placement` to start an instance and is given a `Placed` to follow; it knows nothing of pids' homes.
+`LocalPlacement` starts a child of this program. Others (many machines) implement the same two protocols.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from typing import TYPE_CHECKING, Protocol
+
+from loopwright.process import DEVNULL, STDOUT, LineReceiver, Process, spawn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loopwright._core import ExitStatus, StatusLost
+    from loopwright.supervision._spec import Instance
+
+__all__ = ["LocalPlacement", "Placed", "Placement"]
+
+#: Everything that held the output is gone, and what was in the pipe takes the loop one pass or two to read. If it has
+#: not ended after this, somebody outside the group holds it.
+OUTPUT_END = 0.25
+
+
+class Placed(Protocol):
+    """A process that was started for an instance."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id, for people to read."""
+
+    async def wait(self) -> ExitStatus | StatusLost:
+        """Until it has ended; how it did."""
+
+    async def wait_gone(self) -> str | None:
+        """After `wait()`: until nothing of what it left runs any more and its output was read. A note if that is
+        more than can be said."""
+
+    def signal(self, number: int) -> bool:
+        """Signal it and all that it started and kept; False if there is nothing left to signal."""
+
+    def hold_output(self, hold: bool) -> None:
+        """Read no more of its output for now, or go on."""
+
+    def hurry(self) -> None:
+        """It is to end at once: hold no output back any more, whatever was asked."""
+
+
+class Placement(Protocol):
+    """Starts processes."""
+
+    async def start(self, instance: Instance, on_line: Callable[[str, bool], object]) -> Placed:
+        """Start an instance; `on_line(text, continued)` is called with what it writes.
+
+        Raises as `loopwright.process.spawn()` does; nothing is left over then.
+        """
+
+
+class LocalPlacement:
+    """Children of this program, each in a session (and so a process group) of its own.
+
+    A session keeps a service off the terminal that the supervisor runs on: Ctrl-C reaches the supervisor alone, which
+    then ends the services in their order. Standard output and standard error share one pipe, so that their lines keep
+    the order in which they were written; standard input is /dev/null.
+    """
+
+    async def start(self, instance: Instance, on_line: Callable[[str, bool], object]) -> Placed:
+        """See `Placement.start`."""
+        loop = asyncio.get_running_loop()
+        receiver = LineReceiver(on_line, loop)
+        ours, services = os.pipe()
+        try:
+            file = open(ours, "rb", buffering=0)  # noqa: SIM115 - the transport owns and closes it
+            try:
+                await loop.connect_read_pipe(lambda: receiver, file)
+            except BaseException:
+                file.close()
+                raise
+            try:
+                process = await spawn(
+                    instance.spec.command,
+                    stdin=DEVNULL,
+                    stdout=services,
+                    stderr=STDOUT,
+                    cwd=instance.spec.working_directory,
+                    env={**os.environ, **instance.environment()},
+                    start_new_session=True,
+                )
+            except BaseException:
+                receiver.close()
+                await receiver.ended
+                raise
+        finally:
+            os.close(services)
+        return _LocalPlaced(process, receiver)
+
+
+class _LocalPlaced:
+    def __init__(self, process: Process, receiver: LineReceiver) -> None:
+        self._process = process
+        self._receiver = receiver
+        self._held = False
+        self._hurried = False
+        # The group's number stays its own until wait_gone() has seen the last of it.
+        self._hold = contextlib.ExitStack()
+        self._hold.enter_context(process.hold_group())
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def wait(self) -> ExitStatus | StatusLost:
+        return await self._process.wait()
+
+    async def wait_gone(self) -> str | None:
+        with self._hold:
+            await self._process.wait_group()
+        while not self._receiver.ended.done():
+            await asyncio.wait({self._receiver.ended}, timeout=OUTPUT_END)
+            if not self._held and not self._receiver.ended.done():
+                self._receiver.close()
+                await self._receiver.ended
+                return (
+                    "a process that left its process group still holds its output, which is no longer read "
+                    f"(it was started by process {self.pid})"
+                )
+        return None
+
+    def signal(self, number: int) -> bool:
+        return self._process.signal_group(number)
+
+    def hold_output(self, hold: bool) -> None:
+        self._held = hold and not self._hurried
+        if self._held:
+            self._receiver.pause()
+        else:
+            self._receiver.resume()
+
+    def hurry(self) -> None:
+        self._hurried = True
+        self.hold_output(False)

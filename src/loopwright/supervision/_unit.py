@@ -1,0 +1,223 @@
+"""One instance, driven through its table: does what `step()` says, and tells it what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+from typing import TYPE_CHECKING, Any, Protocol
+
+from loopwright.errors import LoopwrightError
+from loopwright.supervision import _events
+from loopwright.supervision._table import ENDED, Action, Life, State, Stimulus, judge, step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loopwright._core import ExitStatus, StatusLost
+    from loopwright.supervision._placement import Placed, Placement
+    from loopwright.supervision._spec import Instance
+
+__all__ = ["Surroundings", "Unit"]
+
+#: What a machine may get over by itself: no processes, memory or descriptors left now, or the program's file being
+#: written (execve(2), fork(2)). Anything else that keeps a process from being made is the configuration's fault.
+PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY})
+
+
+class Surroundings(Protocol):
+    """What a unit needs of the engine."""
+
+    placement: Placement
+
+    def announce(self, kind: type[_events.Event], instance: Instance, **details: Any) -> None:
+        """Tell the listener."""
+
+    def chance(self) -> float:
+        """A random number in [0, 1)."""
+
+    def changed(self, unit: Unit) -> None:
+        """A unit has taken a step."""
+
+    def broke(self, error: BaseException) -> None:
+        """A unit met an error that is nobody's but this library's, or a placement's."""
+
+    def output_held(self) -> bool:
+        """Whether nobody has room for output now."""
+
+
+class Unit:
+    """The driver of one instance. All methods on the loop's thread."""
+
+    def __init__(self, instance: Instance, surroundings: Surroundings) -> None:
+        self.instance = instance
+        self.life = Life()
+        #: Why it was asked to stop, why it failed: the last thing of which somebody said why.
+        self.reason = ""
+        self._around = surroundings
+        self._placed: Placed | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stimulus: Stimulus | None = None
+        self._failures_before = 0
+        self._do: dict[Action, Callable[[], None]] = {
+            Action.SPAWN: self._spawn,
+            Action.SIGNAL: self._signal,
+            Action.KILL: self._kill,
+            Action.ARM_HEALTHY: lambda: self._arm(self._spec.restart.healthy_after, Stimulus.HEALTHY),
+            Action.ARM_DUE: self._pause,
+            Action.ARM_GRACE: lambda: self._arm(self._spec.grace_period, Stimulus.GRACE_OVER),
+            Action.FORGET: self._forget,
+        }
+
+    @property
+    def _spec(self) -> Any:
+        return self.instance.spec
+
+    def handle(self, stimulus: Stimulus, reason: str = "") -> None:
+        """Something happened to it: take the step, do what is to be done, say so."""
+        before = self.life
+        self.life, actions = step(before, stimulus)
+        if reason:
+            self.reason = reason
+        if self.life.state is not before.state and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._stimulus = stimulus
+        self._failures_before = before.attempts
+        for action in actions:
+            self._do[action]()
+        if self.life.state is not before.state and self.life.state in ENDED:
+            self._announce_end(before)
+        self._around.changed(self)
+
+    def hold_output(self, hold: bool) -> None:
+        """Read no more of its output for now, or go on."""
+        if self._placed is not None:
+            self._placed.hold_output(hold)
+
+    # --- actions
+
+    def _arm(self, delay: float, stimulus: Stimulus) -> None:
+        self._timer = asyncio.get_running_loop().call_later(delay, self.handle, stimulus)
+
+    def _spawn(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._live(), name=f"loopwright {self.instance.name}")
+        self._task.add_done_callback(self._check)
+
+    def _pause(self) -> None:
+        delay = self._spec.restart.pacing.delay(self.life.attempts, self._around.chance())
+        self._say(_events.Restarting, delay=delay, attempt=self.life.attempts, reason=self.reason)
+        self._arm(delay, Stimulus.DUE)
+
+    def _forget(self) -> None:
+        if self._failures_before:
+            self._say(_events.Healthy)
+
+    def _signal(self) -> None:
+        spec = self._spec
+        clearing = self.life.state is State.CLEARING
+        if self._send(spec.stop_signal) and not clearing:
+            grace = 0.0 if spec.stop_signal is signal.SIGKILL else spec.grace_period
+            self._say(_events.Stopping, signal=spec.stop_signal, grace=grace, reason=self.reason)
+
+    def _kill(self) -> None:
+        if self._placed is not None:
+            self._placed.hurry()
+        if self._send(signal.SIGKILL):
+            reason = self.reason
+            if self._stimulus is Stimulus.GRACE_OVER:
+                what = "something in its process group" if self.life.state is State.CLEARING else "it"
+                reason = f"{what} still runs after a grace period of {self._spec.grace_period:g} s"
+            self._say(_events.Stopping, signal=signal.SIGKILL, grace=0.0, reason=reason)
+
+    def _send(self, number: int) -> bool:
+        if self._placed is None:
+            return False
+        try:
+            return self._placed.signal(number)
+        except OSError as error:
+            self._say(_events.Note, text=f"{signal.Signals(number).name} could not be sent: {error.strerror}")
+            return False
+
+    # --- its process
+
+    async def _live(self) -> None:
+        """From making a process to the last of it."""
+        loop = asyncio.get_running_loop()
+        try:
+            placed = await self._around.placement.start(self.instance, self._on_line)
+        except (OSError, ValueError, LoopwrightError) as error:
+            self._refused(error)
+            return
+        self._placed = placed
+        placed.hold_output(self._around.output_held())
+        began = loop.time()
+        self._say(_events.Started, pid=placed.pid, attempt=self.life.attempts)
+        self.handle(Stimulus.SPAWNED)
+        status = await placed.wait()
+        ran_for = loop.time() - began
+        asked = self.life.state in (State.STOPPING, State.KILLING)
+        self._say(_events.Exited, pid=placed.pid, status=status, ran_for=ran_for, asked=asked)
+        self.handle(Stimulus.EXITED)
+        note = await placed.wait_gone()
+        if note is not None:
+            self._say(_events.Note, text=note)
+        self._placed = None
+        self._verdict(status)
+
+    def _verdict(self, status: ExitStatus | StatusLost) -> None:
+        stimulus, why = judge(self._spec.restart, self.life.attempts, status)
+        asked = self.life.state in (State.STOPPING, State.KILLING)
+        self.handle(stimulus, "" if asked else f"{status}; {why}")
+
+    def _refused(self, error: Exception) -> None:
+        reason = refusal(error, self.instance)
+        if isinstance(error, OSError) and error.errno in PASSING:
+            stimulus, why = judge(self._spec.restart, self.life.attempts, None)
+            again = stimulus is Stimulus.GONE_RESTART
+            self.handle(Stimulus.REFUSED_RESTART if again else Stimulus.REFUSED_FAILED, f"{reason}; {why}")
+        else:
+            self.handle(Stimulus.REFUSED_FAILED, reason)
+
+    def _on_line(self, text: str, continued: bool) -> None:
+        self._say(_events.Output, line=text, continued=continued)
+
+    def _check(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._around.broke(error)
+
+    # --- saying so
+
+    def _say(self, kind: type[_events.Event], **details: Any) -> None:
+        self._around.announce(kind, self.instance, **details)
+
+    def _announce_end(self, before: Life) -> None:
+        if self.life.state is State.FAILED:
+            self._say(_events.Failed, reason=self.reason)
+        elif self.life.state is State.FINISHED:
+            self._say(_events.Finished)
+        elif before.state not in (State.WAITING, State.PAUSED):
+            self._say(_events.Stopped)
+
+
+def refusal(error: Exception, instance: Instance) -> str:
+    """Why a process could not be made, in words that name what is wrong and where to mend it."""
+    spec = instance.spec
+    program = spec.command[0]
+    if not isinstance(error, OSError):
+        return f"cannot start {program!r}: {error}"
+    if not spec.working_directory.is_dir():
+        what = "is not a directory" if spec.working_directory.exists() else "does not exist"
+        return f"its working_directory {str(spec.working_directory)!r} {what}"
+    if error.errno == errno.ENOENT:
+        if "/" in program:
+            return f"its command {program!r} does not exist (looked for from {str(spec.working_directory)!r})"
+        path = instance.environment().get("PATH", os.environ.get("PATH", os.defpath))
+        return f"its command {program!r} was not found in any folder of PATH ({path})"
+    if error.errno == errno.EACCES:
+        return f"its command {program!r} may not be executed: no permission (chmod +x?)"
+    if error.errno == errno.ENOEXEC:
+        return f"its command {program!r} is not a program the kernel can run (a script needs a first line such as #!/bin/sh)"
+    return f"cannot start {program!r}: {error.strerror}"
