@@ -17,6 +17,7 @@ __all__ = [
     "ArgumentsConflictError",
     "CallerError",
     "ChildError",
+    "ClockStuckError",
     "ConfigurationError",
     "LeakError",
     "LoopRunningError",
@@ -72,6 +73,10 @@ class LoopRunningError(CallerError, RuntimeError):
 
 class WatcherClosedError(CallerError, RuntimeError):
     """A child watcher was used after its `close()`."""
+
+
+class ClockStuckError(CallerError, RuntimeError):
+    """A loop with a fake clock waits for something that can never happen; the message names the tasks that wait."""
 
 
 class LeakError(CallerError, AssertionError):

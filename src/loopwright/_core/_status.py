@@ -38,7 +38,8 @@ class ResourceUsage:
     system_time: float
     """CPU seconds in the kernel."""
     max_rss: int
-    """The largest resident set it had, in bytes."""
+    """The largest resident set it had, in bytes. Never less than that of the program which started it had at that
+    moment: Linux lets a new program begin with the mark of the memory it replaces (exec_mmap() in fs/exec.c)."""
     minor_faults: int = 0
     """Page faults that needed no reading."""
     major_faults: int = 0

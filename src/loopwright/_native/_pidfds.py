@@ -12,7 +12,8 @@ flag and usage come from one call, and nothing has to be reaped to learn them. T
 Rules:
 - EPOLLONESHOT: an event is told once. While a child that is just being started still shares the descriptor table,
   closing a pidfd does not take it out of the set, so it could be told again and its key used after it was dropped.
-- Keys, never descriptors, name an entry: a descriptor's number is reused at once, a key never is.
+- Keys, never descriptors, name an entry: a descriptor's number is reused at once, a key not before 2**32 others. The
+  kernel keeps both beside the event, packed into the 64 bits it gives a caller: key above, descriptor below.
 - One set belongs to one loop and one process. Two loops on one set steal each other's events; a forked child that
   removes an entry removes its parent's. Whoever owns this object rebuilds it after a fork.
 """
@@ -23,7 +24,7 @@ if not cython.compiled:
     raise ImportError("loopwright._native._pidfds is compiled code and does not run as plain Python")
 
 from cython.cimports.cpython.exc import PyErr_SetFromErrno
-from cython.cimports.libc.errno import ECHILD, EINTR, ENOENT, errno
+from cython.cimports.libc.errno import EINTR, ENOENT, errno
 from cython.cimports.libc.string import memset
 from cython.cimports.loopwright._native._linux import (
     EPOLL_CLOEXEC,
@@ -85,9 +86,10 @@ class PidfdSet:
     def discard(self, pidfd: cython.int):
         """Stop watching `pidfd`, if it is watched. To be called before it is closed."""
         event: epoll_event
-        if self._epoll >= 0 and epoll_ctl(self._epoll, EPOLL_CTL_DEL, pidfd, cython.address(event)) < 0:
-            if errno != ENOENT:
-                PyErr_SetFromErrno(OSError)
+        if self._epoll < 0 or epoll_ctl(self._epoll, EPOLL_CTL_DEL, pidfd, cython.address(event)) == 0:
+            return
+        if errno != ENOENT:
+            PyErr_SetFromErrno(OSError)
 
     def drain(self) -> list:
         """All that has ended and was not told yet, as (key, pid, si_code, si_status, usage).
@@ -100,6 +102,7 @@ class PidfdSet:
         told: list = []
         count: cython.int
         index: cython.int
+        packed: cython.ulonglong
         while True:
             count = epoll_wait(self._epoll, events, BATCH, 0)
             if count < 0:
@@ -107,7 +110,8 @@ class PidfdSet:
                     continue
                 PyErr_SetFromErrno(OSError)
             for index in range(count):
-                told.append(_ask(events[index].data.u64 >> 32, events[index].data.u64 & 0xFFFFFFFF))
+                packed = events[index].data.u64
+                told.append(_ask(packed >> 32, packed & 0xFFFFFFFF))
             if count < BATCH:
                 return told
 
@@ -133,7 +137,8 @@ def _ask(key: cython.ulonglong, pidfd: cython.int) -> object:
     info: siginfo_t
     used: rusage
     memset(cython.address(info), 0, cython.sizeof(info))
-    while syscall(SYS_waitid, P_PIDFD, pidfd, cython.address(info), WEXITED | WNOWAIT | WNOHANG, cython.address(used)) < 0:
+    how: cython.int = WEXITED | WNOWAIT | WNOHANG
+    while syscall(SYS_waitid, P_PIDFD, pidfd, cython.address(info), how, cython.address(used)) < 0:
         if errno != EINTR:
             return (key, -1, errno, 0, None)
     if info.si_pid == 0:

@@ -1,6 +1,6 @@
-from typing import final
+from typing import TypeAlias, final
 
-Told = tuple[int, int, int, int, tuple[float, float, int, int, int, int, int, int, int] | None]
+Told: TypeAlias = tuple[int, int, int, int, tuple[float, float, int, int, int, int, int, int, int] | None]
 
 @final
 class PidfdSet:

@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import os
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from loopwright._spawning._ledger import Child
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["launch"]
+__all__ = ["Command", "launch"]
 
 
-def launch(args: Sequence[str | bytes | os.PathLike[str]] | str, options: dict[str, Any]) -> Child:
+Program: TypeAlias = "str | bytes | os.PathLike[str]"
+Command: TypeAlias = "Program | Sequence[Program]"
+"""A program with its arguments; alone, as in `subprocess.Popen`, the program's name (or a shell's line)."""
+
+
+def launch(args: Command, options: dict[str, Any]) -> Child:
     """Start a program; `options` are `subprocess.Popen`'s, with descriptors (or None, DEVNULL) for its three streams.
 
     Raises what Popen raises: FileNotFoundError, PermissionError, NotADirectoryError (`filename` says whether it is the

@@ -52,7 +52,8 @@ def _forget_all() -> None:
     _children.clear()
 
 
-os.register_at_fork(after_in_child=_forget_all)
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_forget_all)
 
 
 class Child:

@@ -47,10 +47,11 @@ LAST_WORDS = 2.0
 def up(file: Path, color: str) -> None:
     """Starts the services of FILE (loopwright.toml if not given; of a folder, the one in it) and keeps them.
 
-    Ctrl-C, or SIGTERM or SIGHUP, ends them in the reverse order with their grace periods; a second one ends them at once.
+    Ctrl-C, or SIGTERM or SIGHUP, ends them in the reverse order with their grace periods; a second one ends
+    them at once.
 
-    Exits with 0 if it was asked to stop, or if all services finished well; with 1 if an essential service failed, or if
-    nothing is left to run and something failed; with 2, having started nothing, if FILE is wrong.
+    Exits with 0 if it was asked to stop, or if all services finished well; with 1 if an essential service
+    failed, or if nothing is left to run and something failed; with 2, having started nothing, if FILE is wrong.
     """
     configuration = load(file)
     obstacle = keeper_obstacle()
@@ -108,7 +109,7 @@ class _Session:
         self._signals = (signal.SIGINT, signal.SIGTERM, *(() if ignored else (signal.SIGHUP,)))
         for number in self._signals:
             loop.add_signal_handler(number, self._on_signal, number)
-        # A shell starts what it puts in the background with SIGINT and SIGQUIT ignored, and services would inherit that.
+        # A shell starts what it puts in the background with SIGINT and SIGQUIT ignored; services would inherit it.
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
         if self._keeper is not None:
             self._keeper.when_lost(self._on_keeper_lost)
@@ -116,8 +117,11 @@ class _Session:
     def _say_hello(self) -> None:
         services = self._configuration.services
         count = sum(service.instances for service in services)
-        what = f"{count} process{'es' if count != 1 else ''} of {len(services)} service{'s' if len(services) != 1 else ''}"
-        self._note(f"{self._configuration.name}: starting {what}, from {self._configuration.path}")
+        processes = "1 process" if count == 1 else f"{count} processes"
+        self._note(
+            f"{self._configuration.name}: starting {processes} of {', '.join(service.name for service in services)}, "
+            f"from {self._configuration.path}"
+        )
         if self._keeper is not None:
             self._note(
                 f"process {os.getpid()}, kept by process {self._keeper.pid}: should this one be killed, "

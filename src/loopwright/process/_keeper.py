@@ -3,7 +3,7 @@
 Run as a program of its own (`python -I -S _keeper.py PID`, by `keep()` in `_keeping.py`), importing nothing but what a
 bare interpreter has, so that it stays small and has nothing to crash on.
 
-Theory of operation. It is the supervisor's parent and a *subreaper* (prctl(2), PR_SET_CHILD_SUBREAPER): whatever the
+Theory of operation. It is the supervisor's parent and a *subreaper* (prctl(2), PR_SET_CHILD_SUBREAPER): what the
 supervisor or its services leave behind when they die, whether killed with SIGKILL or daemonised on purpose, becomes a
 child of the keeper. Being the parent is what makes the ending provable:
 
@@ -11,8 +11,8 @@ child of the keeper. Being the parent is what makes the ending provable:
   keeper kills direct children only; the orphans of those it killed are its children in the next round.
 - `waitpid(-1)` saying ECHILD is the proof that nothing is left.
 
-Signals that ask a program to end are passed on to the supervisor, which has a process group of its own so that Ctrl-C at
-a terminal does not reach it twice. The exit status is the supervisor's.
+Signals that ask a program to end are passed on to the supervisor, which has a process group of its own so that Ctrl-C
+at a terminal does not reach it twice. The exit status is the supervisor's.
 """
 
 from __future__ import annotations
@@ -23,9 +23,13 @@ import sys
 import time
 
 #: Passed on to the supervisor.
-PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+PASSED_ON = tuple(
+    signal.Signals[name]
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+    if name in signal.Signals.__members__  # Windows lacks most, and must be able to import this
+)
 #: Blocked from before the fork on, so that none is lost before the keeper waits for it.
-WAITED_FOR = (*PASSED_ON, signal.SIGCHLD)
+WAITED_FOR = (*PASSED_ON, *(each for each in signal.Signals if each.name == "SIGCHLD"))
 #: Seconds after which a process that has not died of SIGKILL (it hangs inside the kernel) is named and left.
 PATIENCE = 10.0
 #: `EX_SOFTWARE` of sysexits.h: something was left.
@@ -60,10 +64,10 @@ def reap_until(supervisor: int) -> int | None:
 def children() -> list[int]:
     """The pids of the keeper's children that still run."""
     me, found = os.getpid(), []
-    for name in os.listdir("/proc"):
+    for name in os.listdir("/proc"):  # noqa: PTH208 - no pathlib here: the keeper imports as little as it can
         if name.isdigit():
             try:
-                with open(f"/proc/{name}/stat", "rb") as file:
+                with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123 - as above
                     # proc_pid_stat(5): state and parent follow the parenthesis that closes the name
                     state, parent = file.read().rpartition(b") ")[2].split()[:2]
             except (FileNotFoundError, ProcessLookupError):

@@ -14,6 +14,7 @@ from loopwright.errors import CallerError, MechanismUnavailableError
 from loopwright.process import _keeper
 
 if TYPE_CHECKING:
+    import ctypes
     from collections.abc import Callable
 
 __all__ = ["Keeper", "keep", "keeper_obstacle"]
@@ -54,7 +55,7 @@ def keeper_obstacle() -> str | None:
         os.close(os.pidfd_open(os.getpid()))
     except (ImportError, OSError) as error:
         return str(error)
-    import ctypes  # noqa: PLC0415 - as in _libc()
+    import ctypes
 
     answer = ctypes.c_int()
     if libc.prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(answer), 0, 0, 0) != 0:
@@ -100,14 +101,15 @@ def keep() -> Keeper:
 def _become_keeper(child: int) -> None:
     """Turn this process into the small program, which keeps pid, children, blocked signals and subreaper mark."""
     try:
-        os.execv(sys.executable, [sys.executable, "-I", "-S", _keeper.__file__, str(child)])
+        # S606: no shell is wanted, and every part of the command is ours.
+        os.execv(sys.executable, [sys.executable, "-I", "-S", _keeper.__file__, str(child)])  # noqa: S606
     except OSError as error:
         # The interpreter's file has gone, or there is no memory for another: this one can do it too, only larger.
         _keeper.tell(f"cannot become a program of its own ({error.strerror}); going on as I am")
         os._exit(_keeper.main(child))
 
 
-def _libc():  # type: ignore[no-untyped-def]  # ctypes.CDLL, imported where it is needed
-    import ctypes  # noqa: PLC0415 - only programs that ask for a keeper pay for it, and a Python may lack it
+def _libc() -> ctypes.CDLL:
+    import ctypes  # here: only programs that ask for a keeper pay for it, and a Python may lack it
 
     return ctypes.CDLL(None, use_errno=True)

@@ -84,7 +84,7 @@ class LineReceiver(asyncio.Protocol):
         """The last writer has closed it; False, for a pipe's end is its end (uvloop would keep it open for writing)."""
         return False
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """The pipe is closed."""
         for text, continued in self._splitter.end():
             self._on_line(text, continued)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -14,10 +13,11 @@ from loopwright.process._groups import live_members
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
-    from typing import Self
+    from typing import Any, Self
 
     from loopwright._core import ExitStatus, StatusLost
-    from loopwright._spawning import Child
+    from loopwright._spawning import Child, Command
+    from loopwright.process._pipes import Pipe
 
 __all__ = ["Process"]
 
@@ -42,12 +42,12 @@ class Process:
     def __init__(
         self,
         child: Child,
-        args: str | Sequence[str | bytes | os.PathLike[str]],
+        args: Command,
         loop: asyncio.AbstractEventLoop,
         stdin: asyncio.StreamWriter | None,
         stdout: asyncio.StreamReader | None,
         stderr: asyncio.StreamReader | None,
-        pipes: Sequence[asyncio.BaseTransport],
+        pipes: Sequence[Pipe],
     ) -> None:
         self._child = child
         self._loop = loop
@@ -182,22 +182,11 @@ class Process:
             self._kill_all()
         for pipe in self._pipes:
             pipe.close()
-        await self._wait_through_cancellation()
+        await _all_done(self._ended, *(pipe.closed for pipe in self._pipes))
 
     def _kill_all(self) -> None:
         if not (self._child.leads_group and self._child.signal_group(signal.SIGKILL)):
             self._child.send_signal(signal.SIGKILL)
-
-    async def _wait_through_cancellation(self) -> None:
-        """SIGKILL was sent, so the wait is short; being cancelled meanwhile must not orphan it. Cancelled afterwards."""
-        cancelled: asyncio.CancelledError | None = None
-        while not self._ended.done():
-            try:
-                await asyncio.shield(self._ended)
-            except asyncio.CancelledError as error:
-                cancelled = error
-        if cancelled is not None:
-            raise cancelled
 
     def _check_loop(self, verb: str) -> None:
         running = asyncio.get_running_loop()
@@ -210,3 +199,15 @@ class Process:
     def _on_exit(self, status: ExitStatus | StatusLost) -> None:
         if not self._ended.done():
             self._ended.set_result(status)
+
+
+async def _all_done(*futures: asyncio.Future[Any]) -> None:
+    """SIGKILL was sent and the pipes let go of, so the wait is short; a cancellation meanwhile is raised after it."""
+    cancelled: asyncio.CancelledError | None = None
+    while pending := [future for future in futures if not future.done()]:
+        try:
+            await asyncio.wait(pending)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled

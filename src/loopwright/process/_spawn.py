@@ -1,9 +1,9 @@
 """Starting a child process from an event loop.
 
-Theory of operation. Everything that can wait or fail comes before the child exists: its pipes are made, and this side's
-ends joined to the loop, first. Then the child is started and watched in one step without an await in between, so there
-is no point at which a cancellation could leave a child that nobody knows of. Whatever fails, the descriptors made on the
-way are closed and a child that was started is killed and reaped.
+Theory of operation. What can wait or fail comes before the child exists: its pipes are made, and this side's ends
+joined to the loop, first. Then the child is started and watched in one step without an await in between, so there
+is no point at which a cancellation could leave a child that nobody knows of. Whatever fails, the descriptors made on
+the way are closed and a child that was started is killed and reaped.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 from loopwright import _spawning
 from loopwright._core import ExitStatus
+from loopwright.process._pipes import PIPE, Pipes
 from loopwright.process._process import Process
 from loopwright.watchers import PidfdChildWatcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from loopwright._spawning import Command
+
 __all__ = ["DEVNULL", "PIPE", "STDOUT", "spawn"]
 
-PIPE = subprocess.PIPE
 STDOUT = subprocess.STDOUT
 DEVNULL = subprocess.DEVNULL
 
@@ -34,7 +36,7 @@ _exits = PidfdChildWatcher()
 
 
 async def spawn(
-    args: str | bytes | os.PathLike[str] | Sequence[str | bytes | os.PathLike[str]],
+    args: Command,
     *,
     stdin: Any = None,
     stdout: Any = None,
@@ -62,10 +64,12 @@ async def spawn(
 
     Must be called in a coroutine; the process belongs to the running loop, which may be any that has `add_reader`
     (asyncio's selector loop, uvloop). Raises what Popen raises, FileNotFoundError with the missing program's or
-    directory's name in `filename` above all; MechanismUnavailableError where no way of watching works on this machine.
+    directory's name in `filename` above all; ValueError for empty `args`; MechanismUnavailableError where no way of watching works on this machine.
     Nothing is left over when it raises: no child, no descriptor.
     """
     loop = asyncio.get_running_loop()
+    if isinstance(args, (list, tuple)) and not args:
+        raise ValueError(f"args must begin with the program to start, and is {args!r}")
     options: dict[str, Any] = {
         "cwd": cwd,
         "env": env,
@@ -84,12 +88,12 @@ async def spawn(
     }
     async with contextlib.AsyncExitStack() as undo:
         with contextlib.ExitStack() as childs_ends:
-            pipes = _Pipes(loop, undo, childs_ends)
+            pipes = Pipes(loop, undo, childs_ends)
             options["stdin"], writer = await pipes.for_writing(stdin)
             options["stdout"], reader = await pipes.for_reading(stdout)
             options["stderr"], error_reader = await pipes.for_reading(stderr)
             child = _spawning.launch(args, options)
-            process = Process(child, args, loop, writer, reader, error_reader, pipes.transports)
+            process = Process(child, args, loop, writer, reader, error_reader, pipes.made)
             try:
                 _exits.watch_child(child, process._on_exit)
             except BaseException:
@@ -97,64 +101,6 @@ async def spawn(
                 raise
         undo.pop_all()
     return process
-
-
-class _Pipes:
-    """Makes the pipes of one process; `undo` closes this side's ends, `childs_ends` the other's."""
-
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, undo: contextlib.AsyncExitStack, childs_ends: contextlib.ExitStack
-    ) -> None:
-        self._loop = loop
-        self._undo = undo
-        self._childs_ends = childs_ends
-        self.transports: list[asyncio.BaseTransport] = []
-
-    async def for_reading(self, wish: Any) -> tuple[Any, asyncio.StreamReader | None]:
-        if wish != PIPE or isinstance(wish, bool):
-            return wish, None
-        ours, childs = os.pipe()
-        self._childs_ends.callback(os.close, childs)
-        reader = asyncio.StreamReader(loop=self._loop)
-        await self._join(self._loop.connect_read_pipe, ours, "rb", _ClosedAtEnd(reader, loop=self._loop))
-        return childs, reader
-
-    async def for_writing(self, wish: Any) -> tuple[Any, asyncio.StreamWriter | None]:
-        if wish != PIPE or isinstance(wish, bool):
-            return wish, None
-        childs, ours = os.pipe()
-        self._childs_ends.callback(os.close, childs)
-        protocol = asyncio.StreamReaderProtocol(asyncio.StreamReader(loop=self._loop), loop=self._loop)
-        transport = await self._join(self._loop.connect_write_pipe, ours, "wb", protocol)
-        return childs, asyncio.StreamWriter(transport, protocol, None, self._loop)
-
-    async def _join(self, connect: Any, descriptor: int, mode: str, protocol: asyncio.BaseProtocol) -> Any:
-        file = open(descriptor, mode, buffering=0)  # noqa: SIM115 - the transport owns and closes it
-        try:
-            transport, _ = await connect(lambda: protocol, file)
-        except BaseException:
-            file.close()
-            raise
-        self.transports.append(transport)
-        self._undo.push_async_callback(_close_and_let_go, transport)
-        return transport
-
-
-class _ClosedAtEnd(asyncio.StreamReaderProtocol):
-    """A pipe has one direction, so its end is the end: uvloop would otherwise keep the transport open for writing."""
-
-    def eof_received(self) -> bool:
-        super().eof_received()
-        return False
-
-
-async def _close_and_let_go(transport: asyncio.BaseTransport) -> None:
-    """asyncio closes a transport's descriptor one pass of the loop after `close()`; wait for that pass."""
-    if isinstance(transport, asyncio.WriteTransport):
-        transport.abort()
-    else:
-        transport.close()
-    await asyncio.sleep(0)
 
 
 def _abandon(child: _spawning.Child) -> None:

@@ -150,16 +150,13 @@ class Supervisor:
         """A unit has taken a step: look at the whole again, once, after all that happens now has happened."""
         if unit.life.state is State.FAILED and unit.instance.spec.essential and not self._stopping:
             self._begin_stopping(f"essential service {unit.instance.name} failed: {unit.reason}")
-        if not self._advance_due:
-            self._advance_due = True
-            asyncio.get_running_loop().call_soon(self._advance)
+        self._look_again()
 
     def broke(self, error: BaseException) -> None:
         """Something that cannot happen did: end all there is rather than leave it unwatched, then raise."""
         self._broken = self._broken or error
         self.kill(f"an internal error: {error!r}")
-        if self._done is not None and not self._done.done():
-            self._done.set_result(None)
+        self._look_again()
 
     def output_held(self) -> bool:
         """Whether output is not to be read now."""
@@ -171,6 +168,9 @@ class Supervisor:
         self._stopping = True
         self._reason = reason
         self.announce(_events.Note, None, text=f"ending everything: {reason}", warning=not self._asked)
+        self._look_again()
+
+    def _look_again(self) -> None:
         if not self._advance_due:
             self._advance_due = True
             asyncio.get_running_loop().call_soon(self._advance)
@@ -182,9 +182,11 @@ class Supervisor:
         else:
             self._advance_start()
         if all(unit.life.state in ENDED for unit in self._all_units()):
-            assert self._done is not None
-            if not self._done.done():
-                self._done.set_result(None)
+            self._finish()
+
+    def _finish(self) -> None:
+        if self._done is not None and not self._done.done():
+            self._done.set_result(None)
 
     def _advance_start(self) -> None:
         for service in self._services:

@@ -74,7 +74,7 @@ class LocalPlacement:
         receiver = LineReceiver(on_line, loop)
         ours, services = os.pipe()
         try:
-            file = open(ours, "rb", buffering=0)  # noqa: SIM115 - the transport owns and closes it
+            file = os.fdopen(ours, "rb", buffering=0)
             try:
                 await loop.connect_read_pipe(lambda: receiver, file)
             except BaseException:

@@ -94,7 +94,9 @@ class ServiceSpec:
         if self.instances < 1:
             raise ValueError(f"service {self.name!r} must have 1 instance or more, not {self.instances!r}")
         if not self.grace_period >= 0:
-            raise ValueError(f"service {self.name!r}: grace_period must be 0 seconds or more, not {self.grace_period!r}")
+            raise ValueError(
+                f"service {self.name!r}: grace_period must be 0 or more seconds, not {self.grace_period!r}"
+            )
 
     def each(self) -> tuple[Instance, ...]:
         """Its instances, in order."""

@@ -1,12 +1,12 @@
 """The life of one service instance, as a table.
 
-Nothing here does anything. `step(life, stimulus)` says what an instance is after something happened to it and what is to
-be done about it; the engine does it and comes back with what happened next. So every history can be tried in a test
+Nothing here does anything. `step(life, stimulus)` says what an instance is after something happened to it and what is
+to be done about it; the engine does it and comes back with what happened next. So every history can be tried in a test
 without a process, a clock or a wait, and the table below is the whole truth about what a service can go through.
 
-Two rules keep it small. *A timer belongs to a state*: leaving a state disarms it, so no state hears another's timer. And
-*`EXITED` is not the end*: it says that the process is gone, `GONE_...` that everything in its group is. Only then is the
-instance restarted or over, for what is left of the old one may still hold its port.
+Two rules keep it small. *A timer belongs to a state*: leaving a state disarms it, so no state hears another's timer.
+And *`EXITED` is not the end*: it says that the process is gone, `GONE_...` that everything in its group is. Only then
+is the instance restarted or over, for what is left of the old one may still hold its port.
 """
 
 from __future__ import annotations

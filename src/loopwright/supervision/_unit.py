@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loopwright.errors import LoopwrightError
@@ -23,7 +24,9 @@ __all__ = ["Surroundings", "Unit"]
 
 #: What a machine may get over by itself: no processes, memory or descriptors left now, or the program's file being
 #: written (execve(2), fork(2)). Anything else that keeps a process from being made is the configuration's fault.
-PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY})
+PASSING = frozenset(
+    getattr(errno, name, None) for name in ("EAGAIN", "ENOMEM", "EMFILE", "ENFILE", "ETXTBSY")
+)
 
 
 class Surroundings(Protocol):
@@ -79,6 +82,8 @@ class Unit:
         """Something happened to it: take the step, do what is to be done, say so."""
         before = self.life
         self.life, actions = step(before, stimulus)
+        if self.life is before and not actions:
+            return
         if reason:
             self.reason = reason
         if self.life.state is not before.state and self._timer is not None:
@@ -186,6 +191,10 @@ class Unit:
 
     def _check(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
+            # Its table has no word for this. What it has running is killed here, for nobody follows it any more.
+            if self._placed is not None:
+                self._send(signal.SIGKILL)
+            self.life = replace(self.life, state=State.FAILED)
             self._around.broke(error)
 
     # --- saying so
@@ -219,5 +228,5 @@ def refusal(error: Exception, instance: Instance) -> str:
     if error.errno == errno.EACCES:
         return f"its command {program!r} may not be executed: no permission (chmod +x?)"
     if error.errno == errno.ENOEXEC:
-        return f"its command {program!r} is not a program the kernel can run (a script needs a first line such as #!/bin/sh)"
+        return f"its command {program!r} is nothing the kernel can run (a script needs a first line like #!/bin/sh)"
     return f"cannot start {program!r}: {error.strerror}"

@@ -43,7 +43,10 @@ class AbstractChildWatcher(abc.ABC):
 
     @abc.abstractmethod
     def attach_loop(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        """The loop for callbacks registered where none is running; None for none. Those registered stay where they are."""
+        """The loop for callbacks registered where none is running; None for none.
+
+        Callbacks that were registered before stay on their loops.
+        """
 
     @abc.abstractmethod
     def close(self) -> None:

@@ -1,20 +1,21 @@
 """Exits told by process descriptors (pidfd_open(2), Linux 5.3; waitid(P_PIDFD), Linux 5.4).
 
-Theory of operation. Each loop that has children to watch gets a set of pidfds (`PidfdSet`: one epoll descriptor), which
-that loop watches with one `add_reader`. No signal handler, no thread, nothing that other code in the process could
-disturb, and the cost of an exit does not grow with the number of children alive.
+Theory of operation. Each loop that has children to watch gets a set of pidfds (`PidfdSet`: one epoll descriptor),
+which that loop watches with one `add_reader`. No signal handler, no thread, nothing that other code in the process
+could disturb, and the cost of an exit does not grow with the number of children alive.
 
-- **An exit is seen, published, then reaped**, in that order and on the loop. A user's handler is called by `call_soon`,
-  so that one that raises meets the loop's exception handler and cannot hold up the others; it is reaped when the handler
-  has returned. A child in the ledger (started by `loopwright.process`) is reaped by the ledger, once no signal is owed.
+- **An exit is seen, published, then reaped**, in that order and on the loop. A user's handler is called by
+  `call_soon`, so that one that raises meets the loop's exception handler and cannot hold up the others; it is reaped
+  when the handler has returned. A child in the ledger (started by `loopwright.process`) is reaped by the ledger, once
+  no signal is owed.
 - **Descriptors.** A handler opens a pidfd of its own and owns it; a watch for the ledger borrows the child's. A pidfd
   leaves the set before it is closed, or a later one of the same number could be taken for it.
 - **Threads.** A set is touched only on its loop's thread; from elsewhere work goes there by `call_soon_threadsafe`.
   Registrations are under one lock, and what decides between "removed" and "called" is a single step under it.
-- **Loops that close** take their sets with them: at the next registration or `close()` the sets of closed loops are given
-  back, and children among them that have ended are reaped.
-- **After a fork** the child gives its copies of the descriptors back and forgets all: taking a pidfd *out* of a set that
-  it shares with its parent would take it out of the parent's.
+- **Loops that close** take their sets with them: at the next registration or `close()` the sets of closed loops are
+  given back, and children among them that have ended are reaped.
+- **After a fork** the child gives its copies of the descriptors back and forgets all: taking a pidfd *out* of a set
+  that it shares with its parent would take it out of the parent's.
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ class PidfdChildWatcher(AbstractChildWatcher):
 
     # --- the interface of every child watcher
 
-    def add_child_handler(self, pid: int, callback: Callable[..., object], *args: Any) -> None:  # noqa: D102 - inherited
+    def add_child_handler(self, pid: int, callback: Callable[..., object], *args: Any) -> None:
         if isinstance(pid, bool) or not isinstance(pid, int):
             raise TypeError(f"a process id is an int, not {pid!r}")
         if pid < 1:
@@ -159,19 +160,19 @@ class PidfdChildWatcher(AbstractChildWatcher):
         else:
             self._on_loop(watch, on_exit, watch, StatusLost(f"no process {pid} exists any more; something reaped it"))
 
-    def remove_child_handler(self, pid: int) -> bool:  # noqa: D102 - inherited
+    def remove_child_handler(self, pid: int) -> bool:
         with self._lock:
             return self._take(self._handlers.pop(pid, None))
 
-    def attach_loop(self, loop: asyncio.AbstractEventLoop | None) -> None:  # noqa: D102 - inherited
+    def attach_loop(self, loop: asyncio.AbstractEventLoop | None) -> None:
         if loop is not None and not isinstance(loop, asyncio.AbstractEventLoop):
             raise TypeError(f"attach_loop() takes an event loop or None, not {loop!r}")
         self._attached = loop
 
-    def is_active(self) -> bool:  # noqa: D102 - inherited
+    def is_active(self) -> bool:
         return not self._closed and probe_pidfd().works
 
-    def close(self) -> None:  # noqa: D102 - inherited
+    def close(self) -> None:
         with self._lock:
             self._closed = True
             for watch in list(self._handlers.values()):
@@ -347,4 +348,5 @@ def _forget_in_forked_child() -> None:
         watcher._after_fork()
 
 
-os.register_at_fork(after_in_child=_forget_in_forked_child)
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_forget_in_forked_child)

@@ -1,8 +1,8 @@
 """A set of pidfds as `loopwright._native.PidfdSet` is one, for machines where that was not compiled.
 
-`os.waitid()` hides the fifth argument of the system call, the resource usage (see that module), so it is reached through
-ctypes; where the number of the call is not known, or ctypes is missing, the usage is None and all else the same. About
-ten times the cost an exit; held to the same contract suite.
+`os.waitid()` hides the fifth argument of the system call, the resource usage (see that module), so it is reached
+through ctypes; where the number of the call is not known, or ctypes is missing, the usage is None and all else the
+same. About ten times the cost an exit; held to the same contract suite.
 """
 
 from __future__ import annotations
@@ -57,9 +57,7 @@ class PlainPidfdSet:
 
     def drain(self) -> list[Told]:
         """All that has ended and was not told yet, as (key, pid, si_code, si_status, usage)."""
-        return [
-            (self._keys[pidfd], *_ask(pidfd)) for pidfd, _ in self._epoll.poll(0) if pidfd in self._keys
-        ]
+        return [(self._keys[pidfd], *_ask(pidfd)) for pidfd, _ in self._epoll.poll(0) if pidfd in self._keys]
 
     def close(self) -> None:
         """Close the set, not the pidfds in it. Idempotent."""
@@ -81,11 +79,11 @@ def _make_usage() -> Callable[[int], Usage | None]:
     """The function that asks for a zombie's resource usage; one that gives None where that cannot be asked."""
     number = WAITID.get(platform.machine())
     try:
-        import ctypes  # noqa: PLC0415 - a Python built without libffi has none
+        import ctypes  # here: a Python built without libffi has none
     except ImportError:
         number = None
     if number is None:
-        return lambda pidfd: None
+        return lambda _pidfd: None
 
     class Rusage(ctypes.Structure):
         # struct rusage of getrusage(2): two timevals, then fourteen longs

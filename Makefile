@@ -1,0 +1,58 @@
+# Everything a newcomer needs: `make demo`, `make test`; `make help` lists the rest.
+# PYTHON=/path/to/python chooses the interpreter; by default the first of python3.11 ... python3.15, python3.
+
+export PYTHON ?=
+PROGRAM := examples/storefront/loopwright.toml
+WORKERS ?= 2
+BIN := .venv/bin
+# What an installed, editable Loopwright depends on: Python sources are read where they are, compiled ones not.
+SOURCES := pyproject.toml setup.py $(wildcard src/loopwright/_native/*.py src/loopwright/_native/*.pxd \
+	src/loopwright/_native/*.pyx src/loopwright/_native/*.h src/loopwright/_native/*.c.in)
+
+# A .venv that is half made, was moved, or is of another Python than the one asked for does not count as there.
+STALE := $(shell PYTHON='$(PYTHON)' .ci/set-up whole || echo stale)
+
+.PHONY: help demo test check format docs clean stale
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make demo     set up, then run $(PROGRAM) until Ctrl-C'
+	@echo 'make test     set up, then run the tests (WORKERS=0: in one process; ARGS="-k word": options for pytest)'
+	@echo 'make check    format, lint, types and layers'
+	@echo 'make format   put the sources into the format that check asks for'
+	@echo 'make docs     the documentation, into docs/_build/html'
+	@echo 'make clean    remove everything that was made here'
+	@echo 'PYTHON=...    with any of them: the interpreter to set up with (3.11 or newer)'
+
+.venv/.set-up-%: $(SOURCES) $(if $(STALE),stale)
+	@.ci/set-up $*
+
+# Ctrl-C reaches make too. It waits for the command, which ends everything in order and with status 0, and then
+# ends by the signal itself (130 in a shell), as every make does; the command's own status is that of
+# `.venv/bin/loopwright up`.
+demo: .venv/.set-up-runtime
+	@exec $(BIN)/loopwright up $(PROGRAM)
+
+# Tests use signals and children, so those of one file share a process.
+test: .venv/.set-up-test
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+check: .venv/.set-up-dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.set-up-dev
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+docs: .venv/.set-up-dev
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@echo 'docs/_build/html/index.html'
+
+clean:
+	rm -rf .venv build dist docs/_build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+		.import_linter_cache src/loopwright/_native/*.so src/loopwright/_native/*.c
+	find src tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +

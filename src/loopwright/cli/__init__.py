@@ -1,0 +1,32 @@
+"""The command line: `loopwright up`, `loopwright check`, `loopwright doctor`.
+
+It needs what `pip install 'loopwright[supervisor]'` brings; the library underneath does not.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+__all__ = ["main"]
+
+#: What the commands import, and the names under which packages that have it are installed.
+NEEDED = {"click": "click", "dotenv": "python-dotenv", "msgspec": "msgspec", "rich": "rich"}
+
+
+def main() -> None:
+    """Run the command that `sys.argv` names, and exit with its status.
+
+    0 for what was asked for, 2 for what cannot be done as it was asked (an unknown option, a wrong configuration
+    file, a missing package); the commands' own help tells the rest. For the main thread: signals are its to handle.
+    """
+    missing = [package for module, package in NEEDED.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        names = " and ".join([", ".join(missing[:-1]), missing[-1]] if missing[1:] else missing)
+        needs = f"loopwright: the command line needs {names}; install with: pip install 'loopwright[supervisor]'"
+        print(needs, file=sys.stderr)
+        raise SystemExit(2)
+    # Only now: without these packages the import itself would fail, with a traceback.
+    from loopwright.cli._main import loopwright
+
+    loopwright(prog_name="loopwright")

@@ -1,0 +1,118 @@
+"""`loopwright doctor`: what is in use on this machine, and why."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import resource
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from loopwright import _native
+from loopwright.loops import available_loops
+from loopwright.policies import get_event_loop_policy
+from loopwright.process import keeper_obstacle
+from loopwright.watchers import probe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["doctor"]
+
+#: Descriptors that a program of some size has open beside those of its children.
+SPARE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """One line: what was looked at, whether it works, and why it does or does not."""
+
+    what: str
+    works: bool
+    why: str
+    needed: bool = False
+    """Whether `loopwright up` cannot do without it."""
+
+
+@click.command
+def doctor() -> None:
+    """Says what is in use on this machine and why: Python, compiled core, child watchers, loops, policy, keeper.
+
+    Exits with 0 if `loopwright up` works here, with 1 if something that it needs does not.
+    """
+    findings = list(_findings())
+    width = max(len(finding.what) for finding in findings)
+    for finding in findings:
+        mark = (
+            click.style("ok", fg="green") if finding.works else click.style("no", fg="red" if finding.needed else None)
+        )
+        click.echo(f"{mark}  {finding.what:<{width}}  {finding.why}")
+    missing = [finding.what for finding in findings if finding.needed and not finding.works]
+    if missing:
+        click.echo(f"\n`loopwright up` does not work here: it needs {' and '.join(missing)}")
+        raise SystemExit(1)
+
+
+def _findings() -> Iterator[_Finding]:
+    yield _Finding("loopwright", True, importlib.metadata.version("loopwright"))
+    yield _Finding("python", True, f"{platform.python_implementation()} {platform.python_version()}, {sys.executable}")
+    yield _Finding("system", sys.platform == "linux", _system())
+    yield _core()
+    for mechanism in probe():
+        why = f"{mechanism.watcher}: {mechanism.reason}"
+        yield _Finding(f"watching by {mechanism.name}", mechanism.works, why, needed=True)
+    for loop in available_loops():
+        yield _Finding(f"loop {loop.name}", loop.available, loop.detail)
+    yield _policy()
+    yield _keeper()
+    yield _descriptors()
+
+
+def _system() -> str:
+    system = f"{platform.system()} {platform.release()} on {platform.machine()}"
+    if sys.platform == "linux":
+        return system
+    return f"{system}; Linux is where Loopwright is tested, elsewhere it offers the standard loops under its policies"
+
+
+def _core() -> _Finding:
+    if _native.MISSING is None:
+        return _Finding("compiled core", True, "in use")
+    return _Finding("compiled core", False, f"not in use, plain Python does its work (slower): {_native.MISSING}")
+
+
+def _policy() -> _Finding:
+    policy = get_event_loop_policy()
+    loop = policy.new_event_loop()
+    try:
+        made = f"{type(loop).__module__}.{type(loop).__qualname__}"
+    finally:
+        loop.close()
+    return _Finding("policy", True, f"{type(policy).__module__}.{type(policy).__qualname__}, which makes {made}")
+
+
+def _keeper() -> _Finding:
+    obstacle = keeper_obstacle()
+    if obstacle is None:
+        why = "a supervisor that is killed leaves nothing: the keeper above it kills what it started (subreaper)"
+        return _Finding("keeper", True, why)
+    return _Finding(
+        "keeper", False, f"a supervisor that is killed with SIGKILL leaves its services running: {obstacle}"
+    )
+
+
+def _descriptors() -> _Finding:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return _Finding("descriptors", True, "no limit")
+    # A service takes its pidfd and the end of its output pipe.
+    enough = max(0, soft - SPARE) // 2
+    more = (
+        f"; `ulimit -n` raises it, to {'any number' if hard == resource.RLIM_INFINITY else hard}"
+        if hard != soft
+        else ""
+    )
+    return _Finding("descriptors", enough > 0, f"a limit of {soft}, enough for some {enough} services at once{more}")

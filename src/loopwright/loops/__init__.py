@@ -1,0 +1,22 @@
+"""Event loops: which there are, which work here, and how to make one."""
+
+from asyncio import SelectorEventLoop
+
+from loopwright.loops._names import (
+    LoopFactory,
+    LoopLike,
+    LoopReport,
+    available_loops,
+    loop_factory,
+    loop_names,
+)
+
+__all__ = [
+    "LoopFactory",
+    "LoopLike",
+    "LoopReport",
+    "SelectorEventLoop",
+    "available_loops",
+    "loop_factory",
+    "loop_names",
+]

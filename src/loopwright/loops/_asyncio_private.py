@@ -1,0 +1,128 @@
+"""Every private name of asyncio that Loopwright leans on, and every version check that concerns asyncio.
+
+When a Python release moves one of them, this is the file to mend. Nothing here touches a name that warns:
+importing Loopwright is silent under `python -W error` on every supported Python.
+
+Read in the sources of CPython 3.11.7, 3.12.1, 3.13.0, 3.14 and 3.15:
+
+- `asyncio.events._event_loop_policy` is the process-wide policy on all of them, None until somebody asks for
+  it; `asyncio.events._lock` guards the asking. The public getter and setter warn since 3.14 and go in 3.16
+  (PEP 387 deprecation, gh-127949); the C implementation of `get_event_loop()` reads the same variable by way
+  of the Python one.
+- The policies' base class is `asyncio.AbstractEventLoopPolicy` up to 3.13 and
+  `asyncio.events._AbstractEventLoopPolicy` since; the public name warns when touched on 3.14 and 3.15.
+- What a policy does without a loop changed in 3.12 (it warns) and in 3.14 (it refuses); 3.13 and 3.15 are
+  like the version before them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import asyncio.events
+import os
+import select
+import selectors
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoopPolicy as PolicyBase
+    from collections.abc import Callable
+
+__all__ = [
+    "PYTHON_RULES",
+    "PolicyBase",
+    "Rules",
+    "detach_inherited",
+    "install_policy",
+    "installed_policy",
+    "installed_policy_or",
+    "running_loop",
+]
+
+Rules = Literal["3.11", "3.12", "3.14"]
+"""Named by the Python that brought them: how `get_event_loop()` behaves where no loop is set."""
+
+if sys.version_info >= (3, 14):
+    PYTHON_RULES: Final[Rules] = "3.14"
+elif sys.version_info >= (3, 12):
+    PYTHON_RULES: Final[Rules] = "3.12"
+else:
+    PYTHON_RULES: Final[Rules] = "3.11"
+
+
+class _OwnPolicyBase:
+    """What policies inherit from where asyncio has no base class for them (3.16)."""
+
+
+class _OwnRegistry:
+    """Holds the process-wide policy where asyncio has no place for it (3.16)."""
+
+    def __init__(self) -> None:
+        self._event_loop_policy: PolicyBase | None = None
+        self._lock = threading.Lock()
+
+
+def _find(*names: str) -> Any:
+    """The first of these names that `asyncio.events` has, else None; no module `__getattr__` gets to warn."""
+    return next((vars(asyncio.events)[name] for name in names if name in vars(asyncio.events)), None)
+
+
+if not TYPE_CHECKING:
+    PolicyBase = _find("_AbstractEventLoopPolicy", "AbstractEventLoopPolicy") or _OwnPolicyBase
+
+_registry: Any = asyncio.events if "_event_loop_policy" in vars(asyncio.events) else _OwnRegistry()
+
+
+def installed_policy() -> PolicyBase | None:
+    """The process-wide policy, or None if nobody has set one or asked asyncio for it yet."""
+    policy: PolicyBase | None = _registry._event_loop_policy
+    return policy
+
+
+def install_policy(policy: PolicyBase | None) -> None:
+    """Make this the process-wide policy; None for none yet. Nothing is checked."""
+    _registry._event_loop_policy = policy
+
+
+def installed_policy_or(make: Callable[[], PolicyBase]) -> PolicyBase:
+    """The process-wide policy; where there is none, what `make()` gives is made it.
+
+    Safe against a thread that asks asyncio for its policy in the same moment: asyncio fills the variable
+    under the same lock.
+    """
+    policy = installed_policy()
+    if policy is None:
+        made = make()  # before the lock is taken, so that nothing a policy does to be made can wait for it
+        with _registry._lock:
+            policy = installed_policy()
+            if policy is None:
+                policy = made
+                install_policy(policy)
+    return policy
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop that is running in this thread, or None: `get_running_loop()` without its exception."""
+    return asyncio.events._get_running_loop()
+
+
+def detach_inherited(loop: asyncio.AbstractEventLoop) -> None:
+    """In a forked child: see to it that nothing done to the parent's `loop` here reaches the parent.
+
+    An epoll instance is shared across fork(2), and its list of descriptors with it (epoll(7)). A loop that is
+    closed in the child, or merely dropped (its `__del__` closes it), takes its wake-up socket off the list, and
+    the parent's loop no longer hears `call_soon_threadsafe()`: seen with the standard loop on 3.11, 3.13 and
+    3.15, not with uvloop, which handles fork itself. So the descriptor is pointed at another, empty epoll
+    instance, in this process alone.
+    """
+    epoll_selector = getattr(selectors, "EpollSelector", None)  # Linux only
+    selector = getattr(loop, "_selector", None)
+    if epoll_selector is None or not isinstance(selector, epoll_selector) or loop.is_closed():
+        return
+    empty = select.epoll()
+    try:
+        os.dup2(empty.fileno(), selector.fileno(), inheritable=False)
+    finally:
+        empty.close()

@@ -1,0 +1,166 @@
+"""Event loops by name, by class or by factory: whatever says "such a loop, please" becomes a callable that
+makes one.
+
+A loop's package is imported when the loop is asked for, never before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from loopwright.errors import LoopUnavailableError, NotALoopError, UnknownLoopError
+
+__all__ = ["LoopFactory", "LoopLike", "LoopReport", "available_loops", "loop_factory", "loop_names"]
+
+LoopFactory: TypeAlias = Callable[[], asyncio.AbstractEventLoop]
+"""What makes a new event loop at each call."""
+
+LoopLike: TypeAlias = str | type[asyncio.AbstractEventLoop] | LoopFactory
+"""What `loop_factory()` understands: a loop's name, its class, or a callable that makes one."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoopReport:
+    """Whether one of the loops known by name can be used here."""
+
+    name: str
+    available: bool
+    detail: str
+    """What it is and its version if it is available, else why it is not and what to do."""
+
+
+def loop_names() -> tuple[str, ...]:
+    """The names that `loop_factory()` knows on any platform, installed or not, aliases last."""
+    return (*_NAMED, *_ALIASES)
+
+
+def available_loops() -> tuple[LoopReport, ...]:
+    """Every loop known by name (without aliases), and whether it can be used here.
+
+    Each is really tried, so this imports the packages of those that are installed.
+    """
+    return tuple(_report(name) for name in _NAMED)
+
+
+def loop_factory(loop: LoopLike) -> LoopFactory:
+    """A callable that makes a new event loop at each call, from any thread.
+
+    `loop` is a name ("asyncio", or its alias "default", for the platform's standard loop; "selector";
+    "proactor" on Windows; "uvloop"), a class of loops, or a callable without arguments that returns a new
+    loop.
+
+    UnknownLoopError if no loop has that name; LoopUnavailableError if it is not installed or not for this
+    platform, saying what to do; NotALoopError (a TypeError) if `loop` is none of the three, and from the
+    returned callable if a factory returns something that is no `asyncio.AbstractEventLoop`.
+    """
+    if isinstance(loop, str):
+        return _checked(_find(loop), f"the loop {loop!r}")
+    if isinstance(loop, type):
+        if not issubclass(loop, asyncio.AbstractEventLoop):
+            raise NotALoopError(f"the class {loop.__qualname__} is not one of event loops (asyncio.AbstractEventLoop)")
+        return _checked(loop, f"the class {loop.__qualname__}")
+    if isinstance(loop, asyncio.AbstractEventLoop):
+        raise NotALoopError(
+            f"{loop!r} is one event loop, where something that makes new ones is needed: its class, a name"
+            f" ({', '.join(loop_names())}) or a callable that returns a new loop"
+        )
+    if not callable(loop):
+        raise NotALoopError(
+            f"an event loop is given by name ({', '.join(loop_names())}), as its class,"
+            f" or as a callable that returns a new one, not as {loop!r}"
+        )
+    return _checked(loop, f"the loop factory {getattr(loop, '__qualname__', repr(loop))}")
+
+
+def _checked(make: Callable[[], Any], described: str) -> LoopFactory:
+    def new_loop() -> asyncio.AbstractEventLoop:
+        loop = make()
+        if not isinstance(loop, asyncio.AbstractEventLoop):
+            if inspect.iscoroutine(loop):
+                loop.close()  # or Python would say later that it was never awaited, which is not the mistake
+                raise NotALoopError(f"{described} is a coroutine function; it must be a plain one")
+            raise NotALoopError(f"{described} returned {loop!r}, which is no event loop (asyncio.AbstractEventLoop)")
+        return loop
+
+    return new_loop
+
+
+def _find(name: str) -> Callable[[], Any]:
+    known = _NAMED.get(_ALIASES.get(name, name))
+    if known is None:
+        near = difflib.get_close_matches(name.strip().lower(), loop_names(), n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UnknownLoopError(f"no event loop is called {name!r}; {hint}there are: {', '.join(loop_names())}")
+    return known()
+
+
+def _report(name: str) -> LoopReport:
+    try:
+        made_by = _find(name)
+    except LoopUnavailableError as error:
+        return LoopReport(name, False, str(error))
+    # uvloop.new_event_loop is a function of the package; the standard loops are classes of asyncio's.
+    package = made_by.__module__.partition(".")[0]
+    version = getattr(sys.modules[package], "__version__", f"Python {sys.version.split()[0]}")
+    what = made_by.__name__.lstrip("_") if isinstance(made_by, type) else package
+    return LoopReport(name, True, f"{what} {version}" if what == package else f"{what} of {version}")
+
+
+def _standard() -> Callable[[], Any]:
+    if sys.platform == "win32":
+        return asyncio.ProactorEventLoop
+    return asyncio.SelectorEventLoop
+
+
+def _selector() -> Callable[[], Any]:
+    return asyncio.SelectorEventLoop
+
+
+def _proactor() -> Callable[[], Any]:
+    if sys.platform == "win32":
+        return asyncio.ProactorEventLoop
+    raise LoopUnavailableError(
+        f"the loop 'proactor' is built on Windows' completion ports and this is {sys.platform}; use 'selector'"
+    )
+
+
+def _uvloop() -> Callable[[], Any]:
+    if sys.platform == "win32":
+        raise LoopUnavailableError("the loop 'uvloop' is not made for Windows; use 'asyncio'")
+    try:
+        package = importlib.import_module("uvloop")
+    except ModuleNotFoundError as error:
+        if error.name != "uvloop":
+            raise _broken("uvloop", error) from error
+        raise LoopUnavailableError(
+            "the loop 'uvloop' is not installed for this Python; install it with: pip install uvloop",
+            name="uvloop",
+        ) from error
+    except ImportError as error:
+        raise _broken("uvloop", error) from error
+    # Not its EventLoopPolicy: with warnings as errors, touching that name raises on 3.15.
+    made_by: Callable[[], Any] = package.new_event_loop
+    return made_by
+
+
+def _broken(package: str, error: ImportError) -> LoopUnavailableError:
+    return LoopUnavailableError(
+        f"the loop {package!r} is installed but does not load ({error}); try: pip install --force-reinstall {package}",
+        name=package,
+    )
+
+
+_NAMED: dict[str, Callable[[], Callable[[], Any]]] = {
+    "asyncio": _standard,
+    "selector": _selector,
+    "proactor": _proactor,
+    "uvloop": _uvloop,
+}
+_ALIASES = {"default": "asyncio"}

@@ -1,0 +1,102 @@
+"""What an event loop policy is, and what it asks of a child watcher."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from loopwright.errors import NotAWatcherError
+from loopwright.loops._asyncio_private import PolicyBase
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from collections.abc import Callable
+    from types import TracebackType
+
+__all__ = ["AbstractEventLoopPolicy", "ChildWatcher", "checked_watcher"]
+
+
+class ChildWatcher(Protocol):
+    """What a policy accepts as a child watcher: Loopwright's, and on Python 3.11 to 3.13 also asyncio's.
+
+    The methods are those of `loopwright.watchers.AbstractChildWatcher`.
+    """
+
+    def add_child_handler(self, pid: int, callback: Callable[..., Any], /, *args: Any) -> None:
+        """Have `callback(pid, returncode, *args)` called when the child has ended."""
+
+    def remove_child_handler(self, pid: int, /) -> bool:
+        """Forget the callback for this child."""
+
+    def attach_loop(self, loop: AbstractEventLoop | None, /) -> None:
+        """Use this loop where none is running."""
+
+    def close(self) -> None:
+        """Give back what the watcher holds."""
+
+    def is_active(self) -> bool:
+        """Whether a child can be handed to it now."""
+
+    def __enter__(self) -> Any:
+        """Before a child is started that will be handed to it."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        """After it was."""
+
+
+_WATCHER_METHODS = (
+    "add_child_handler",
+    "remove_child_handler",
+    "attach_loop",
+    "close",
+    "is_active",
+    "__enter__",
+    "__exit__",
+)
+
+
+class AbstractEventLoopPolicy(PolicyBase):
+    """Says which event loop a piece of code gets, makes new ones, and says who watches child processes.
+
+    The interface is that of `asyncio.AbstractEventLoopPolicy` as documented for Python 3.11, on every Python.
+    Where asyncio still has a base class for policies this one inherits from it, so that asyncio accepts ours.
+
+    A subclass overrides what it needs; each method here raises NotImplementedError.
+    """
+
+    def get_event_loop(self) -> AbstractEventLoop:
+        """The event loop of the current context, never None. RuntimeError if there is and will be none."""
+        raise NotImplementedError
+
+    def set_event_loop(self, loop: AbstractEventLoop | None) -> None:
+        """Make `loop` the one of the current context; None for none."""
+        raise NotImplementedError
+
+    def new_event_loop(self) -> AbstractEventLoop:
+        """A new event loop, not set as the current one."""
+        raise NotImplementedError
+
+    # Narrower here than in typeshed, whose watchers are asyncio's own classes: ours do not inherit from
+    # those.
+    def get_child_watcher(self) -> Any:
+        """The child watcher that asyncio's subprocesses are handed to on Python 3.11 to 3.13."""
+        raise NotImplementedError
+
+    def set_child_watcher(self, watcher: Any) -> None:
+        """Use this child watcher; None for the default one."""
+        raise NotImplementedError
+
+
+def checked_watcher(watcher: Any) -> ChildWatcher:
+    """The watcher itself, if it is one; else NotAWatcherError (a TypeError), naming what it lacks."""
+    if isinstance(watcher, type):
+        raise NotAWatcherError(f"a child watcher is an object; {watcher.__qualname__} is a class: call it first")
+    lacking = [name for name in _WATCHER_METHODS if not callable(getattr(watcher, name, None))]
+    if lacking:
+        raise NotAWatcherError(
+            f"{watcher!r} is no child watcher: it has no {', '.join(lacking)}"
+            " (see loopwright.watchers.AbstractChildWatcher)"
+        )
+    valid: ChildWatcher = watcher
+    return valid

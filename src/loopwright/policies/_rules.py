@@ -1,0 +1,61 @@
+"""What `get_event_loop()` does where no loop is set: one rule for each generation of Python, as a table.
+
+Source: `BaseDefaultEventLoopPolicy.get_event_loop` in asyncio/events.py of CPython 3.11.7, 3.12.1, 3.13.0,
+3.14 and 3.15, and its documentation ("Policies").
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from loopwright.loops._asyncio_private import Rules
+
+__all__ = ["WithoutLoop", "stacklevel_outside", "without_loop"]
+
+
+class WithoutLoop(enum.Enum):
+    """What to do when a thread has no loop and asks for one."""
+
+    MAKE = enum.auto()
+    """Make one and set it."""
+    MAKE_AND_WARN = enum.auto()
+    """The same, with a DeprecationWarning."""
+    REFUSE = enum.auto()
+    """Raise."""
+
+
+_IN_MAIN_THREAD: Final[Mapping[Rules, WithoutLoop]] = {
+    "3.11": WithoutLoop.MAKE,
+    "3.12": WithoutLoop.MAKE_AND_WARN,
+    "3.14": WithoutLoop.REFUSE,
+}
+
+
+def without_loop(rules: Rules, *, main_thread: bool, set_called: bool) -> WithoutLoop:
+    """What these rules say for a thread without a loop.
+
+    `set_called` is whether `set_event_loop()` was ever called in the thread: who said None means None.
+    """
+    if not main_thread or set_called:
+        return WithoutLoop.REFUSE
+    return _IN_MAIN_THREAD[rules]
+
+
+def stacklevel_outside() -> int:
+    """The `stacklevel` with which the caller's warning blames the first line outside asyncio and ours."""
+    level = 1
+    frame = inspect.currentframe()
+    frame = frame and frame.f_back
+    while frame is not None and _is_inside(frame.f_globals.get("__name__", "")):
+        frame = frame.f_back
+        level += 1
+    return level
+
+
+def _is_inside(module: str) -> bool:
+    return module.partition(".")[0] in ("asyncio", "loopwright")

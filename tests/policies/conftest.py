@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loopwright.loops import _asyncio_private as private
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture(autouse=True)
+def no_policy() -> Iterator[None]:
+    """Each test begins in a process where nobody has set a policy, and whatever was there comes back."""
+    before = private.installed_policy()
+    private.install_policy(None)
+    yield
+    private.install_policy(before)
+
+
+@pytest.fixture(params=["asyncio", "selector", "uvloop"])
+def loop_name(request: pytest.FixtureRequest) -> str:
+    """The loops at hand, by the names under which policies know them."""
+    name: str = request.param
+    if name == "uvloop":
+        pytest.importorskip(name)
+    return name
+
+
+@pytest.fixture
+def script() -> Callable[..., str]:
+    """Runs a program in a Python of its own, with warnings as errors, and returns what it printed."""
+
+    def run_script(source: str, *arguments: str) -> str:
+        result = subprocess.run(
+            [sys.executable, "-W", "error", "-c", textwrap.dedent(source), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert (result.returncode, result.stderr) == (0, "")
+        return result.stdout
+
+    return run_script

@@ -1,0 +1,422 @@
+"""Starting: what the arguments do, and that whatever fails leaves neither a child nor a descriptor."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from loopwright.process import DEVNULL, PIPE, STDOUT, spawn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    Run = Callable[[Coroutine[Any, Any, Any]], Any]
+    Descriptors = Callable[[], set[tuple[int, str]]]
+
+ALL_PIPES: dict[str, Any] = {"stdin": PIPE, "stdout": PIPE, "stderr": PIPE}
+
+
+async def output(args: Any, **options: Any) -> str:
+    """What a program writes to its standard output."""
+    async with await spawn(args, stdout=PIPE, **options) as process:
+        written, _ = await process.communicate()
+        status = await process.wait()
+        assert status.success, status
+    assert written is not None
+    return written.decode()
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-I", "-c", textwrap.dedent(code)]
+
+
+def sh(script: str, *args: str) -> list[str]:
+    return ["/bin/sh", "-c", script, "sh", *args]
+
+
+# --- streams
+
+
+def test_pipes_for_all_three(run: Run) -> None:
+    async def main() -> None:
+        async with await spawn(sh("read line; echo out $line; echo err $line >&2"), **ALL_PIPES) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stderr is not None
+            process.stdin.write(b"hello\n")
+            await process.stdin.drain()
+            assert await process.stdout.readline() == b"out hello\n"
+            assert await process.stderr.readline() == b"err hello\n"
+            assert await process.stdout.read() == b""
+            assert (await process.wait()).success
+
+    run(main())
+
+
+def test_no_pipes_unless_asked_for(run: Run) -> None:
+    async def main() -> None:
+        async with await spawn(["true"]) as process:
+            assert (process.stdin, process.stdout, process.stderr) == (None, None, None)
+
+    run(main())
+
+
+def test_inherited_streams(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    async def main() -> None:
+        async with await spawn(sh("echo out; echo err >&2")) as process:
+            await process.wait()
+
+    run(main())
+    assert capfd.readouterr() == ("out\n", "err\n")
+
+
+def test_errors_into_the_output_in_the_order_written(run: Run) -> None:
+    written = run(output(sh("for i in 1 2 3; do echo out $i; echo err $i >&2; done"), stderr=STDOUT))
+    assert written == "".join(f"out {i}\nerr {i}\n" for i in (1, 2, 3))
+
+
+def test_devnull(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(output(["cat"], stdin=DEVNULL)) == ""
+
+    async def main() -> None:
+        async with await spawn(sh("echo out; echo err >&2"), stdout=DEVNULL, stderr=DEVNULL) as process:
+            assert (await process.wait()).success
+
+    run(main())
+    assert capfd.readouterr() == ("", "")
+
+
+def test_files_and_descriptors(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "in").write_text("from a file\n")
+
+    async def main() -> None:
+        with (tmp_path / "in").open() as given, (tmp_path / "out").open("w") as taken:
+            async with await spawn(["cat"], stdin=given, stdout=taken.fileno()) as process:
+                assert process.stdin is None
+                assert process.stdout is None
+                await process.wait()
+
+    run(main())
+    assert (tmp_path / "out").read_text() == "from a file\n"
+
+
+def test_a_child_gets_no_other_ends_of_its_pipes(run: Run) -> None:
+    """Else a reader would never see the end: the child itself would hold its input's writing end."""
+
+    async def main() -> None:
+        async with await spawn(["cat"], **ALL_PIPES) as one, await spawn(["cat"], **ALL_PIPES) as other:
+            for process in (one, other):
+                open_there = set(os.listdir(f"/proc/{process.pid}/fd"))
+                assert open_there == {"0", "1", "2"}
+            assert one.stdin is not None
+            one.stdin.close()
+            assert (await one.wait()).success
+            assert other.status is None
+
+    run(main())
+
+
+# --- surroundings
+
+
+def test_env(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INHERITED", "yes")
+    assert run(output(sh("echo $INHERITED"))) == "yes\n"
+    assert run(output(sh("echo $INHERITED$MINE"), env={"MINE": "ä b"})) == "ä b\n"
+
+
+def test_cwd_also_for_a_relative_program(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "here").write_text("#!/bin/sh\npwd\n")
+    (tmp_path / "here").chmod(0o755)
+    for folder in (tmp_path, str(tmp_path), os.fsencode(tmp_path)):
+        assert run(output(["./here"], cwd=folder)) == f"{tmp_path}\n"
+
+
+def test_pass_fds(run: Run) -> None:
+    reading, writing = os.pipe()
+    try:
+        script = "echo through $1 > /proc/self/fd/$1; test ! -e /proc/self/fd/$2"
+        run(output(sh(script, str(writing), str(reading)), pass_fds=[writing]))
+        assert os.read(reading, 100) == f"through {writing}\n".encode()
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def test_session_and_process_group(run: Run) -> None:
+    code = "import os; print(os.getpid(), os.getpgrp(), os.getsid(0))"
+
+    def ids(written: str) -> tuple[int, ...]:
+        return tuple(map(int, written.split()))
+
+    _, group, session = ids(run(output(python(code))))
+    assert (group, session) == (os.getpgrp(), os.getsid(0))
+    pid, group, session = ids(run(output(python(code), process_group=0)))
+    assert (group, session) == (pid, os.getsid(0))
+    pid, group, session = ids(run(output(python(code), start_new_session=True)))
+    assert (group, session) == (pid, pid)
+
+
+def test_joining_the_process_group_of_another(run: Run) -> None:
+    async def main() -> None:
+        async with (
+            await spawn(["sleep", "100"], process_group=0) as first,
+            await spawn(["sleep", "100"], process_group=first.pid) as second,
+        ):
+            assert sorted(first.group_members()) == sorted((first.pid, second.pid))
+            assert second.group_members() == ()  # it leads none
+            with pytest.raises(ValueError, match="leads no process group"):
+                second.signal_group(signal.SIGTERM)
+
+    run(main())
+
+
+def test_umask_executable_and_shell(run: Run) -> None:
+    assert run(output(sh("umask"), umask=0o137)) == "0137\n"
+    assert run(output(["a name", "-c", "echo $0"], executable="/bin/sh")) == "a name\n"
+    assert run(output("echo $((6 * 7)) | cat", shell=True)) == "42\n"
+
+
+def test_signals_that_python_ignores_are_restored(run: Run) -> None:
+    code = "import signal; print(int(open('/proc/self/status').read().split('SigIgn:')[1].split()[0], 16))"
+    # Of its own accord Python ignores SIGPIPE at its start, so the child that tells must be another program.
+    ignored = sh("while read key value; do test $key = SigIgn: && echo $value; done < /proc/$$/status; true")
+    assert signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN
+    bit = 1 << signal.SIGPIPE - 1
+    assert not int(run(output(ignored)), 16) & bit
+    assert int(run(output(ignored, restore_signals=False)), 16) & bit
+    assert int(run(output(python(code)))) & bit
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+def test_user_and_groups(run: Run) -> None:
+    written = run(output(sh("id -u; id -g; id -G"), user=12_345, group=23_456, extra_groups=[34_567]))
+    assert written == "12345\n23456\n23456 34567\n"
+
+
+def test_preexec_fn(run: Run) -> None:
+    limit = (10, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    assert run(output(sh("ulimit -n"), preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit))) == "10\n"
+
+
+# --- what fails
+
+
+@pytest.fixture
+def unfit(tmp_path: Path) -> Path:
+    """A folder of things that are no programs."""
+    (tmp_path / "text").write_text("just text")
+    (tmp_path / "binary").write_bytes(b"\x7fNOT-ELF\0")
+    (tmp_path / "binary").chmod(0o755)
+    (tmp_path / "no-interpreter").write_text("#!/no/such/interpreter\n")
+    (tmp_path / "no-interpreter").chmod(0o755)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("args", "options", "kind", "filename"),
+    [
+        (["no-such-program-anywhere"], {}, FileNotFoundError, "no-such-program-anywhere"),
+        (["/no/such/program"], {}, FileNotFoundError, "/no/such/program"),
+        (["true"], {"cwd": "/no/such/folder"}, FileNotFoundError, "/no/such/folder"),
+        (["true"], {"cwd": "{}/text"}, NotADirectoryError, "{}/text"),
+        (["{}/text"], {}, PermissionError, "{}/text"),
+        (["{}"], {}, PermissionError, "{}"),
+        (["{}/binary"], {}, OSError, "{}/binary"),
+        (["{}/no-interpreter"], {}, FileNotFoundError, "{}/no-interpreter"),
+        (["true", "null\0byte"], {}, ValueError, None),
+        (["true"], {"env": {"A=B": "c"}}, ValueError, None),
+        (["true"], {"cwd": "null\0byte"}, ValueError, None),
+        ([], {}, ValueError, None),
+        (["true"], {"pass_fds": [99_999]}, ValueError, None),
+        (["true", object()], {}, TypeError, None),
+        (["true"], {"preexec_fn": lambda: 1 // 0}, subprocess.SubprocessError, None),
+    ],
+)
+def test_what_cannot_be_started_leaves_nothing(
+    run: Run,
+    descriptors: Descriptors,
+    unfit: Path,
+    args: list[Any],
+    options: dict[str, Any],
+    kind: type[Exception],
+    filename: str | None,
+) -> None:
+    def placed(value: Any) -> Any:
+        return value.format(unfit) if isinstance(value, str) else value
+
+    async def main() -> None:
+        before = descriptors()
+        with pytest.raises(kind) as caught:
+            await spawn([placed(arg) for arg in args], **{k: placed(v) for k, v in options.items()}, **ALL_PIPES)
+        assert descriptors() == before
+        if filename is not None:
+            assert isinstance(caught.value, OSError)
+            assert caught.value.filename == placed(filename)
+        assert await output(["echo", "still works"]) == "still works\n"
+
+    run(main())
+
+
+def test_no_program_at_all_is_said_so(run: Run) -> None:
+    with pytest.raises(ValueError, match=r"args.*program"):
+        run(spawn([]))
+
+
+@pytest.mark.parametrize("stream", ["stdin", "stdout", "stderr"])
+@pytest.mark.parametrize("wish", [99_999, "a name", True])
+def test_a_stream_that_is_none(run: Run, descriptors: Descriptors, stream: str, wish: object) -> None:
+    """What subprocess refuses is refused, and what came before it is undone."""
+    if wish is True:
+        pytest.skip("1, to subprocess: the standard output")
+
+    async def main() -> None:
+        before = descriptors()
+        with pytest.raises((OSError, AttributeError, subprocess.SubprocessError)):
+            await spawn(["true"], **{**ALL_PIPES, stream: wish})
+        assert descriptors() == before
+
+    run(main())
+
+
+def test_outside_a_coroutine() -> None:
+    coroutine = spawn(["true"])
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        coroutine.send(None)
+
+
+@pytest.mark.parametrize("passes", range(10))
+def test_cancelled_midway(run: Run, descriptors: Descriptors, passes: int) -> None:
+    """At whichever await it is: either there is a process, or nothing is left."""
+
+    async def main() -> None:
+        before = descriptors()
+        task = asyncio.ensure_future(spawn(["sleep", "100"], **ALL_PIPES))
+        for _ in range(passes):
+            await asyncio.sleep(0)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            async with await task as process:
+                assert process.status is None
+        await asyncio.sleep(0)
+        assert descriptors() == before
+
+    run(main())
+
+
+SCARCE = """
+import asyncio, errno, importlib, os, resource, sys
+from loopwright.process import PIPE, spawn
+
+def new_loop():
+    if sys.argv[1] == "asyncio":
+        return asyncio.SelectorEventLoop()
+    return importlib.import_module(sys.argv[1]).new_event_loop()
+
+def opened():
+    return {number: os.fstat(number).st_ino for number in range(LIMIT) if is_open(number)}
+
+def is_open(number):
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+def childless():
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return True
+    return False
+
+async def once():
+    async with await spawn(["cat"], stdin=PIPE, stdout=PIPE, stderr=PIPE) as process:
+        assert await process.communicate(b"hello") == (b"hello", b"")
+
+LIMIT = 80
+async def main():
+    await once()  # what is imported or opened at the first use is there from now on
+    resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    outcomes = []
+    for free in range(25):
+        taken = []
+        while True:
+            try:
+                taken.append(os.open("/dev/null", os.O_RDONLY))
+            except OSError:
+                break
+        for number in taken[:free]:
+            os.close(number)
+        before = opened()
+        assert len(before) == LIMIT - free
+        try:
+            await once()
+        except OSError as error:
+            assert error.errno == errno.EMFILE, error
+            outcomes.append("refused")
+        else:
+            outcomes.append("worked")
+        assert opened() == before, (free, opened().keys() ^ before.keys())
+        assert childless(), free
+        for number in taken[free:]:
+            os.close(number)
+        await once()
+    first = outcomes.index("worked")
+    assert set(outcomes[first:]) == {"worked"}, outcomes
+    print(first)
+
+with asyncio.Runner(loop_factory=new_loop) as runner:
+    runner.run(main())
+"""
+
+
+@pytest.mark.parametrize("loop_name", ["asyncio", "uvloop"])
+def test_without_descriptors_left(loop_name: str) -> None:
+    """Descriptors run out at every step on the way in turn; each time nothing is left, and later it works again."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-X", "dev", "-c", SCARCE, loop_name],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    # Six for the pipes, two in which subprocess hears of a failed exec, one pidfd, one set of them: a dozen or so.
+    assert 8 <= int(done.stdout) <= 12
+
+
+def test_without_processes_left(run: Run, descriptors: Descriptors) -> None:
+    """fork(2) says EAGAIN for everybody but root, so it is asked by somebody else."""
+    if os.geteuid() != 0:
+        pytest.skip("changes the user, which only root may")
+    script = textwrap.dedent("""
+        import asyncio, errno, os, resource
+        from loopwright.process import PIPE, spawn
+        async def main():
+            resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+            before = os.listdir("/proc/self/fd")
+            try:
+                await spawn(["true"], stdin=PIPE, stdout=PIPE, stderr=PIPE)
+            except BlockingIOError as error:
+                assert error.errno == errno.EAGAIN
+            assert os.listdir("/proc/self/fd") == before
+            print("done")
+        os.setgid(54321)
+        os.setuid(54321)
+        asyncio.run(main())
+    """)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False, cwd="/"
+    )
+    assert (done.stdout, done.stderr) == ("done\n", "")
