@@ -7,7 +7,7 @@ WORKERS ?= 2
 BIN := .venv/bin
 # What an installed, editable Loopwright depends on: Python sources are read where they are, compiled ones not.
 SOURCES := pyproject.toml setup.py $(wildcard src/loopwright/_native/*.py src/loopwright/_native/*.pxd \
-	src/loopwright/_native/*.pyx src/loopwright/_native/*.h src/loopwright/_native/*.c.in)
+	src/loopwright/_native/*.h)
 
 # A .venv that is half made, was moved, or is of another Python than the one asked for does not count as there.
 STALE := $(shell PYTHON='$(PYTHON)' .ci/set-up whole || echo stale)

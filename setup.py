@@ -27,9 +27,7 @@ def extensions():
         return []
     from Cython.Build import cythonize  # imported here: a build without extensions needs no Cython
 
-    modules = [
-        Extension(name, [f"src/{name.replace('.', '/')}.py"], optional=wish != "require") for name in COMPILED
-    ]
+    modules = [Extension(name, [f"src/{name.replace('.', '/')}.py"], optional=wish != "require") for name in COMPILED]
     return cythonize(modules, language_level=3, build_dir="build/cython")
 
 

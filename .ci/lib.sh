@@ -66,7 +66,7 @@ find_python() {
         ../shared/pythons/get >&2 </dev/null || echo "../shared/pythons/get failed" >&2
         look_for_python "$1" && return 0
     fi
-    echo "Python $1 is required and was not found: not in LOOPWRIGHT_PYTHONS ("$LOOPWRIGHT_PYTHONS")," \
+    echo "Python $1 is required and was not found: not in LOOPWRIGHT_PYTHONS (${LOOPWRIGHT_PYTHONS:-unset})," \
         "on PATH, under ${PYENV_ROOT:-$HOME/.pyenv}/versions or in ~/.cache/pythons/bin" >&2
     return 1
 }

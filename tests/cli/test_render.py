@@ -326,5 +326,6 @@ def test_a_line_costs_little(color: bool) -> None:
     renderer = Renderer(NAMES, color=color)
     line = '\x1b[32mINFO\x1b[0m:\t10.0.0.1 - "GET /grüße/index.html HTTP/1.1" \x1b[32m200 OK\x1b[0m ' * 2
     event = Output(instance="web.1", at=NOON, line=line)
-    best = min(timeit.repeat(lambda: renderer.render(event), number=500, repeat=7)) / 500
-    assert best < 20e-6
+    # Processor time, and the best of several: the machine may be busy with other tests.
+    timer = timeit.Timer(lambda: renderer.render(event), timer=time.thread_time)
+    assert min(timer.repeat(number=200, repeat=25)) / 200 < 20e-6

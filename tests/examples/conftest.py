@@ -31,8 +31,8 @@ class Program:
         self.out_path, self.err_path = folder / "stdout", folder / "stderr"
         with self.out_path.open("wb") as out, self.err_path.open("wb") as err:
             self.popen = subprocess.Popen(
-                # In development mode and with warnings as errors: what they leave unclosed shows on stderr.
-                [sys.executable, "-X", "dev", "-W", "error", str(FOLDER / name), *args],
+                # With warnings as errors: what they leave unclosed shows on stderr.
+                [sys.executable, "-W", "error", str(FOLDER / name), *args],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,

@@ -106,7 +106,7 @@ def test_a_loop_of_somebody_elses_is_kept_and_not_closed(
     assert policy.get_event_loop() is loop
 
 
-@pytest.mark.parametrize("wrong", [3, "asyncio", asyncio.SelectorEventLoop], ids=repr)
+@pytest.mark.parametrize("wrong", [3, "asyncio", asyncio.SelectorEventLoop])
 def test_what_is_no_loop_is_not_set(policy: EventLoopPolicy, wrong: Any) -> None:
     loop = policy.new_event_loop()
     policy.set_event_loop(loop)
@@ -350,7 +350,7 @@ def test_a_replaced_watcher_is_closed_once(policy: EventLoopPolicy) -> None:
     assert second.closed == 0
 
 
-@pytest.mark.parametrize("wrong", [3, "pidfd", watchers.PidfdChildWatcher, object()], ids=repr)
+@pytest.mark.parametrize("wrong", [3, "pidfd", watchers.PidfdChildWatcher, object()])
 def test_what_is_no_watcher_is_refused(policy: EventLoopPolicy, wrong: Any) -> None:
     watcher = Watcher()
     policy.set_child_watcher(watcher)

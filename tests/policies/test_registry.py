@@ -132,7 +132,6 @@ def test_uvloops_own_policy_is_accepted() -> None:
         (asyncio.SelectorEventLoop, "give EventLoopPolicy(loop=...)"),
         (object(), "or None, not <object"),
     ],
-    ids=repr,
 )
 def test_what_is_no_policy_is_refused_with_the_mend(wrong: Any, mend: str) -> None:
     policy = EventLoopPolicy()

@@ -250,7 +250,7 @@ def test_where_a_loop_runs_no_second_is_run(policy: EventLoopPolicy) -> None:
     run(main(), policy=policy)
 
 
-@pytest.mark.parametrize("wrong", [3, running_loop], ids=repr)
+@pytest.mark.parametrize("wrong", [3, running_loop])
 def test_what_is_no_coroutine_is_named(policy: EventLoopPolicy, wrong: Any) -> None:
     with pytest.raises((ValueError, TypeError), match=r"coroutine"):
         run(wrong, policy=policy)

@@ -48,9 +48,9 @@ class Pacing:
         return self._full(attempt) * (1.0 - self.jitter * chance)
 
     def _full(self, attempt: int) -> float:
-        if self.initial == 0.0:
-            return 0.0
-        # In logarithms first: 2.0 ** 2000 is an OverflowError, and a service may well crash 2,000 times.
-        if (attempt - 1) * math.log(self.factor) >= math.log(self.cap / self.initial):
+        if self.initial == 0.0 or self.factor == 1.0:
+            return self.initial
+        try:
+            return min(self.cap, self.initial * self.factor ** (attempt - 1))
+        except OverflowError:  # 2.0 ** 2000, and a service may well crash 2,000 times
             return self.cap
-        return self.initial * self.factor ** (attempt - 1)

@@ -55,7 +55,10 @@ BATCH = cython.declare(cython.int, 256)
 @cython.final
 @cython.cclass
 class PidfdSet:
-    """An epoll set of pidfds. Not thread-safe: it belongs to the thread that runs its loop."""
+    """An epoll set of pidfds. Not thread-safe: it belongs to the thread that runs its loop.
+
+    After `close()` all but `discard()` and `close()` itself raise ValueError.
+    """
 
     _epoll: cython.int
 
@@ -71,8 +74,7 @@ class PidfdSet:
 
     def fileno(self) -> int:
         """The set's own descriptor, readable while an entry is; ValueError after `close()`."""
-        if self._epoll < 0:
-            raise ValueError("this set of pidfds is closed")
+        self._check_open()
         return self._epoll
 
     def add(self, pidfd: cython.int, key: cython.ulonglong):
@@ -103,6 +105,7 @@ class PidfdSet:
         count: cython.int
         index: cython.int
         packed: cython.ulonglong
+        self._check_open()
         while True:
             count = epoll_wait(self._epoll, events, BATCH, 0)
             if count < 0:
@@ -122,8 +125,15 @@ class PidfdSet:
             self._epoll = -1
 
     @cython.cfunc
+    def _check_open(self) -> object:
+        if self._epoll < 0:
+            raise ValueError("this set of pidfds is closed")
+        return None
+
+    @cython.cfunc
     def _control(self, operation: cython.int, pidfd: cython.int, key: cython.ulonglong) -> object:
         event: epoll_event
+        self._check_open()
         event.events = EPOLLIN | EPOLLONESHOT
         event.data.u64 = (key << 32) | cython.cast(cython.uint, pidfd)
         if epoll_ctl(self._epoll, operation, pidfd, cython.address(event)) < 0:

@@ -47,8 +47,7 @@ def _forget_all() -> None:
     global _lock  # noqa: PLW0603 - another thread may have held the old one at the fork
     _lock = threading.Lock()
     for child in _children.values():
-        child.reaped = True
-        os.close(child.pidfd)
+        child.forget()
     _children.clear()
 
 
@@ -75,6 +74,16 @@ class Child:
     def __repr__(self) -> str:
         state = "running" if self.status is None else str(self.status)
         return f"<Child {self.pid}: {state}{', reaped' if self.reaped else ''}>"
+
+    def forget(self) -> None:
+        """Give back what a forked child of this program inherited; there it can be neither signalled nor reaped."""
+        self._lock = threading.RLock()  # another thread may have held the old one at the fork
+        if not self.reaped:  # else that thread was about to close the pidfd, or had
+            self.reaped = True
+            os.close(self.pidfd)
+        if self._popen is not None:
+            self._popen.returncode = 255  # nobody will see it; with None, Popen would warn of it when collected
+            self._popen = None
 
     def note_exit(self, status: ExitStatus | StatusLost) -> None:
         """Its exit was seen; it is reaped now, or when the last hold is released."""

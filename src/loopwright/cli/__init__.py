@@ -6,6 +6,7 @@ It needs what `pip install 'loopwright[supervisor]'` brings; the library underne
 from __future__ import annotations
 
 import importlib.util
+import io
 import sys
 
 __all__ = ["main"]
@@ -26,6 +27,9 @@ def main() -> None:
         needs = f"loopwright: the command line needs {names}; install with: pip install 'loopwright[supervisor]'"
         print(needs, file=sys.stderr)
         raise SystemExit(2)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # As Python does for standard error: a letter that the terminal lacks must not end the command.
+        sys.stdout.reconfigure(errors="backslashreplace")
     # Only now: without these packages the import itself would fail, with a traceback.
     from loopwright.cli._main import loopwright
 

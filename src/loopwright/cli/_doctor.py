@@ -59,7 +59,7 @@ def doctor() -> None:
 def _findings() -> Iterator[_Finding]:
     yield _Finding("loopwright", True, importlib.metadata.version("loopwright"))
     yield _Finding("python", True, f"{platform.python_implementation()} {platform.python_version()}, {sys.executable}")
-    yield _Finding("system", sys.platform == "linux", _system())
+    yield _Finding("system", platform.system() == "Linux", _system())
     yield _core()
     for mechanism in probe():
         why = f"{mechanism.watcher}: {mechanism.reason}"
@@ -73,9 +73,8 @@ def _findings() -> Iterator[_Finding]:
 
 def _system() -> str:
     system = f"{platform.system()} {platform.release()} on {platform.machine()}"
-    if sys.platform == "linux":
-        return system
-    return f"{system}; Linux is where Loopwright is tested, elsewhere it offers the standard loops under its policies"
+    elsewhere = "; Linux is where Loopwright is tested, elsewhere it offers the standard loops under its policies"
+    return system if platform.system() == "Linux" else f"{system}{elsewhere}"
 
 
 def _core() -> _Finding:

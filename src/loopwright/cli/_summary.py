@@ -118,7 +118,7 @@ class Summary:
         least = -GAP
         for heading, *cells in zip(_HEADINGS, *rows, strict=True):
             prose = heading == _PROSE
-            # rich shrinks a column to nothing if it must, so each is told what it needs: prose its longest word.
+            # rich shrinks a column to nothing if it must; so it must not have to: prose needs its longest word.
             words = [word for cell in (heading, *cells) for word in (cell.split() if prose else [cell])]
             needs = max(map(len, words))
             least += needs + GAP
@@ -126,7 +126,6 @@ class Summary:
                 heading,
                 justify="left" if prose or heading == _NAME else "right",
                 no_wrap=not prose,
-                min_width=needs,
             )
         for group, row in zip(groups, rows, strict=True):
             style = f"color({FAILURE})" if group[0].failure is not None else ""

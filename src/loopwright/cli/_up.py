@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -31,6 +33,10 @@ __all__ = ["up"]
 
 #: Two signals closer than this were one wish: `timeout -s INT` and others send theirs to a process and to its group.
 ONE_WISH = 0.05
+#: Held back until there is somebody to hear them, and from the last line on.
+WISHES = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: The reader has gone (`| head`), or the terminal has: as good as a wish to stop. A full disk, say, is none.
+NOBODY_READS = frozenset({errno.EPIPE, errno.EIO})
 #: Seconds that the last lines may take to be written to a terminal that is stuck.
 LAST_WORDS = 2.0
 
@@ -53,7 +59,11 @@ def up(file: Path, color: str) -> None:
     Exits with 0 if it was asked to stop, or if all services finished well; with 1 if an essential service
     failed, or if nothing is left to run and something failed; with 2, having started nothing, if FILE is wrong.
     """
+    _open_standard_streams()
     configuration = load(file)
+    # SIGTTOU only for the sake of the thread that writes, which is made before signals are let through: the keeper
+    # puts us into a group in the background of our terminal, whose output `stty tostop` would have us stopped for.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {*WISHES, signal.SIGTTOU})
     obstacle = keeper_obstacle()
     keeper = keep() if obstacle is None else None
     session = _Session(configuration, keeper, obstacle, color)
@@ -74,6 +84,7 @@ class _Session:
         self._keeper_lost = False
         self._last_wish = -1.0
         self._wishes = 0
+        self._over = False
         self._room: asyncio.Task[None] | None = None
 
     async def run(self) -> int:
@@ -86,22 +97,31 @@ class _Session:
         self._say_hello()
         try:
             outcome = await self._supervisor.run()
+            await self._say_goodbye(outcome, loop.time() - began)
         finally:
+            # Somebody who hammers on Ctrl-C must not hit the interpreter on its way out.
+            signal.pthread_sigmask(signal.SIG_BLOCK, WISHES)
             for number in self._signals:
                 loop.remove_signal_handler(number)
             if self._keeper is not None and not self._keeper_lost:
                 self._keeper.forget()
-        status = 0 if outcome.success and not self._keeper_lost else 1
+        if (error := self._sink.broken) is not None and error.errno not in NOBODY_READS:
+            with contextlib.suppress(OSError):  # may be the same full disk
+                click.echo(f"loopwright: cannot write to standard output: {error.strerror}", err=True)
+            return 1
+        return 0 if outcome.success and not self._keeper_lost else 1
+
+    async def _say_goodbye(self, outcome: Outcome, seconds: float) -> None:
         self._sink.write("")
         self._sink.write(
             self._summary.render(
-                _result(outcome, self._configuration.name, loop.time() - began),
+                _result(outcome, self._configuration.name, seconds),
                 color=self._color,
                 width=shutil.get_terminal_size((100, 24)).columns,
             )
         )
+        self._over = True
         await self._sink.close(LAST_WORDS)
-        return status
 
     def _take_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         # A program under nohup(1) is started with SIGHUP ignored, and that is meant.
@@ -109,8 +129,10 @@ class _Session:
         self._signals = (signal.SIGINT, signal.SIGTERM, *(() if ignored else (signal.SIGHUP,)))
         for number in self._signals:
             loop.add_signal_handler(number, self._on_signal, number)
-        # A shell starts what it puts in the background with SIGINT and SIGQUIT ignored; services would inherit it.
+        # A shell starts what it puts in the background with SIGINT and SIGQUIT ignored; services would inherit it,
+        # as they would what whoever started us has blocked.
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         if self._keeper is not None:
             self._keeper.when_lost(self._on_keeper_lost)
 
@@ -151,7 +173,7 @@ class _Session:
 
     def _on_signal(self, number: signal.Signals) -> None:
         now = asyncio.get_running_loop().time()
-        if now - self._last_wish < ONE_WISH:
+        if self._over or now - self._last_wish < ONE_WISH:
             return
         self._last_wish = now
         self._wishes += 1
@@ -168,6 +190,19 @@ class _Session:
 
     def _on_broken(self, error: OSError) -> None:
         self._supervisor.stop(f"its output cannot be written any more: {error.strerror}")
+
+
+def _open_standard_streams() -> None:
+    """Give each that was closed by whoever started us (`>&-`) to /dev/null: the next file opened would get its number,
+    and with it what is written there."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.set_inheritable(number, True)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: PTH123, SIM115 - a descriptor, open to the end
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: PTH123, SIM115 - likewise
 
 
 def _result(outcome: Outcome, name: str, seconds: float) -> str:

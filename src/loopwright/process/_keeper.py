@@ -37,12 +37,11 @@ LEFT_OVER = 70
 
 
 def keep_watch(supervisor: int) -> int:
-    """Wait until the supervisor has ended, passing signals on and reaping orphans; its status as a shell says it."""
+    """Wait until the supervisor has ended, passing signals on and reaping orphans; its returncode as Popen has it."""
     while True:
         status = reap_until(supervisor)
         if status is not None:
-            code = os.waitstatus_to_exitcode(status)
-            return code if code >= 0 else 128 - code
+            return os.waitstatus_to_exitcode(status)
         number = signal.sigwait(WAITED_FOR)
         if number != signal.SIGCHLD:
             os.kill(supervisor, number)
@@ -97,16 +96,17 @@ def sweep() -> tuple[int, list[int]]:
 
 
 def main(supervisor: int) -> int:
-    """The keeper's whole life."""
-    status = keep_watch(supervisor)
+    """The keeper's whole life; the supervisor's status as a shell says it, 128 and the number for a signal."""
+    code = keep_watch(supervisor)
     killed, left = sweep()
-    if killed or status > 128:
-        end = f"ended by signal {status - 128}" if status > 128 else f"ended with status {status}"
-        tell(f"the supervisor (process {supervisor}) {end}; {killed} processes it left were killed")
+    if killed or code < 0:
+        end = f"ended by signal {-code}" if code < 0 else f"ended with status {code}"
+        count = "1 process" if killed == 1 else f"{killed} processes"
+        tell(f"the supervisor (process {supervisor}) {end}; {count} it left {'was' if killed == 1 else 'were'} killed")
     if left:
         tell(f"these processes do not die of SIGKILL and are left: {', '.join(map(str, left))}")
-        return status or LEFT_OVER
-    return status
+    status = code if code >= 0 else 128 - code
+    return status or (LEFT_OVER if left else 0)
 
 
 def tell(text: str) -> None:

@@ -85,8 +85,12 @@ def keep() -> Keeper:
     # Both before the fork: the child must find a subreaper above it, and no signal may fall between the two.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _keeper.WAITED_FOR)
     _libc().prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    # Ignored, as by a parent that does not care for its children, it would have the kernel reap without a status
+    # (wait(2)), here, in the keeper and in every program that is started from here.
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # None: closed by whoever started this program
+        stream.flush()
     keeper = os.getpid()
     pidfd = os.pidfd_open(keeper)
     child = os.fork()

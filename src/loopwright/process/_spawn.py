@@ -64,8 +64,8 @@ async def spawn(
 
     Must be called in a coroutine; the process belongs to the running loop, which may be any that has `add_reader`
     (asyncio's selector loop, uvloop). Raises what Popen raises, FileNotFoundError with the missing program's or
-    directory's name in `filename` above all; ValueError for empty `args`; MechanismUnavailableError where no way of watching works on this machine.
-    Nothing is left over when it raises: no child, no descriptor.
+    directory's name in `filename` above all; ValueError for empty `args`; MechanismUnavailableError where no
+    way of watching works on this machine. Nothing is left over when it raises: no child, no descriptor.
     """
     loop = asyncio.get_running_loop()
     if isinstance(args, (list, tuple)) and not args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from loopwright.supervision._table import ENDED, State, Stimulus
 from loopwright.supervision._unit import Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from loopwright.supervision._placement import Placement
     from loopwright.supervision._spec import Instance, ServiceSpec
@@ -74,6 +75,12 @@ class Supervisor:
         self._units = {
             service.name: tuple(Unit(instance, self) for instance in service.each()) for service in self._services
         }
+        self._lives = _Lives(self._units)
+        # Looked at after every step of every unit, so what does not change is worked out once.
+        self._dependents = {
+            service.name: [other for other in self._services if service.name in other.depends_on]
+            for service in self._services
+        }
         self._done: asyncio.Future[None] | None = None
         self._advance_due = False
         self._stopping = False
@@ -109,14 +116,16 @@ class Supervisor:
     def stop(self, reason: str = "asked to stop") -> None:
         """End everything in the reverse of the starting order, each with its grace period. Idempotent.
 
-        A service is asked to end once all that depend on it have ended; those that nobody waits for, at the same time.
+        Before `run()` it has that start nothing; after it, it does nothing. A service is asked to end once all that depend on it have ended; those that nobody waits for, at the same time.
         """
-        if not self._stopping:
+        if not self._stopping and not self._over():
             self._asked = True
             self._begin_stopping(reason)
 
     def kill(self, reason: str = "asked to end at once") -> None:
-        """End everything at once, with SIGKILL."""
+        """End everything at once, with SIGKILL. Before and after `run()` as `stop()`."""
+        if self._over():
+            return
         if not self._stopping:
             self._asked = True
             self._begin_stopping(reason)
@@ -170,17 +179,23 @@ class Supervisor:
         self.announce(_events.Note, None, text=f"ending everything: {reason}", warning=not self._asked)
         self._look_again()
 
+    def _over(self) -> bool:
+        return self._done is not None and self._done.done()
+
     def _look_again(self) -> None:
-        if not self._advance_due:
+        if self._done is not None and not self._advance_due:  # run() begins with a look
             self._advance_due = True
             asyncio.get_running_loop().call_soon(self._advance)
 
     def _advance(self) -> None:
         self._advance_due = False
-        if self._stopping:
-            self._advance_stop()
-        else:
-            self._advance_start()
+        try:
+            self._advance_stop() if self._stopping else self._advance_start()
+        except Exception as error:  # noqa: BLE001 - the loop would log it and run() would wait for ever
+            self._broken = self._broken or error
+            for unit in self._all_units():
+                unit.handle(Stimulus.KILL)
+            self._finish()
         if all(unit.life.state in ENDED for unit in self._all_units()):
             self._finish()
 
@@ -193,17 +208,16 @@ class Supervisor:
             waiting = [unit for unit in self._units[service.name] if unit.life.state is State.WAITING]
             if not waiting:
                 continue
-            lives = self._lives_by_service()
-            if (name := blocked_by(service, lives)) is not None:
+            if (name := blocked_by(service, self._lives)) is not None:
                 for unit in waiting:
                     unit.handle(Stimulus.BLOCKED, f"it depends on {name}, which failed before it was ever started")
-            elif is_free_to_start(service, lives):
+            elif is_free_to_start(service, self._lives):
                 for unit in waiting:
                     unit.handle(Stimulus.RELEASED)
 
     def _advance_stop(self) -> None:
         for service in reversed(self._services):
-            free = is_free_to_stop(service, self._services, self._lives_by_service())
+            free = is_free_to_stop(service, self._dependents[service.name], self._lives)
             for unit in reversed(self._units[service.name]):
                 # What does not run is not started for the sake of an order of ending.
                 if unit.life.state in (State.WAITING, State.PAUSED) or (free and not self._is_ending(unit)):
@@ -216,11 +230,24 @@ class Supervisor:
     def _all_units(self) -> tuple[Unit, ...]:
         return tuple(unit for units in self._units.values() for unit in units)
 
-    def _lives_by_service(self) -> dict[str, tuple[Life, ...]]:
-        return {name: tuple(unit.life for unit in units) for name, units in self._units.items()}
-
     def _names_in(self, state: State) -> tuple[str, ...]:
         return tuple(name for name, life in self.lives.items() if life.state is state)
+
+
+class _Lives(Mapping[str, "tuple[Life, ...]"]):
+    """The lives of each service's instances, as they are at the moment of asking."""
+
+    def __init__(self, units: Mapping[str, Sequence[Unit]]) -> None:
+        self._units = units
+
+    def __getitem__(self, name: str) -> tuple[Life, ...]:
+        return tuple(unit.life for unit in self._units[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._units)
+
+    def __len__(self) -> int:
+        return len(self._units)
 
 
 async def _through_cancellation(future: asyncio.Future[None]) -> None:

@@ -43,7 +43,7 @@ class Started(Event):
 
     pid: int
     attempt: int
-    """0 for the first start and for the first after a healthy while, else which restart in a row this is."""
+    """0 for the first start, else which restart in a row this is; after a healthy while they are counted from 1 anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

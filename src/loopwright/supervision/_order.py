@@ -65,8 +65,8 @@ def blocked_by(service: ServiceSpec, lives: Mapping[str, Sequence[Life]]) -> str
     return None
 
 
-def is_free_to_stop(service: ServiceSpec, services: Sequence[ServiceSpec], lives: Mapping[str, Sequence[Life]]) -> bool:
-    """Whether all that depend on it have ended, so that nothing misses it when it ends."""
+def is_free_to_stop(service: ServiceSpec, others: Sequence[ServiceSpec], lives: Mapping[str, Sequence[Life]]) -> bool:
+    """Whether all those of `others` that depend on it have ended, so that nothing misses it when it ends."""
     return all(
-        life.state in ENDED for other in services if service.name in other.depends_on for life in lives[other.name]
+        life.state in ENDED for other in others if service.name in other.depends_on for life in lives[other.name]
     )

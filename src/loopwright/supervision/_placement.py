@@ -104,6 +104,7 @@ class _LocalPlaced:
         self._process = process
         self._receiver = receiver
         self._held = False
+        self._releases = 0
         self._hurried = False
         # The group's number stays its own until wait_gone() has seen the last of it.
         self._hold = contextlib.ExitStack()
@@ -117,11 +118,19 @@ class _LocalPlaced:
         return await self._process.wait()
 
     async def wait_gone(self) -> str | None:
-        with self._hold:
-            await self._process.wait_group()
+        if isinstance(await self._process.wait(), StatusLost):
+            # Its group's number was given back with its status: what is in a group of that number now may be anybody's.
+            self._hold.close()
+            self._receiver.close()
+            await self._receiver.ended
+            return f"what process {self.pid} left in its process group, if anything, could not be looked for or ended"
+        await self._process.wait_group()
+        self._hold.close()
         while not self._receiver.ended.done():
+            releases = self._releases
             await asyncio.wait({self._receiver.ended}, timeout=OUTPUT_END)
-            if not self._held and not self._receiver.ended.done():
+            given_time = not self._held and releases == self._releases
+            if given_time and not self._receiver.ended.done():
                 self._receiver.close()
                 await self._receiver.ended
                 return (
@@ -138,6 +147,7 @@ class _LocalPlaced:
         if self._held:
             self._receiver.pause()
         else:
+            self._releases += 1
             self._receiver.resume()
 
     def hurry(self) -> None:

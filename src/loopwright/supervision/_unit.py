@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 import signal
+import stat
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from loopwright.errors import LoopwrightError
 from loopwright.supervision import _events
 from loopwright.supervision._table import ENDED, Action, Life, State, Stimulus, judge, step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from loopwright._core import ExitStatus, StatusLost
     from loopwright.supervision._placement import Placed, Placement
@@ -24,9 +27,11 @@ __all__ = ["Surroundings", "Unit"]
 
 #: What a machine may get over by itself: no processes, memory or descriptors left now, or the program's file being
 #: written (execve(2), fork(2)). Anything else that keeps a process from being made is the configuration's fault.
-PASSING = frozenset(
-    getattr(errno, name, None) for name in ("EAGAIN", "ENOMEM", "EMFILE", "ENFILE", "ETXTBSY")
-)
+PASSING = frozenset(getattr(errno, name, None) for name in ("EAGAIN", "ENOMEM", "EMFILE", "ENFILE", "ETXTBSY"))
+
+CANCELLED = "the supervisor was cancelled"
+
+T = TypeVar("T")
 
 
 class Surroundings(Protocol):
@@ -42,6 +47,9 @@ class Surroundings(Protocol):
 
     def changed(self, unit: Unit) -> None:
         """A unit has taken a step."""
+
+    def kill(self, reason: str) -> None:
+        """End everything at once."""
 
     def broke(self, error: BaseException) -> None:
         """A unit met an error that is nobody's but this library's, or a placement's."""
@@ -60,6 +68,7 @@ class Unit:
         self.reason = ""
         self._around = surroundings
         self._placed: Placed | None = None
+        self._leader_ended = False
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._stimulus: Stimulus | None = None
@@ -79,21 +88,26 @@ class Unit:
         return self.instance.spec
 
     def handle(self, stimulus: Stimulus, reason: str = "") -> None:
-        """Something happened to it: take the step, do what is to be done, say so."""
+        """Something happened to it: take the step, do what is to be done, say so.
+
+        A listener that is told of it may have more happen to it at once: what was still to be done is then out of date.
+        """
         before = self.life
-        self.life, actions = step(before, stimulus)
-        if self.life is before and not actions:
+        after, actions = step(before, stimulus)
+        if after is before and not actions:
             return
+        self.life = after
         if reason:
             self.reason = reason
-        if self.life.state is not before.state and self._timer is not None:
+        if after.state is not before.state and self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._stimulus = stimulus
         self._failures_before = before.attempts
         for action in actions:
-            self._do[action]()
-        if self.life.state is not before.state and self.life.state in ENDED:
+            if self.life is after:
+                self._do[action]()
+        if self.life is after and after.state is not before.state and after.state in ENDED:
             self._announce_end(before)
         self._around.changed(self)
 
@@ -113,8 +127,8 @@ class Unit:
 
     def _pause(self) -> None:
         delay = self._spec.restart.pacing.delay(self.life.attempts, self._around.chance())
-        self._say(_events.Restarting, delay=delay, attempt=self.life.attempts, reason=self.reason)
         self._arm(delay, Stimulus.DUE)
+        self._say(_events.Restarting, delay=delay, attempt=self.life.attempts, reason=self.reason)
 
     def _forget(self) -> None:
         if self._failures_before:
@@ -133,7 +147,7 @@ class Unit:
         if self._send(signal.SIGKILL):
             reason = self.reason
             if self._stimulus is Stimulus.GRACE_OVER:
-                what = "something in its process group" if self.life.state is State.CLEARING else "it"
+                what = "something in its process group" if self._leader_ended else "it"
                 reason = f"{what} still runs after a grace period of {self._spec.grace_period:g} s"
             self._say(_events.Stopping, signal=signal.SIGKILL, grace=0.0, reason=reason)
 
@@ -156,21 +170,42 @@ class Unit:
         except (OSError, ValueError, LoopwrightError) as error:
             self._refused(error)
             return
+        except asyncio.CancelledError:
+            self._around.kill(CANCELLED)
+            self.handle(Stimulus.REFUSED_FAILED)
+            return
         self._placed = placed
+        self._leader_ended = False
         placed.hold_output(self._around.output_held())
         began = loop.time()
         self._say(_events.Started, pid=placed.pid, attempt=self.life.attempts)
         self.handle(Stimulus.SPAWNED)
-        status = await placed.wait()
+        status = await self._through_cancellation(placed.wait)
+        self._leader_ended = True
         ran_for = loop.time() - began
         asked = self.life.state in (State.STOPPING, State.KILLING)
         self._say(_events.Exited, pid=placed.pid, status=status, ran_for=ran_for, asked=asked)
         self.handle(Stimulus.EXITED)
-        note = await placed.wait_gone()
+        note = await self._through_cancellation(placed.wait_gone)
         if note is not None:
             self._say(_events.Note, text=note)
         self._placed = None
         self._verdict(status)
+
+    async def _through_cancellation(self, wait: Callable[[], Awaitable[T]]) -> T:
+        """Wait for what must not be left half done: whoever cancels this task, as asyncio.run() does with every task
+        that is left at its end, has everything ended at once, and this goes on until it is."""
+        task = asyncio.current_task()
+        assert task is not None
+        while True:
+            try:
+                return await wait()
+            except asyncio.CancelledError:
+                if not task.cancelling():
+                    raise
+                while task.uncancel():
+                    continue
+                self._around.kill(CANCELLED)
 
     def _verdict(self, status: ExitStatus | StatusLost) -> None:
         stimulus, why = judge(self._spec.restart, self.life.attempts, status)
@@ -190,7 +225,8 @@ class Unit:
         self._say(_events.Output, line=text, continued=continued)
 
     def _check(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = task.exception() if not task.cancelled() else RuntimeError(f"nobody waits for {self.instance.name}")
+        if error is not None:
             # Its table has no word for this. What it has running is killed here, for nobody follows it any more.
             if self._placed is not None:
                 self._send(signal.SIGKILL)
@@ -217,16 +253,33 @@ def refusal(error: Exception, instance: Instance) -> str:
     program = spec.command[0]
     if not isinstance(error, OSError):
         return f"cannot start {program!r}: {error}"
-    if not spec.working_directory.is_dir():
-        what = "is not a directory" if spec.working_directory.exists() else "does not exist"
-        return f"its working_directory {str(spec.working_directory)!r} {what}"
+    folder = spec.working_directory
+    if (obstacle := _obstacle(folder)) is not None:
+        return f"its working_directory {str(folder)!r} {obstacle}"
+    path = instance.environment().get("PATH", os.environ.get("PATH", os.defpath))
+    file = str(folder / program) if "/" in program else shutil.which(program, path=path)
     if error.errno == errno.ENOENT:
+        if file is not None and os.path.exists(file):  # noqa: PTH110 - Path.exists() raises where it may not look
+            return f"its command {program!r} needs an interpreter that does not exist (see its first line)"
         if "/" in program:
-            return f"its command {program!r} does not exist (looked for from {str(spec.working_directory)!r})"
-        path = instance.environment().get("PATH", os.environ.get("PATH", os.defpath))
+            return f"its command {program!r} does not exist (looked for from {str(folder)!r})"
         return f"its command {program!r} was not found in any folder of PATH ({path})"
     if error.errno == errno.EACCES:
+        if file is not None and os.path.isdir(file):  # noqa: PTH112 - likewise
+            return f"its command {program!r} is a directory"
         return f"its command {program!r} may not be executed: no permission (chmod +x?)"
     if error.errno == errno.ENOEXEC:
         return f"its command {program!r} is nothing the kernel can run (a script needs a first line like #!/bin/sh)"
     return f"cannot start {program!r}: {error.strerror}"
+
+
+def _obstacle(folder: Path) -> str | None:
+    """Why no program can start in a folder, as half a sentence; None if one can."""
+    try:
+        if not stat.S_ISDIR(folder.stat().st_mode):
+            return "is not a directory"
+    except FileNotFoundError:
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be entered: {error.strerror}"
+    return None if os.access(folder, os.X_OK) else "may not be entered: no permission"

@@ -3,9 +3,11 @@
 from loopwright.testing._clock import FakeClockEventLoop, run_with_fake_clock
 from loopwright.testing._leaks import Leak, LeakCheck
 from loopwright.testing._placement import Act, Refusal, Run, ScriptedPlacement
+from loopwright.testing._watcher_contract import ChildWatcherContract
 
 __all__ = [
     "Act",
+    "ChildWatcherContract",
     "FakeClockEventLoop",
     "Leak",
     "LeakCheck",

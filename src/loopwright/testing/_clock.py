@@ -22,7 +22,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import selectors
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from loopwright.errors import ClockStuckError
 
@@ -56,9 +56,7 @@ class FakeClockEventLoop(asyncio.SelectorEventLoop):
         """Seconds on the fake clock."""
         return self._fake_time
 
-    def run_in_executor(
-        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]
-    ) -> asyncio.Future[T]:
+    def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         """As asyncio's; the clock stands until the work is done."""
         stopped = contextlib.ExitStack()
         with contextlib.ExitStack() as undo:

@@ -7,13 +7,15 @@ could disturb, and the cost of an exit does not grow with the number of children
 - **An exit is seen, published, then reaped**, in that order and on the loop. A user's handler is called by
   `call_soon`, so that one that raises meets the loop's exception handler and cannot hold up the others; it is reaped
   when the handler has returned. A child in the ledger (started by `loopwright.process`) is reaped by the ledger, once
-  no signal is owed.
+  no signal is owed; a handler for one holds it there until then, or the ledger could reap it first.
 - **Descriptors.** A handler opens a pidfd of its own and owns it; a watch for the ledger borrows the child's. A pidfd
   leaves the set before it is closed, or a later one of the same number could be taken for it.
 - **Threads.** A set is touched only on its loop's thread; from elsewhere work goes there by `call_soon_threadsafe`.
   Registrations are under one lock, and what decides between "removed" and "called" is a single step under it.
-- **Loops that close** take their sets with them: at the next registration or `close()` the sets of closed loops are
-  given back, and children among them that have ended are reaped.
+- **Loops that close** call nothing any more. A watch is written down with its loop from its registration until its
+  fate is settled on that loop, so whatever was still on its way when the loop closed (about to be watched, seen but
+  not called, removed but not disarmed) is found: at the next registration or `close()` all of a closed loop's watches
+  are given back, and children among them that have ended are reaped.
 - **After a fork** the child gives its copies of the descriptors back and forgets all: taking a pidfd *out* of a set
   that it shares with its parent would take it out of the parent's.
 """
@@ -22,95 +24,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
-import itertools
 import logging
 import os
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from loopwright._core import ExitStatus, ResourceUsage, StatusLost
+from loopwright._core import StatusLost
 from loopwright._native import PidfdSet
 from loopwright._spawning import child_of
 from loopwright.errors import MechanismUnavailableError, NoLoopError, WatcherClosedError
 from loopwright.watchers._base import AbstractChildWatcher
+from loopwright.watchers._pidfd_watch import LoopSet, Watch
 from loopwright.watchers._plain import PlainPidfdSet
 from loopwright.watchers._probe import probe_pidfd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from loopwright._core import ExitStatus
     from loopwright._spawning import Child
 
 __all__ = ["PidfdChildWatcher"]
 
 logger = logging.getLogger("loopwright.watchers")
 
-#: A zombie that is being traced is withheld from its parent until the tracer lets go (ptrace(2)): ask again after this.
-TRACED_RETRY = 0.05
-KEY_MASK = 0xFFFF_FFFF
-_keys = itertools.count(1)
 
-
-class _Watch:
-    """One pid watched for one taker. `taken` is set, once, by whoever decides its fate: the exit, or a removal."""
-
-    __slots__ = ("context", "key", "loop", "on_exit", "pid", "pidfd", "taken")
-
-    def __init__(
-        self, pid: int, pidfd: int, loop: asyncio.AbstractEventLoop, on_exit: Callable[[_Watch, Any], None]
-    ) -> None:
-        self.pid = pid
-        self.pidfd = pidfd
-        self.loop = loop
-        self.on_exit = on_exit
-        self.key = next(_keys) & KEY_MASK
-        self.context = contextvars.copy_context()
-        self.taken = False
-
-
-class _LoopSet:
-    """The pidfds of one loop. All methods on that loop's thread."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.pidfds = PidfdSet() if PidfdSet is not None else PlainPidfdSet()
-        self.watches: dict[int, _Watch] = {}
-        try:
-            loop.add_reader(self.pidfds.fileno(), self._on_readable)
-        except BaseException:
-            self.pidfds.close()
-            raise
-
-    def add(self, watch: _Watch) -> None:
-        self.pidfds.add(watch.pidfd, watch.key)
-        self.watches[watch.key] = watch
-
-    def discard(self, watch: _Watch) -> None:
-        if self.watches.pop(watch.key, None) is not None:
-            self.pidfds.discard(watch.pidfd)
-
-    def _on_readable(self) -> None:
-        for key, pid, code, value, usage in self.pidfds.drain():
-            watch = self.watches.get(key)
-            if watch is None:
-                continue
-            if pid == 0:
-                self.loop.call_later(TRACED_RETRY, self._rearm, watch)
-                continue
-            self.discard(watch)
-            watch.on_exit(watch, _status(pid, code, value, usage))
-
-    def _rearm(self, watch: _Watch) -> None:
-        if watch.key in self.watches:
-            self.pidfds.rearm(watch.pidfd, watch.key)
-
-    def close(self) -> None:
-        """Give the set back; the loop, if it is still open, no longer watches it."""
-        if not self.loop.is_closed():
-            self.loop.remove_reader(self.pidfds.fileno())
-        self.pidfds.close()
+def _new_set() -> PidfdSet | PlainPidfdSet:
+    return PidfdSet() if PidfdSet is not None else PlainPidfdSet()
 
 
 class PidfdChildWatcher(AbstractChildWatcher):
@@ -123,8 +64,8 @@ class PidfdChildWatcher(AbstractChildWatcher):
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._sets: dict[asyncio.AbstractEventLoop, _LoopSet] = {}
-        self._handlers: dict[int, _Watch] = {}
+        self._sets: dict[asyncio.AbstractEventLoop, LoopSet] = {}
+        self._handlers: dict[int, Watch] = {}
         self._attached: asyncio.AbstractEventLoop | None = None
         self._closed = False
         _watchers.add(self)
@@ -142,20 +83,16 @@ class PidfdChildWatcher(AbstractChildWatcher):
             raise ValueError(f"a process id is 1 or more, not {pid}")
         if not callable(callback):
             raise TypeError(f"the callback for process {pid} must be callable, not {callback!r}")
-        loop = self._loop_for(pid)
 
-        def on_exit(watch: _Watch, status: ExitStatus | StatusLost) -> None:
+        def on_exit(watch: Watch, status: ExitStatus | StatusLost) -> None:
             watch.loop.call_soon(self._call, watch, status, callback, args, context=watch.context)
 
-        try:
-            pidfd = os.pidfd_open(pid)
-        except ProcessLookupError:
-            pidfd = -1
-        watch = _Watch(pid, pidfd, loop, on_exit)
         with self._lock:
+            watch = Watch(pid, self._loop_for(pid), on_exit, child_of(pid), borrowed=False)
             self._take(self._handlers.get(pid))
             self._handlers[pid] = watch
-        if pidfd >= 0:
+            self._write_down(watch)
+        if watch.pidfd >= 0:
             self._on_loop(watch, self._arm, watch)
         else:
             self._on_loop(watch, on_exit, watch, StatusLost(f"no process {pid} exists any more; something reaped it"))
@@ -175,10 +112,10 @@ class PidfdChildWatcher(AbstractChildWatcher):
     def close(self) -> None:
         with self._lock:
             self._closed = True
+            self._drop_closed_loops()
             for watch in list(self._handlers.values()):
                 self._take(watch)
             self._handlers.clear()
-            self._drop_closed_loops()
 
     # --- for loopwright.process
 
@@ -188,15 +125,18 @@ class PidfdChildWatcher(AbstractChildWatcher):
         The ledger is told after that. Independent of any handler registered for the same pid.
         """
 
-        def publish(watch: _Watch, status: ExitStatus | StatusLost) -> None:
-            watch.taken = True
+        def publish(watch: Watch, status: ExitStatus | StatusLost) -> None:
+            with self._lock:
+                watch.taken = True
+                self._strike_out(watch)
             try:
                 on_exit(status)
             finally:
                 child.note_exit(status)
-                self._drop_if_empty(watch.loop)
 
-        watch = _Watch(child.pid, child.pidfd, self._loop_for(child.pid), publish)
+        with self._lock:
+            watch = Watch(child.pid, self._loop_for(child.pid), publish, child, borrowed=True)
+            self._write_down(watch)
         self._on_loop(watch, self._arm, watch)
 
     # --- underneath
@@ -219,35 +159,29 @@ class PidfdChildWatcher(AbstractChildWatcher):
             raise NoLoopError(f"cannot watch process {pid}: the attached event loop is closed; attach another")
         return loop
 
-    def _on_loop(self, watch: _Watch, function: Callable[..., object], *args: Any) -> None:
+    def _on_loop(self, watch: Watch, function: Callable[..., object], *args: Any) -> None:
         """Call a function on the watch's loop: now if this is its thread, else as soon as it runs."""
+        if asyncio._get_running_loop() is watch.loop:
+            function(*args)
+            return
         try:
-            if asyncio._get_running_loop() is watch.loop:
-                function(*args)
-            else:
-                watch.loop.call_soon_threadsafe(function, *args)
-        except BaseException:
-            with self._lock:
-                if self._handlers.get(watch.pid) is watch:
-                    del self._handlers[watch.pid]
-                    _close(watch)
+            watch.loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:  # the loop was closed meanwhile
+            self._disarm(watch)
             raise
 
-    def _arm(self, watch: _Watch) -> None:
+    def _arm(self, watch: Watch) -> None:
         with self._lock:
             if watch.taken:
                 return
-            self._drop_closed_loops()
-            loop_set = self._sets.get(watch.loop)
-            if loop_set is None:
-                loop_set = self._sets[watch.loop] = _LoopSet(watch.loop)
             try:
-                loop_set.add(watch)
-            except OSError:
-                self._drop_if_empty(watch.loop)
+                self._sets[watch.loop].arm(watch)
+            except BaseException:
+                watch.taken = True
+                self._disarm(watch)
                 raise
 
-    def _take(self, watch: _Watch | None) -> bool:
+    def _take(self, watch: Watch | None) -> bool:
         """Decide that a handler will not be called; False if there is none, or it was decided otherwise before."""
         if watch is None or watch.taken:
             return False
@@ -260,17 +194,14 @@ class PidfdChildWatcher(AbstractChildWatcher):
                 watch.loop.call_soon_threadsafe(self._disarm, watch)
         return True
 
-    def _disarm(self, watch: _Watch) -> None:
+    def _disarm(self, watch: Watch) -> None:
         with self._lock:
-            loop_set = self._sets.get(watch.loop)
-            if loop_set is not None:
-                loop_set.discard(watch)
-            _close(watch)
-            self._drop_if_empty(watch.loop)
+            self._strike_out(watch)
+            watch.give_back()
 
     def _call(
         self,
-        watch: _Watch,
+        watch: Watch,
         status: ExitStatus | StatusLost,
         callback: Callable[..., object],
         args: tuple[Any, ...],
@@ -279,65 +210,53 @@ class PidfdChildWatcher(AbstractChildWatcher):
             if watch.taken:
                 return
             watch.taken = True
-            if self._handlers.get(watch.pid) is watch:
-                del self._handlers[watch.pid]
-            self._drop_if_empty(watch.loop)
+            self._strike_out(watch)
         if isinstance(status, StatusLost):
             logger.warning("the exit status of process %d is lost and reported as 255: %s", watch.pid, status.reason)
         try:
             callback(watch.pid, status.returncode, *args)
         finally:
-            _reap(watch)
+            watch.reap()
 
-    def _drop_if_empty(self, loop: asyncio.AbstractEventLoop) -> None:
-        with self._lock:
-            loop_set = self._sets.get(loop)
-            if loop_set is not None and not loop_set.watches:
-                del self._sets[loop]
+    def _write_down(self, watch: Watch) -> None:
+        self._drop_closed_loops()
+        if watch.loop not in self._sets:
+            self._sets[watch.loop] = LoopSet(watch.loop, _new_set)
+        self._sets[watch.loop].watches[watch.key] = watch
+
+    def _strike_out(self, watch: Watch) -> None:
+        if self._handlers.get(watch.pid) is watch:
+            del self._handlers[watch.pid]
+        loop_set = self._sets.get(watch.loop)
+        if loop_set is not None and loop_set.watches.pop(watch.key, None) is not None:
+            loop_set.disarm(watch)
+            if not loop_set.watches:
+                del self._sets[watch.loop]
                 loop_set.close()
 
     def _drop_closed_loops(self) -> None:
         for loop in [loop for loop in self._sets if loop.is_closed()]:
             loop_set = self._sets.pop(loop)
+            loop_set.close()
             for watch in loop_set.watches.values():
-                watch.taken = True
                 if self._handlers.get(watch.pid) is watch:
                     del self._handlers[watch.pid]
-                    _reap(watch)
-            loop_set.close()
+                if watch.taken:
+                    watch.give_back()
+                else:
+                    watch.taken = True
+                    watch.reap()
 
     def _after_fork(self) -> None:
         self._lock = threading.RLock()
         for loop_set in self._sets.values():
-            loop_set.pidfds.close()
-        for watch in self._handlers.values():
-            _close(watch)
+            if loop_set.pidfds is not None:
+                loop_set.pidfds.close()
+            for watch in loop_set.watches.values():
+                watch.child = None  # in this process it is no child, and the ledger has forgotten it
+                watch.give_back()
         self._sets.clear()
         self._handlers.clear()
-
-
-def _status(pid: int, code: int, value: int, usage: tuple[Any, ...] | None) -> ExitStatus | StatusLost:
-    if pid < 0:
-        return StatusLost(
-            f"something else in this program reaped it ({os.strerror(code)}); "
-            "a call of os.wait() or os.waitpid(-1), or SIGCHLD being ignored, does that"
-        )
-    return ExitStatus.from_siginfo(code, value, None if usage is None else ResourceUsage(*usage))
-
-
-def _reap(watch: _Watch) -> None:
-    """Give the pid back, unless it is a child in the ledger, which does that in its own time."""
-    if watch.pidfd >= 0:
-        if child_of(watch.pid) is None:
-            with contextlib.suppress(ChildProcessError):  # not our child, or reaped by somebody else
-                os.waitid(os.P_PIDFD, watch.pidfd, os.WEXITED | os.WNOHANG)
-        _close(watch)
-
-
-def _close(watch: _Watch) -> None:
-    if watch.pidfd >= 0:
-        os.close(watch.pidfd)
-        watch.pidfd = -1
 
 
 _watchers: weakref.WeakSet[PidfdChildWatcher] = weakref.WeakSet()

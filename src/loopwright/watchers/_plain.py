@@ -22,7 +22,6 @@ __all__ = ["PlainPidfdSet"]
 
 #: `waitid` in the kernel's tables: x86-64 has its own numbers, every newer architecture the generic ones.
 WAITID = {"x86_64": 247, "aarch64": 95, "riscv64": 95, "loongarch64": 95}
-PIDFD_MASK = 0xFFFF_FFFF
 
 Usage = tuple[float, float, int, int, int, int, int, int, int]
 

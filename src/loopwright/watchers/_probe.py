@@ -6,6 +6,7 @@ way to know is to call.
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import platform
@@ -15,6 +16,9 @@ from dataclasses import dataclass
 from loopwright import _native
 
 __all__ = ["Mechanism", "probe", "probe_pidfd"]
+
+#: What a call says that works, at a moment when there is no room: no reason to believe so for ever.
+NO_ROOM = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +38,19 @@ def probe() -> tuple[Mechanism, ...]:
     return (probe_pidfd(),)
 
 
-@functools.cache
 def probe_pidfd() -> Mechanism:
-    """Whether process descriptors work: `pidfd_open(2)` and `waitid(P_PIDFD)`, Linux 5.4."""
+    """Whether process descriptors work: `pidfd_open(2)` and `waitid(P_PIDFD)`, Linux 5.4.
+
+    The answer is remembered, unless there was no descriptor or memory left to find out with.
+    """
+    try:
+        return _probe_pidfd_once()
+    except OSError as error:
+        return Mechanism("pidfd", "PidfdChildWatcher", False, f"pidfd_open(2) says {error.strerror}; try again later")
+
+
+@functools.cache
+def _probe_pidfd_once() -> Mechanism:
     works, reason = _try_pidfd()
     if works:
         how = "compiled" if _native.PidfdSet is not None else f"plain Python, as {_native.MISSING}"
@@ -50,6 +64,8 @@ def _try_pidfd() -> tuple[bool, str]:
     try:
         descriptor = os.pidfd_open(os.getpid())
     except OSError as error:
+        if error.errno in NO_ROOM:
+            raise
         return False, f"pidfd_open(2) says {error.strerror}: it needs Linux 5.3 and a seccomp filter that allows it"
     try:
         os.waitid(os.P_PIDFD, descriptor, os.WEXITED | os.WNOHANG)

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+@pytest.fixture(autouse=True)
+def no_leaks() -> Iterator[None]:
+    """Descriptors alone, which is quick: these tests are hundreds and tiny, and nothing here opens more than files."""
+    before = len(os.listdir("/proc/self/fd"))
+    yield
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 @pytest.fixture
 def configured(tmp_path: Path) -> Callable[[str], Configuration]:
     """Writes a file with that text and reads it."""

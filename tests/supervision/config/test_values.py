@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import signal
+import sys
 
 import pytest
 from hypothesis import given
@@ -81,6 +82,8 @@ def test_a_misspelt_signal_is_answered_with_the_nearest(written, near):
         ("sh -c 'a b' \"c d\" e\\ f", ["sh", "-c", "a b", "c d", "e f"]),
         ("echo # not a comment", ["echo", "#", "not", "a", "comment"]),
         (["a b", ""], ["a b", ""]),
+        ("@python web.py", [sys.executable, "web.py"]),
+        (["@python", "@python"], [sys.executable, "@python"]),
         ("", []),
     ],
 )
@@ -88,7 +91,9 @@ def test_a_command_is_split_as_a_shell_would(written, command):
     assert _values.command(written) == command
 
 
-@pytest.mark.parametrize("written", ["echo 'a", 'echo "a', "echo a\\", "'' a", ["", "a"], ["a", 1], ["a\0b"], "a\0b"])
+@pytest.mark.parametrize(
+    "written", ["echo 'a", 'echo "a', "echo a\\", "'' a", ["", "a"], ["a", 1], ["a\0b"], "a\0b", "@pyhton a", "@"]
+)
 def test_what_is_no_command(written):
     with pytest.raises(Unfit):
         _values.command(written)

@@ -17,7 +17,7 @@ __all__ = ["check_startable"]
 # os.path and not pathlib throughout: up to Python 3.13 `Path.is_dir()` and `Path.exists()` raise where a folder on
 # the way may not be searched, and here that is one more way of not being there.
 #
-# ruff: noqa: PTH110, PTH112
+# ruff: noqa: PTH110, PTH112, PTH118
 
 
 def check_startable(service: ServiceSpec, findings: Findings) -> None:
@@ -49,7 +49,7 @@ def _check_program(service: ServiceSpec, findings: Findings) -> None:
     # absolute.
     by_path = "/" in program
     folders = [""] if by_path else os.get_exec_path({**os.environ, **service.environment})
-    candidates = [str(service.working_directory / folder / program) for folder in folders]
+    candidates = [os.path.join(service.working_directory, folder, program) for folder in folders]
     if any(shutil.which(candidate) for candidate in candidates):
         return
     there = next((each for each in candidates if os.path.lexists(each)), None)

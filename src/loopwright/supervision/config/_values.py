@@ -12,6 +12,7 @@ import math
 import re
 import shlex
 import signal
+import sys
 
 from loopwright.supervision.config._mistakes import LARGEST, Unfit, WrittenFloat, found, show
 
@@ -32,6 +33,7 @@ _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 DURATION = re.compile(
     rf"(?:(?P<h>{_NUMBER})h)?(?:(?P<m>{_NUMBER})m(?!s))?(?:(?P<s>{_NUMBER})s)?(?:(?P<ms>{_NUMBER})ms)?"
 )
+PYTHON = "@python"
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 #: Neither asks a program to end: SIGSTOP halts it where it is and SIGCONT wakes it up (signal(7)).
@@ -88,7 +90,17 @@ def command(value: object) -> object:
         _all_text(value)
         if value and not value[0]:
             raise Unfit
+        if value and value[0].startswith("@"):
+            return [_special(value[0]), *value[1:]]
     return value
+
+
+def _special(program: str) -> str:
+    """What stands for a program by a sign: a file that says `python` means whichever PATH has, and that is often not
+    the one in whose environment the services' libraries, and Loopwright, are."""
+    if program != PYTHON:
+        raise Unfit(right=f'a program; with an @ there is only "{PYTHON}", the Python that Loopwright runs on')
+    return sys.executable
 
 
 def names(value: object) -> object:

@@ -6,6 +6,7 @@ hear of five. So the tables are walked here, and msgspec is asked about one valu
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Any, NoReturn, get_args, get_origin
 
 import msgspec
@@ -36,7 +37,7 @@ def _table(
     findings: Findings,
     outer: type[msgspec.Struct] | None = None,
 ) -> dict[str, Any]:
-    fields = {field.name: field for field in msgspec.structs.fields(schema)}
+    fields = _fields(schema)
     values: dict[str, Any] = {}
     misspelt: set[str | None] = set()
     for key, value in raw.items():
@@ -149,6 +150,11 @@ def _instead(
     if schema is Document and isinstance(value, dict) and not value.keys().isdisjoint(ServiceTable.__struct_fields__):
         return f"[{dotted(('services', key))}]"
     return f"one of {', '.join(sorted(schema.__struct_fields__))}"
+
+
+@functools.cache  # msgspec evaluates the annotations anew at every call: with 200 services, that is most of the time
+def _fields(schema: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    return {field.name: field for field in msgspec.structs.fields(schema)}
 
 
 def _declared(annotation: Any) -> Any:

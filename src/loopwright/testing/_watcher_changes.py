@@ -1,0 +1,230 @@
+"""The contract of child watchers when minds are changed: registering again, removing, closing."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+from loopwright.testing._watcher_stage import QUIET, Hearing, WatcherTests, refused
+
+__all__ = ["WatcherChanges"]
+
+
+class WatcherChanges(WatcherTests):
+    """A callback that was replaced or removed stays away, however late; what a watcher answers is true."""
+
+    # Registering again
+
+    def test_registering_again_replaces(self) -> None:
+        with self.stage() as stage:
+
+            async def play() -> None:
+                first, second, pid = Hearing(), Hearing(), stage.start("exit 1", held=True)
+                stage.watcher.add_child_handler(pid, first, "first")
+                await asyncio.sleep(0)
+                stage.watcher.add_child_handler(pid, second, "second")
+                stage.go()
+                assert await second.only() == (pid, 1, "second")
+                assert first.calls == []
+
+            stage.run(play())
+
+    def test_registering_again_after_the_exit_replaces(self) -> None:
+        with self.stage() as stage:
+
+            async def play() -> None:
+                first, second, pid = Hearing(), Hearing(), stage.start("exit 1", held=True)
+                stage.watcher.add_child_handler(pid, first)
+                await asyncio.sleep(0)
+                stage.go()
+                stage.await_exit(pid)
+                stage.watcher.add_child_handler(pid, second)
+                assert await second.only() == (pid, 1)
+                assert first.calls == []
+
+            stage.run(play())
+
+    def test_registering_again_moves_it_to_the_loop_that_runs_now(self) -> None:
+        with self.stage() as stage:
+            first, second, pid = Hearing(), Hearing(), stage.start("exit 1", held=True)
+            other = stage.new_loop()
+
+            async def register(hearing: Hearing) -> None:
+                stage.watcher.add_child_handler(pid, hearing)
+
+            stage.run(register(first), other)
+            stage.run(register(second))
+            stage.go()
+            stage.run(second.only())
+            assert second.loops == [stage.loop]
+            stage.run(asyncio.sleep(QUIET), other)
+            assert first.calls == []
+
+    # Removing
+
+    def test_removing_answers_truly(self) -> None:
+        with self.stage() as stage:
+
+            async def play() -> None:
+                within: list[bool] = []
+                hearing = Hearing(lambda pid, _code: within.append(stage.watcher.remove_child_handler(pid)))
+                pid = stage.start("exit 0", held=True)
+                assert stage.watcher.remove_child_handler(pid) is False, "there was none yet"
+                stage.watcher.add_child_handler(pid, hearing)
+                assert stage.watcher.remove_child_handler(pid) is True, "there was one"
+                assert stage.watcher.remove_child_handler(pid) is False, "it was removed"
+                stage.watcher.add_child_handler(pid, hearing)
+                stage.go()
+                await hearing.only()
+                assert within == [False], "it was being called"
+                assert stage.watcher.remove_child_handler(pid) is False, "it was called"
+
+            stage.run(play())
+
+    def test_removed_is_neither_called_nor_reaped(self) -> None:
+        with self.stage() as stage:
+
+            async def play() -> None:
+                hearing, pid = Hearing(), stage.start("exit 0", held=True)
+                stage.watcher.add_child_handler(pid, hearing)
+                await asyncio.sleep(0)
+                assert stage.watcher.remove_child_handler(pid) is True
+                stage.go()
+                stage.await_exit(pid)
+                await asyncio.sleep(QUIET)
+                assert hearing.calls == []
+                assert stage.steal(pid) == 0
+
+            stage.run(play())
+
+    def test_removed_in_another_thread(self) -> None:
+        with self.stage() as stage:
+
+            async def play() -> None:
+                hearing, pid = Hearing(), stage.start("exit 0", held=True)
+                stage.watcher.add_child_handler(pid, hearing)
+                await asyncio.sleep(0)
+                assert stage.elsewhere(stage.watcher.remove_child_handler, pid) is True
+                assert stage.elsewhere(stage.watcher.remove_child_handler, pid) is False
+                stage.go()
+                stage.await_exit(pid)
+                await asyncio.sleep(QUIET)
+                assert hearing.calls == []
+                stage.steal(pid)
+
+            stage.run(play())
+
+    def test_removed_after_the_exit(self) -> None:
+        with self.stage() as stage:
+
+            async def play() -> None:
+                hearing, pid = Hearing(), stage.start("exit 9", held=True)
+                stage.watcher.add_child_handler(pid, hearing)
+                await asyncio.sleep(0)
+                stage.go()
+                stage.await_exit(pid)
+                assert stage.watcher.remove_child_handler(pid) is True
+                await asyncio.sleep(QUIET)
+                assert hearing.calls == []
+                assert stage.steal(pid) == 9
+
+            stage.run(play())
+
+    def test_removed_between_exit_and_delivery(self) -> None:
+        """Two exits are seen at once; whichever callback comes first removes the other, and it must stay away."""
+        with self.stage() as stage:
+            answers: list[bool] = []
+
+            def remove_the_other(pid: int, _code: int) -> None:
+                answers.append(stage.watcher.remove_child_handler(pids[1 - pids.index(pid)]))
+
+            hearing = Hearing(remove_the_other)
+            pids = [stage.start("exit 0", held=True) for _ in range(2)]
+
+            async def play() -> None:
+                for pid in pids:
+                    stage.watcher.add_child_handler(pid, hearing)
+                await asyncio.sleep(0)
+                stage.go()
+                for pid in pids:
+                    stage.await_exit(pid)
+                called, _ = await hearing.only()
+                assert answers == [True]
+                stage.steal(pids[1 - pids.index(called)])
+
+            stage.run(play())
+
+    # Closing
+
+    def test_closing(self) -> None:
+        with self.stage() as stage:
+            assert stage.watcher.is_active() is True
+            stage.watcher.close()
+            assert stage.watcher.is_active() is False
+            stage.watcher.close()
+            pid = stage.start("exit 0")
+
+            async def play() -> None:
+                refused(stage.watcher.add_child_handler, pid, Hearing())
+
+            stage.run(play())
+            stage.end(pid)
+
+    def test_closing_forgets_callbacks_and_leaves_children_alone(self) -> None:
+        with self.stage() as stage:
+
+            async def play() -> None:
+                hearing = Hearing()
+                alive, ended = stage.start("exit 0", held=True), stage.start("exit 3")
+                for pid in (alive, ended):
+                    stage.watcher.add_child_handler(pid, hearing)
+                stage.await_exit(ended)
+                stage.watcher.close()
+                await asyncio.sleep(QUIET)
+                assert hearing.calls == []
+                assert stage.steal(ended) == 3
+                assert stage.end(alive) == -signal.SIGKILL
+
+            stage.run(play())
+
+    def test_closing_in_a_callback(self) -> None:
+        with self.stage() as stage:
+
+            async def play() -> None:
+                hearing = Hearing(lambda *_: stage.watcher.close())
+                pid = stage.start("exit 0")
+                stage.watcher.add_child_handler(pid, hearing)
+                await hearing.only()
+
+            stage.run(play())
+
+    def test_closing_in_another_thread(self) -> None:
+        with self.stage() as stage:
+
+            async def play() -> None:
+                hearing, pid = Hearing(), stage.start("exit 0", held=True)
+                stage.watcher.add_child_handler(pid, hearing)
+                await asyncio.sleep(0)
+                stage.elsewhere(stage.watcher.close)
+                stage.go()
+                stage.await_exit(pid)
+                await asyncio.sleep(QUIET)
+                assert hearing.calls == []
+                stage.steal(pid)
+
+            stage.run(play())
+
+    def test_as_a_context_manager(self) -> None:
+        """As asyncio uses it: the block brackets starting and registering, and the watcher lives on."""
+        with self.stage() as stage:
+
+            async def play() -> None:
+                hearing = Hearing()
+                with stage.watcher as same:
+                    assert same is stage.watcher
+                    pid = stage.start("exit 5")
+                    stage.watcher.add_child_handler(pid, hearing)
+                assert stage.watcher.is_active() is True
+                assert await hearing.only() == (pid, 5)
+
+            stage.run(play())

@@ -1,0 +1,28 @@
+"""The contract of child watchers, as tests for anybody's watcher on anybody's loop."""
+
+from __future__ import annotations
+
+from loopwright.testing._watcher_changes import WatcherChanges
+from loopwright.testing._watcher_faults import WatcherFaults
+from loopwright.testing._watcher_rules import WatcherRules
+
+__all__ = ["ChildWatcherContract"]
+
+
+class ChildWatcherContract(WatcherRules, WatcherChanges, WatcherFaults):
+    """What every child watcher promises (`loopwright.watchers.AbstractChildWatcher`), as a class of tests.
+
+    Subclass it and say what is to be tested; every method whose name begins with `test_` is then a test, for pytest
+    as it is, for unittest with `unittest.TestCase` as a further base:
+
+        class TestMyWatcher(ChildWatcherContract):
+            def make_watcher(self):
+                return MyWatcher()
+
+            def make_loop(self):  # asyncio.new_event_loop() unless you say otherwise
+                return uvloop.new_event_loop()
+
+    A test fails with an AssertionError. The tests use real children and real forks and need Linux's /proc, /bin/sh and
+    Python without `-O`; they must run one at a time in a process: besides what it is about, each checks that no
+    descriptor, thread, task, loop or child is left behind in the whole process (`LeakCheck`).
+    """

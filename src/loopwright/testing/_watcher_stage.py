@@ -1,0 +1,246 @@
+"""What the contract suite of child watchers plays on: loops, children that end on cue, and a look behind the scenes.
+
+The children are real ones, shells started with posix_spawn(3), and known to nobody: neither `subprocess` nor asyncio
+nor Loopwright waits for them unless a test says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import threading
+import time
+import traceback
+import warnings
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from loopwright.testing._leaks import LeakCheck
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+    from loopwright.watchers import AbstractChildWatcher
+
+__all__ = ["QUIET", "Hearing", "Stage", "WatcherTests", "refused"]
+
+T = TypeVar("T")
+
+#: Longer than any test takes on a machine under load; what waits longer waits in vain. Seconds.
+LIMIT = 20.0
+#: How long a test listens for a call that must not come.
+QUIET = 0.03
+#: How long a watcher may take, after a callback has returned, to give the pid back.
+GRACE = 2.0
+
+
+def refused(function: Callable[..., object], *args: object) -> None:
+    """AssertionError unless the call raises RuntimeError."""
+    try:
+        function(*args)
+    except RuntimeError:
+        return
+    raise AssertionError(f"{function!r} should have raised RuntimeError")
+
+
+class Hearing:
+    """A callback that remembers how it was called, and where."""
+
+    def __init__(self, then: Callable[..., object] | None = None) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.threads: list[int] = []
+        self.loops: list[asyncio.AbstractEventLoop] = []
+        self._then = then
+
+    def __call__(self, *args: Any) -> None:
+        self.threads.append(threading.get_ident())
+        self.loops.append(asyncio.get_running_loop())
+        self.calls.append(args)
+        if self._then is not None:
+            self._then(*args)
+
+    async def heard(self, count: int = 1) -> list[tuple[Any, ...]]:
+        """All calls, once there are `count`."""
+        while len(self.calls) < count:  # noqa: ASYNC110 - an Event hears only calls on its own loop's thread
+            await asyncio.sleep(0.001)
+        return self.calls
+
+    async def only(self) -> tuple[Any, ...]:
+        """The one call there is, waited for; AssertionError if another follows."""
+        await self.heard()
+        await asyncio.sleep(QUIET)
+        if len(self.calls) != 1:
+            raise AssertionError(f"called {len(self.calls)} times: {self.calls}")
+        return self.calls[0]
+
+
+class Stage:
+    """One watcher, one loop, and the children of one test."""
+
+    def __init__(self, watcher: AbstractChildWatcher, make_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+        self.watcher = watcher
+        self._make_loop = make_loop
+        self._loops: list[asyncio.AbstractEventLoop] = []
+        self._children: set[int] = set()
+        self._cue: tuple[int, int] | None = None
+        self.loop = self.new_loop()
+
+    def new_loop(self) -> asyncio.AbstractEventLoop:
+        """A further loop, closed at the end of the test."""
+        loop = self._make_loop()
+        self._loops.append(loop)
+        return loop
+
+    def run(self, coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop | None = None) -> T:
+        """Run a coroutine on the stage's loop, or another; AssertionError if it takes longer than any should."""
+        loop = self.loop if loop is None else loop
+        main = loop.create_task(coroutine)
+        late = loop.call_later(LIMIT, main.cancel)
+        try:
+            return loop.run_until_complete(main)
+        except asyncio.CancelledError:
+            raise AssertionError(f"still waiting after {LIMIT:g} s for what should have happened") from None
+        finally:
+            late.cancel()
+
+    def start(self, script: str, *, held: bool = False) -> int:
+        """Start a shell; `held` keeps it from beginning until `go()`. Gives its pid."""
+        actions = []
+        if held:
+            if self._cue is None:
+                self._cue = os.pipe()
+            actions = [(os.POSIX_SPAWN_DUP2, self._cue[0], 0)]
+            script = f"read _; {script}"
+        pid = os.posix_spawn("/bin/sh", ["sh", "-c", script], os.environ, file_actions=actions)
+        self._children.add(pid)
+        return pid
+
+    def go(self) -> None:
+        """Let all that are held begin."""
+        cue, self._cue = self._cue, None
+        for descriptor in cue or ():
+            os.close(descriptor)
+
+    def await_exit(self, pid: int) -> None:
+        """Block, loop included, until the child has ended; it is left as it is."""
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+    def is_reaped(self, pid: int) -> bool:
+        """Whether the child's pid was given back."""
+        try:
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        except ChildProcessError:
+            self._children.discard(pid)
+            return True
+        return False
+
+    def end(self, pid: int) -> int:
+        """End a child that nobody but the test must have reaped, and reap it; gives its returncode."""
+        if self.is_reaped(pid):
+            raise AssertionError(f"process {pid} was reaped by something that had no business with it")
+        os.kill(pid, signal.SIGKILL)
+        return self.steal(pid)
+
+    def steal(self, pid: int) -> int:
+        """Wait for a child and reap it behind the watcher's back; gives its returncode."""
+        _, status = os.waitpid(pid, 0)
+        self._children.discard(pid)
+        return os.waitstatus_to_exitcode(status)
+
+    def elsewhere(self, function: Callable[..., T], *args: Any) -> T:
+        """Call a function in a thread of its own and wait for it; gives what it returns, raises what it raises."""
+        results: list[T] = []
+        errors: list[BaseException] = []
+
+        def call() -> None:
+            try:
+                results.append(function(*args))
+            except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+                errors.append(error)
+
+        thread = threading.Thread(target=call)
+        thread.start()
+        thread.join(LIMIT)
+        if thread.is_alive():
+            raise AssertionError(f"{function!r} in another thread did not return within {LIMIT:g} s")
+        if errors:
+            raise errors[0]
+        return results[0]
+
+    def in_fork(self, function: Callable[[], object]) -> None:
+        """Call a function in a forked child of this process, which ends at once; AssertionError if it raised."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # 3.12: a runner's own thread is enough for it
+            pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                signal.alarm(int(LIMIT))  # a lock that a thread held at the fork would be waited for for ever
+                function()
+                code = 0
+            except BaseException:  # noqa: BLE001 - nothing may leave the forked child alive
+                os.write(2, traceback.format_exc().encode())
+            finally:
+                os._exit(code)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if status != 0:
+            raise AssertionError(f"the forked child ended with {status}; its traceback is on the standard error")
+
+    @contextlib.contextmanager
+    def warnings(self) -> Iterator[list[str]]:
+        """The text of every warning that is logged while the block lasts."""
+        found: list[str] = []
+        handler = logging.Handler(logging.WARNING)
+        handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]  # a sink
+        root = logging.getLogger()
+        root.addHandler(handler)
+        try:
+            yield found
+        finally:
+            root.removeHandler(handler)
+
+    def check_all_reaped(self) -> None:
+        """AssertionError if a child is left that is neither the test's own to reap (`end`, `steal`) nor reaped."""
+        deadline = time.monotonic() + GRACE
+        while left := [pid for pid in self._children.copy() if not self.is_reaped(pid)]:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"children handed to the watcher were not reaped: {left}")
+            time.sleep(0.005)
+
+    def strike(self) -> None:
+        """Give everything back, whatever state the test left it in."""
+        self.go()
+        self.watcher.close()
+        for loop in self._loops:
+            loop.close()
+        for pid in self._children:
+            with contextlib.suppress(ChildProcessError):
+                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)  # ours, or it must not be killed
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+
+
+class WatcherTests:
+    """What every part of the contract suite is built on: a class of tests that says what it tests."""
+
+    def make_watcher(self) -> AbstractChildWatcher:
+        """A new watcher of the kind that is tested. To be overridden."""
+        raise NotImplementedError(f"{type(self).__name__} must override make_watcher() and return a new child watcher")
+
+    def make_loop(self) -> asyncio.AbstractEventLoop:
+        """A new event loop of the kind that is tested; `asyncio.new_event_loop()` unless overridden."""
+        return asyncio.new_event_loop()
+
+    @contextlib.contextmanager
+    def stage(self) -> Iterator[Stage]:
+        """For one test: at its end everything is closed, and what then is left over is an error."""
+        self.make_loop().close()  # what a library opens with its first loop and keeps is no leak
+        with LeakCheck():
+            stage = Stage(self.make_watcher(), self.make_loop)
+            try:
+                yield stage
+                stage.check_all_reaped()
+            finally:
+                stage.strike()
