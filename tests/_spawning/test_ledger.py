@@ -50,10 +50,10 @@ class Follower:
 
     def __init__(self) -> None:
         ours, theirs = os.pipe()
-        script = f"(trap 'echo signalled >&{theirs}; exit' TERM; echo ready >&{theirs}; read _ <&3) 3<&0 & exit 0"
         back, self._held = os.pipe()
-        options = {"pass_fds": [theirs], "process_group": 0, "stdin": back}
-        self.leader = launch(["sh", "-c", script], options)
+        # A shell gives /dev/null to what it starts with &, so the pipe is kept as 3.
+        script = "exec 3<&0; (trap 'echo signalled; exit' TERM; echo ready; read _ <&3) & exit 0"
+        self.leader = launch(["sh", "-c", script], {"stdin": back, "stdout": theirs, "process_group": 0})
         os.close(theirs)
         os.close(back)
         self._said = os.fdopen(ours)

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import timeit
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -319,13 +318,3 @@ def test_durations(seconds: float, text: str) -> None:
 )
 def test_sizes(count: int, text: str) -> None:
     assert size(count) == text
-
-
-@pytest.mark.parametrize("color", [True, False])
-def test_a_line_costs_little(color: bool) -> None:
-    renderer = Renderer(NAMES, color=color)
-    line = '\x1b[32mINFO\x1b[0m:\t10.0.0.1 - "GET /grüße/index.html HTTP/1.1" \x1b[32m200 OK\x1b[0m ' * 2
-    event = Output(instance="web.1", at=NOON, line=line)
-    # Processor time, and the best of several: the machine may be busy with other tests.
-    timer = timeit.Timer(lambda: renderer.render(event), timer=time.thread_time)
-    assert min(timer.repeat(number=200, repeat=25)) / 200 < 20e-6

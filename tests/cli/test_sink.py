@@ -123,13 +123,10 @@ def test_the_loop_keeps_ticking_while_nobody_reads(pipe: Pipe, run: Run) -> None
     async def main() -> None:
         sink = Sink(pipe.writing)
         text = "x" * 999
-        slowest = 0.0
+        # A write() that waited for a reader would wait for ever: there is none yet.
         for _ in range(500):
-            before = time.perf_counter()
             sink.write(text)
-            slowest = max(slowest, time.perf_counter() - before)
             await asyncio.sleep(0)
-        assert slowest < 0.5
         await stuck(sink)
         assert sink.queued >= 500_000 - 2 * PIPE_HOLDS
         assert not sink.full
@@ -292,7 +289,7 @@ def test_a_wait_for_a_nonblocking_pipe_takes_no_processor_time(pipe: Pipe, run: 
         await stuck(sink)
         before = time.process_time()
         await asyncio.sleep(0.3)
-        assert time.process_time() - before < 0.1
+        assert time.process_time() - before < 0.2  # polling would take all of the 0.3
         pipe.close_reading()
         assert not await sink.close(10)
 

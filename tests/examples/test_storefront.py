@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
-import tomllib
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from loopwright.supervision.config import read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -198,16 +198,16 @@ def test_the_tally_reads_whatever_comes(storefront: Path) -> None:
     assert tally_of(b"x" * 300_000 + b"\n" + line % 1).startswith("1 requests, 1 in all")
 
 
-def test_the_configuration_names_what_is_there(storefront: Path) -> None:
-    document = tomllib.loads((storefront / "loopwright.toml").read_text(encoding="utf-8"))
-    services = document["services"]
+def test_the_configuration_is_right_and_names_what_is_there(storefront: Path) -> None:
+    configuration = read(storefront / "loopwright.toml")
+    services = {service.name: service for service in configuration.services}
+    assert configuration.warnings == ()
     assert set(services) == {"web", "worker", "report", "visitors", "flaky"}
     for service in services.values():
-        command = service["command"]
-        python, program, *_ = shlex.split(command) if isinstance(command, str) else command
-        assert python == "@python"
-        assert (storefront / program).is_file()
-        assert all((storefront / name).is_file() for name in service.get("env_files", []))
-        assert set(service.get("depends_on", [])) <= set(services)
-    assert services["web"]["essential"]
-    assert shlex.split(services["visitors"]["command"])[-1] == str(services["web"]["instances"])
+        assert service.command[0] == sys.executable
+        assert (storefront / service.command[1]).is_file()
+        assert service.working_directory == storefront
+    assert services["visitors"].command[2] == str(services["web"].instances)
+    for name in ("web", "visitors"):  # the port is to be set once, for both
+        assert services[name].environment["STOREFRONT_NAME"] == "The Bell and Lantern"
+    assert [service.name for service in services.values() if service.essential] == ["web"]

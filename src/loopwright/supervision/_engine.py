@@ -116,7 +116,8 @@ class Supervisor:
     def stop(self, reason: str = "asked to stop") -> None:
         """End everything in the reverse of the starting order, each with its grace period. Idempotent.
 
-        Before `run()` it has that start nothing; after it, it does nothing. A service is asked to end once all that depend on it have ended; those that nobody waits for, at the same time.
+        A service is asked to end once all that depend on it have ended; those that nobody waits for, at the same time.
+        Called before `run()`, it has that start nothing; called after it, it does nothing.
         """
         if not self._stopping and not self._over():
             self._asked = True

@@ -43,7 +43,7 @@ class Started(Event):
 
     pid: int
     attempt: int
-    """0 for the first start, else which restart in a row this is; after a healthy while they are counted from 1 anew."""
+    """0 for the first start, else which restart in a row this is (from 1 again after a healthy while)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

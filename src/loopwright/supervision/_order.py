@@ -27,8 +27,9 @@ def start_order(services: Sequence[ServiceSpec]) -> tuple[ServiceSpec, ...]:
     """
     by_name: dict[str, ServiceSpec] = {}
     for service in services:
-        if by_name.setdefault(service.name, service) is not service:
+        if service.name in by_name:
             raise DependencyError(f"two services are named {service.name!r}")
+        by_name[service.name] = service
     sorter: graphlib.TopologicalSorter[str] = graphlib.TopologicalSorter()
     for service in services:
         for name in service.depends_on:

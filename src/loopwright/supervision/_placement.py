@@ -11,12 +11,13 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Protocol
 
+from loopwright._core import StatusLost
 from loopwright.process import DEVNULL, STDOUT, LineReceiver, Process, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from loopwright._core import ExitStatus, StatusLost
+    from loopwright._core import ExitStatus
     from loopwright.supervision._spec import Instance
 
 __all__ = ["LocalPlacement", "Placed", "Placement"]
@@ -118,13 +119,13 @@ class _LocalPlaced:
         return await self._process.wait()
 
     async def wait_gone(self) -> str | None:
-        if isinstance(await self._process.wait(), StatusLost):
-            # Its group's number was given back with its status: what is in a group of that number now may be anybody's.
-            self._hold.close()
-            self._receiver.close()
-            await self._receiver.ended
-            return f"what process {self.pid} left in its process group, if anything, could not be looked for or ended"
-        await self._process.wait_group()
+        note = None
+        if not isinstance(await self._process.wait(), StatusLost):
+            await self._process.wait_group()
+        elif members := self._process.group_members():
+            # Whoever took its status gave its number back too. So these are not signalled, nor waited for.
+            pids = ", ".join(map(str, members))
+            note = f"not ended, for they may be somebody else's: processes in what was its process group ({pids})"
         self._hold.close()
         while not self._receiver.ended.done():
             releases = self._releases
@@ -133,11 +134,11 @@ class _LocalPlaced:
             if given_time and not self._receiver.ended.done():
                 self._receiver.close()
                 await self._receiver.ended
-                return (
+                note = note or (
                     "a process that left its process group still holds its output, which is no longer read "
                     f"(it was started by process {self.pid})"
                 )
-        return None
+        return note
 
     def signal(self, number: int) -> bool:
         return self._process.signal_group(number)

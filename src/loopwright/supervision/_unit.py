@@ -195,13 +195,12 @@ class Unit:
     async def _through_cancellation(self, wait: Callable[[], Awaitable[T]]) -> T:
         """Wait for what must not be left half done: whoever cancels this task, as asyncio.run() does with every task
         that is left at its end, has everything ended at once, and this goes on until it is."""
-        task = asyncio.current_task()
-        assert task is not None
         while True:
             try:
                 return await wait()
             except asyncio.CancelledError:
-                if not task.cancelling():
+                task = asyncio.current_task()
+                if task is None or not task.cancelling():
                     raise
                 while task.uncancel():
                     continue

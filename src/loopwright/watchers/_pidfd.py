@@ -37,7 +37,7 @@ from loopwright.errors import MechanismUnavailableError, NoLoopError, WatcherClo
 from loopwright.watchers._base import AbstractChildWatcher
 from loopwright.watchers._pidfd_watch import LoopSet, Watch
 from loopwright.watchers._plain import PlainPidfdSet
-from loopwright.watchers._probe import probe_pidfd
+from loopwright.watchers._probe import probe_pidfd, try_pidfd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,7 +144,7 @@ class PidfdChildWatcher(AbstractChildWatcher):
     def _loop_for(self, pid: int) -> asyncio.AbstractEventLoop:
         if self._closed:
             raise WatcherClosedError(f"cannot watch process {pid}: this {type(self).__name__} is closed")
-        if not (mechanism := probe_pidfd()).works:
+        if not (mechanism := try_pidfd()).works:
             raise MechanismUnavailableError(f"cannot watch process {pid}: {mechanism.reason}")
         try:
             return asyncio.get_running_loop()

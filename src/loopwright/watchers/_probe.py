@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from loopwright import _native
 
-__all__ = ["Mechanism", "probe", "probe_pidfd"]
+__all__ = ["Mechanism", "probe", "probe_pidfd", "try_pidfd"]
 
 #: What a call says that works, at a moment when there is no room: no reason to believe so for ever.
 NO_ROOM = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
@@ -39,26 +39,24 @@ def probe() -> tuple[Mechanism, ...]:
 
 
 def probe_pidfd() -> Mechanism:
-    """Whether process descriptors work: `pidfd_open(2)` and `waitid(P_PIDFD)`, Linux 5.4.
-
-    The answer is remembered, unless there was no descriptor or memory left to find out with.
-    """
+    """Whether process descriptors work: `pidfd_open(2)` and `waitid(P_PIDFD)`, Linux 5.4."""
     try:
-        return _probe_pidfd_once()
+        return try_pidfd()
     except OSError as error:
         return Mechanism("pidfd", "PidfdChildWatcher", False, f"pidfd_open(2) says {error.strerror}; try again later")
 
 
 @functools.cache
-def _probe_pidfd_once() -> Mechanism:
-    works, reason = _try_pidfd()
+def try_pidfd() -> Mechanism:
+    """As `probe_pidfd()`, but OSError, and nothing remembered, if no descriptor or memory is left to find out with."""
+    works, reason = _call_the_kernel()
     if works:
         how = "compiled" if _native.PidfdSet is not None else f"plain Python, as {_native.MISSING}"
         reason = f"{reason} ({how})"
     return Mechanism("pidfd", "PidfdChildWatcher", works, reason)
 
 
-def _try_pidfd() -> tuple[bool, str]:
+def _call_the_kernel() -> tuple[bool, str]:
     if not hasattr(os, "pidfd_open") or not hasattr(os, "P_PIDFD"):
         return False, f"pidfd_open(2) is a Linux call, and this Python for {sys.platform} was built without it"
     try:

@@ -251,7 +251,7 @@ def specs(draw: st.DrawFn) -> list[ServiceSpec]:
         made.append(
             ServiceSpec(
                 name,
-                (draw(text.filter(bool)), *draw(st.lists(text, max_size=3))),
+                (draw(text.filter(lambda each: each and each[0] != "@")), *draw(st.lists(text, max_size=3))),
                 Path("/") / draw(text),
                 draw(st.dictionaries(text.filter(lambda each: each and "=" not in each), text, max_size=3)),
                 draw(st.integers(1, 1000)),

@@ -1,0 +1,53 @@
+"""The compiled set is there, or its absence is explained. What it does: tests/watchers/test_plain.py, for both sets."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from loopwright import _native
+
+LOOK = "from loopwright import _native; print(_native.PidfdSet is not None, _native.MISSING, sep='|')"
+
+
+def look(pure: str | None) -> tuple[str, str]:
+    """Whether something compiled is in use, and why not, in a new process."""
+    environment = {name: value for name, value in os.environ.items() if name != "LOOPWRIGHT_PURE"}
+    if pure is not None:
+        environment["LOOPWRIGHT_PURE"] = pure
+    output = subprocess.run([sys.executable, "-c", LOOK], env=environment, capture_output=True, text=True, check=True)
+    used, _, missing = output.stdout.strip().partition("|")
+    return used, missing
+
+
+def test_absence_always_has_a_reason() -> None:
+    assert (_native.PidfdSet is None) == (_native.MISSING is not None)
+
+
+def test_left_aside_when_asked_to() -> None:
+    assert look("1") == ("False", "LOOPWRIGHT_PURE is set in the environment")
+
+
+@pytest.mark.parametrize("pure", [None, "", "0"])
+def test_used_when_it_was_built(pure: str | None) -> None:
+    used, missing = look(pure)
+    assert used == "True" or missing.startswith("it was not built for this Python")
+
+
+def test_what_is_in_use_is_compiled() -> None:
+    if _native.PidfdSet is None:
+        pytest.skip(f"nothing compiled is in use: {_native.MISSING}")
+    assert _native.PidfdSet.__module__ == "loopwright._native._pidfds"
+    assert not sys.modules["loopwright._native._pidfds"].__file__.endswith(".py")  # type: ignore[union-attr]
+
+
+def test_it_cannot_be_added_to() -> None:
+    if _native.PidfdSet is None:
+        pytest.skip(f"nothing compiled is in use: {_native.MISSING}")
+    with pytest.raises(TypeError):
+        type("Subclass", (_native.PidfdSet,), {})
+    with pytest.raises(AttributeError):
+        _native.PidfdSet().anything = 1  # type: ignore[attr-defined]

@@ -1,0 +1,389 @@
+"""One suite for both sets of pidfds: the one without a compiler is held to all that the compiled one does."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import select
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loopwright._core import ResourceUsage
+from loopwright._native import MISSING, PidfdSet
+from loopwright.watchers import _plain
+from loopwright.watchers._plain import PlainPidfdSet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    AnySet = PidfdSet | PlainPidfdSet
+
+HIGHEST_KEY = 2**32 - 1
+
+
+@pytest.fixture(params=["compiled", "plain"])
+def pidfds(request: pytest.FixtureRequest) -> Iterator[AnySet]:
+    """An empty set, of each kind."""
+    if request.param == "compiled" and PidfdSet is None:
+        pytest.skip(f"nothing compiled is in use: {MISSING}")
+    made = PidfdSet() if request.param == "compiled" else PlainPidfdSet()
+    yield made
+    made.close()
+
+
+class Child:
+    """A shell with a pidfd, which begins when told to."""
+
+    def __init__(self, script: str) -> None:
+        ours, theirs = os.pipe()
+        actions = [(os.POSIX_SPAWN_DUP2, ours, 0)]
+        self.pid = os.posix_spawn("/bin/sh", ["sh", "-c", f"read _; {script}"], os.environ, file_actions=actions)
+        os.close(ours)
+        self._held: int | None = theirs
+        self.pidfd = os.pidfd_open(self.pid)
+        self._reaped = False
+
+    def go(self) -> None:
+        """Let it begin."""
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
+    def end(self) -> None:
+        """Let it begin, and wait until it has ended."""
+        self.go()
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+
+    def reap(self) -> tuple[int, ResourceUsage]:
+        """What wait4(2) says of it."""
+        _, status, usage = os.wait4(self.pid, 0)
+        self._reaped = True
+        return status, ResourceUsage.from_rusage(usage)
+
+    def drop(self) -> None:
+        """Leave nothing of it."""
+        self.go()
+        if not self._reaped:
+            os.kill(self.pid, signal.SIGKILL)
+            self.reap()
+        os.close(self.pidfd)
+
+
+class Children:
+    def __init__(self) -> None:
+        self._made: list[Child] = []
+
+    def __call__(self, script: str) -> Child:
+        self._made.append(Child(script))
+        return self._made[-1]
+
+    def drop(self) -> None:
+        for child in self._made:
+            child.drop()
+
+
+@pytest.fixture
+def start() -> Iterator[Children]:
+    """Starts shells that begin when told to."""
+    children = Children()
+    yield children
+    children.drop()
+
+
+def is_readable(pidfds: AnySet) -> bool:
+    return bool(select.select([pidfds], [], [], 0)[0])
+
+
+def test_told_when_it_has_ended_and_only_once(pidfds: AnySet, start: Children) -> None:
+    child = start("exit 7")
+    pidfds.add(child.pidfd, 42)
+    assert not is_readable(pidfds)
+    assert pidfds.drain() == []
+    child.end()
+    assert is_readable(pidfds)
+    ((key, pid, code, value, _),) = pidfds.drain()
+    assert (key, pid, code, value) == (42, child.pid, os.CLD_EXITED, 7)
+    assert not is_readable(pidfds)
+    assert pidfds.drain() == []
+
+
+def test_nothing_is_reaped(pidfds: AnySet, start: Children) -> None:
+    child = start("exit 7")
+    pidfds.add(child.pidfd, 1)
+    child.end()
+    pidfds.drain()
+    assert child.reap()[0] == 7 << 8
+
+
+def test_signal(pidfds: AnySet, start: Children) -> None:
+    child = start("exit 0")
+    pidfds.add(child.pidfd, 1)
+    os.kill(child.pid, signal.SIGRTMIN + 2)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    ((_, pid, code, value, _),) = pidfds.drain()
+    assert (pid, code, value) == (child.pid, os.CLD_KILLED, signal.SIGRTMIN + 2)
+
+
+def test_core_dump_is_told_as_the_kernel_tells_it(pidfds: AnySet, start: Children, tmp_path: Path) -> None:
+    child = start(f"cd {tmp_path}; ulimit -c unlimited; kill -QUIT $$")
+    pidfds.add(child.pidfd, 1)
+    child.end()
+    ((_, _, code, value, _),) = pidfds.drain()
+    status, _ = child.reap()
+    assert value == signal.SIGQUIT
+    assert code == (os.CLD_DUMPED if os.WCOREDUMP(status) else os.CLD_KILLED)
+
+
+def test_stopped_and_continued_is_not_ended(pidfds: AnySet, start: Children) -> None:
+    child = start("exit 0")
+    pidfds.add(child.pidfd, 1)
+    for number, event in ((signal.SIGSTOP, os.WSTOPPED), (signal.SIGCONT, os.WCONTINUED)):
+        os.kill(child.pid, number)
+        os.waitid(os.P_PID, child.pid, event | os.WNOWAIT)
+        assert pidfds.drain() == []
+
+
+def test_usage_is_what_wait4_says(pidfds: AnySet, start: Children) -> None:
+    program = "import time; block = b'x' * (40 << 20)\nwhile time.process_time() < 0.1: pass"
+    child = start(f'exec {sys.executable} -S -c "{program}"')
+    pidfds.add(child.pidfd, 1)
+    child.end()
+    ((_, _, code, value, usage),) = pidfds.drain()
+    assert (code, value) == (os.CLD_EXITED, 0)
+    assert usage is not None
+    told = ResourceUsage(*usage)
+    assert told == child.reap()[1]
+    assert told.cpu_time > 0.09
+    assert told.max_rss > 40 << 20
+
+
+def test_keys_tell_entries_apart(pidfds: AnySet, start: Children) -> None:
+    keys = (0, 1, 2**31, HIGHEST_KEY)
+    children = {key: start(f"exit {index}") for index, key in enumerate(keys)}
+    for key, child in children.items():
+        pidfds.add(child.pidfd, key)
+    for child in children.values():
+        child.end()
+    told = {key: (pid, value) for key, pid, _, value, _ in pidfds.drain()}
+    assert told == {key: (child.pid, index) for index, (key, child) in enumerate(children.items())}
+
+
+def test_more_than_one_batch(pidfds: AnySet, start: Children) -> None:
+    """A descriptor each for one child will do: what is asked for is many that are readable at once."""
+    child = start("exit 0")
+    copies = [os.dup(child.pidfd) for _ in range(600)]
+    try:
+        for key, copy in enumerate(copies):
+            pidfds.add(copy, key)
+        child.end()
+        assert sorted(key for key, *_ in pidfds.drain()) == list(range(600))
+    finally:
+        for copy in copies:
+            pidfds.discard(copy)
+            os.close(copy)
+
+
+def test_discarded_is_not_told(pidfds: AnySet, start: Children) -> None:
+    before, after = start("exit 0"), start("exit 0")
+    pidfds.add(before.pidfd, 1)
+    pidfds.add(after.pidfd, 2)
+    pidfds.discard(before.pidfd)
+    before.end()
+    after.end()
+    pidfds.discard(after.pidfd)
+    assert not is_readable(pidfds)
+    assert pidfds.drain() == []
+
+
+def test_discarding_what_is_not_in_it(pidfds: AnySet, start: Children) -> None:
+    child = start("exit 0")
+    pidfds.discard(child.pidfd)
+    pidfds.add(child.pidfd, 1)
+    pidfds.discard(child.pidfd)
+    pidfds.discard(child.pidfd)
+
+
+def test_number_of_a_descriptor_used_again(pidfds: AnySet, start: Children) -> None:
+    first, second = start("exit 1"), start("exit 2")
+    number = os.dup(first.pidfd)
+    pidfds.add(number, 1)
+    first.end()
+    pidfds.discard(number)
+    os.dup2(second.pidfd, number)
+    pidfds.add(number, 2)
+    second.end()
+    assert [(key, value) for key, _, _, value, _ in pidfds.drain()] == [(2, 2)]
+    pidfds.discard(number)
+    os.close(number)
+
+
+def test_rearmed_is_told_again(pidfds: AnySet, start: Children) -> None:
+    child = start("exit 0")
+    pidfds.add(child.pidfd, 1)
+    child.end()
+    assert [key for key, *_ in pidfds.drain()] == [1]
+    pidfds.rearm(child.pidfd, 5)
+    assert [key for key, *_ in pidfds.drain()] == [5]
+
+
+def test_rearming_what_is_not_in_it(pidfds: AnySet, start: Children) -> None:
+    with pytest.raises(FileNotFoundError):
+        pidfds.rearm(start("exit 0").pidfd, 1)
+
+
+def test_reaped_by_somebody_else(pidfds: AnySet, start: Children) -> None:
+    child = start("exit 3")
+    pidfds.add(child.pidfd, 1)
+    child.end()
+    child.reap()
+    assert pidfds.drain() == [(1, -1, errno.ECHILD, 0, None)]
+
+
+def test_process_that_is_no_child_of_ours(pidfds: AnySet) -> None:
+    with subprocess.Popen(["sh", "-c", "sleep 60 & echo $!; read _"], stdin=-1, stdout=-1, text=True) as middle:
+        assert middle.stdin is not None
+        assert middle.stdout is not None
+        stranger = os.pidfd_open(int(middle.stdout.readline()))
+        pidfds.add(stranger, 1)
+        signal.pidfd_send_signal(stranger, signal.SIGKILL)
+        assert select.select([pidfds], [], [], 10)[0]
+        assert pidfds.drain() == [(1, -1, errno.ECHILD, 0, None)]
+        pidfds.discard(stranger)
+        os.close(stranger)
+        middle.stdin.close()
+
+
+def test_added_twice(pidfds: AnySet, start: Children) -> None:
+    child = start("exit 0")
+    pidfds.add(child.pidfd, 1)
+    with pytest.raises(FileExistsError):
+        pidfds.add(child.pidfd, 2)
+
+
+def test_descriptor_that_is_closed(pidfds: AnySet) -> None:
+    number = os.dup(0)
+    os.close(number)
+    with pytest.raises(OSError) as caught:
+        pidfds.add(number, 1)
+    assert caught.value.errno == errno.EBADF
+    assert pidfds.drain() == []
+
+
+def test_closed(pidfds: AnySet, start: Children) -> None:
+    child = start("exit 0")
+    number = pidfds.fileno()
+    assert not os.get_inheritable(number)
+    pidfds.add(child.pidfd, 1)
+    pidfds.close()
+    pidfds.close()
+    pidfds.discard(child.pidfd)
+    for use in (
+        pidfds.fileno,
+        pidfds.drain,
+        lambda: pidfds.add(child.pidfd, 1),
+        lambda: pidfds.rearm(child.pidfd, 1),
+    ):
+        with pytest.raises(ValueError, match="closed"):
+            use()
+    with pytest.raises(OSError):
+        os.fstat(number)
+    os.fstat(child.pidfd)
+
+
+def test_dropped_unclosed(pidfds: AnySet) -> None:
+    made = type(pidfds)()
+    number = made.fileno()
+    del made
+    with pytest.raises(OSError):
+        os.fstat(number)
+
+
+def test_no_descriptor_left(pidfds: AnySet) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    kind = type(pidfds)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(OSError) as caught:
+            kind()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert caught.value.errno == errno.EMFILE
+
+
+TRACER = """
+import ctypes, os, sys
+PTRACE_SEIZE = 0x4206
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
+failed = libc.ptrace(PTRACE_SEIZE, int(sys.argv[1]), None, None)
+print(os.strerror(ctypes.get_errno()) if failed else "seized", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def tracer() -> Iterator[subprocess.Popen[str]]:
+    """A debugger: it seizes the process whose number it is told, and lets go when its input ends."""
+    made = subprocess.Popen(
+        ["sh", "-c", f'read pid; exec {sys.executable} -S -c "$0" $pid', TRACER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with made:
+        yield made
+
+
+def test_traced_zombie_is_withheld_until_its_tracer_lets_go(
+    pidfds: AnySet, start: Children, tracer: subprocess.Popen[str]
+) -> None:
+    assert tracer.stdin is not None
+    assert tracer.stdout is not None
+    child = start("exit 6")
+    tracer.stdin.write(f"{child.pid}\n")
+    tracer.stdin.flush()
+    answer = tracer.stdout.readline().strip()
+    if answer != "seized":
+        pytest.skip(f"tracing is not allowed here: {answer}")
+    pidfds.add(child.pidfd, 1)
+    child.go()
+    assert select.select([pidfds], [], [], 10)[0]
+    assert pidfds.drain() == [(1, 0, 0, 0, None)]
+    pidfds.rearm(child.pidfd, 1)
+    assert pidfds.drain() == [(1, 0, 0, 0, None)]
+    tracer.stdin.close()
+    tracer.wait()
+    pidfds.rearm(child.pidfd, 1)
+    ((_, pid, code, value, _),) = pidfds.drain()
+    assert (pid, code, value) == (child.pid, os.CLD_EXITED, 6)
+
+
+# The plain one alone
+
+
+@pytest.mark.parametrize("lack", ["number", "ctypes"])
+def test_usage_is_none_where_it_cannot_be_asked(lack: str, start: Children, monkeypatch: pytest.MonkeyPatch) -> None:
+    if lack == "number":
+        monkeypatch.setattr("platform.machine", lambda: "vax")
+    else:
+        monkeypatch.setitem(sys.modules, "ctypes", None)
+    monkeypatch.setattr(_plain, "_usage", _plain._make_usage())
+    child = start("exit 2")
+    pidfds = PlainPidfdSet()
+    pidfds.add(child.pidfd, 1)
+    child.end()
+    assert pidfds.drain() == [(1, child.pid, os.CLD_EXITED, 2, None)]
+    pidfds.close()
+
+
+def test_usage_is_none_if_somebody_reaps_it_in_between(start: Children) -> None:
+    child = start("exit 0")
+    child.end()
+    child.reap()
+    assert _plain._usage(child.pidfd) is None

@@ -1,0 +1,154 @@
+"""Each way in which a machine can lack process descriptors is answered with a reason, and nothing is half done."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loopwright import _native
+from loopwright.errors import MechanismUnavailableError
+from loopwright.watchers import Mechanism, PidfdChildWatcher, _probe, probe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> Iterator[None]:
+    _probe.try_pidfd.cache_clear()
+    yield
+    _probe.try_pidfd.cache_clear()
+
+
+def failing(number: int) -> Callable[..., int]:
+    def fail(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+def the_mechanism() -> Mechanism:
+    (found,) = probe()
+    assert (found.name, found.watcher) == ("pidfd", "PidfdChildWatcher")
+    return found
+
+
+def refusal() -> str:
+    """What registering says where the mechanism does not work; nothing may be left of it."""
+
+    async def register() -> str:
+        with pytest.raises(MechanismUnavailableError) as caught:
+            watcher.add_child_handler(1, print)
+        assert isinstance(caught.value, OSError)
+        return str(caught.value)
+
+    watcher = PidfdChildWatcher()
+    assert watcher.is_active() is False
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        said = runner.run(register())
+    assert watcher.remove_child_handler(1) is False
+    watcher.close()
+    return said
+
+
+def test_works_here_and_says_how() -> None:
+    found = the_mechanism()
+    assert found.works
+    assert "work on Linux" in found.reason
+    assert found.reason.endswith("(compiled)" if _native.PidfdSet is not None else f"as {_native.MISSING})")
+
+
+def test_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = the_mechanism()
+    monkeypatch.setattr(os, "pidfd_open", failing(errno.ENOSYS))
+    assert the_mechanism() is first
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM])
+def test_no_pidfd_open(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "pidfd_open", failing(number))
+    found = the_mechanism()
+    assert not found.works
+    assert (
+        found.reason
+        == f"pidfd_open(2) says {os.strerror(number)}: it needs Linux 5.3 and a seccomp filter that allows it"
+    )
+    assert refusal() == f"cannot watch process 1: {found.reason}"
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EPERM])
+def test_no_waiting_by_pidfd(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "waitid", failing(number))
+    found = the_mechanism()
+    assert not found.works
+    assert found.reason.startswith(f"waitid(P_PIDFD) says {os.strerror(number)}: it needs Linux 5.4")
+    assert refusal() == f"cannot watch process 1: {found.reason}"
+
+
+@pytest.mark.parametrize("name", ["pidfd_open", "P_PIDFD"])
+def test_python_without_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, name)
+    found = the_mechanism()
+    assert not found.works
+    assert "this Python for linux was built without it" in found.reason
+    assert refusal().endswith(found.reason)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_no_room_at_the_moment_is_not_remembered(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pidfd_open", failing(number))
+        found = the_mechanism()
+        assert not found.works
+        assert found.reason == f"pidfd_open(2) says {os.strerror(number)}; try again later"
+        with pytest.raises(OSError) as caught:
+            _probe.try_pidfd()
+        assert caught.value.errno == number
+    assert the_mechanism().works
+
+
+FILTERED = """
+import ctypes, os, struct, sys
+from loopwright.watchers import PidfdChildWatcher, probe
+
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
+ALLOW, ERRNO = 0x7FFF0000, 0x00050000
+number, answer = int(sys.argv[1]), int(sys.argv[2])
+program = b"".join(struct.pack("HBBI", *step) for step in (
+    (0x20, 0, 0, 0),            # load the number of the call
+    (0x15, 0, 1, number),       # is it this one?
+    (0x06, 0, 0, ERRNO | answer),
+    (0x06, 0, 0, ALLOW),
+))
+code = ctypes.create_string_buffer(program, len(program))
+class Filter(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+libc = ctypes.CDLL(None, use_errno=True)
+libc.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
+filter = Filter(4, ctypes.addressof(code))
+assert libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, os.strerror(ctypes.get_errno())
+if libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(filter), 0, 0):
+    sys.exit(f"no filters here: {os.strerror(ctypes.get_errno())}")
+(found,) = probe()
+print(found.works, PidfdChildWatcher().is_active(), found.reason, sep="|")
+"""
+PIDFD_OPEN = 434  # the same on every architecture
+
+
+@pytest.mark.parametrize("answer", [errno.ENOSYS, errno.EPERM])
+def test_a_real_seccomp_filter(answer: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FILTERED, str(PIDFD_OPEN), str(answer)], capture_output=True, text=True, timeout=30
+    )
+    if "no filters here" in done.stderr:
+        pytest.skip(done.stderr.strip())
+    assert (done.returncode, done.stderr) == (0, "")
+    works, active, reason = done.stdout.strip().split("|")
+    assert (works, active) == ("False", "False")
+    assert reason.startswith(f"pidfd_open(2) says {os.strerror(answer)}")
