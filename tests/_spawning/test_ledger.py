@@ -226,12 +226,13 @@ def test_signalled_from_other_threads_while_it_is_reaped() -> None:
     answers: list[bool] = []
     errors: list[BaseException] = []
     stop = threading.Event()
-    children: list[Child] = []
+    survivor = launch(["sleep", "60"], {})
+    children = [survivor]
 
     def hammer() -> None:
         try:
             while not stop.is_set():
-                answers.extend(child.send_signal(0) for child in children[-2:])
+                answers.extend(child.send_signal(0) for child in (survivor, *children[-2:]))
         except BaseException as error:
             errors.append(error)
 
@@ -247,6 +248,8 @@ def test_signalled_from_other_threads_while_it_is_reaped() -> None:
         stop.set()
         for thread in threads:
             thread.join()
+        survivor.send_signal(signal.SIGKILL)
+        survivor.note_exit(await_exit(survivor))
     assert errors == []
     assert True in answers
     assert False in answers

@@ -3,12 +3,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.cli.up_session import Up
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     Loopwright = Callable[..., subprocess.CompletedProcess[str]]
@@ -30,3 +32,17 @@ def loopwright(tmp_path: Path) -> Loopwright:
         )
 
     return run
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Callable[..., Up]]:
+    """Starts `loopwright up` on services written in TOML; whatever is left at the end is killed."""
+    sessions: list[Up] = []
+
+    def start(services: str, *options: str, **popen: Any) -> Up:
+        sessions.append(Up(tmp_path, services, *options, **popen))
+        return sessions[-1]
+
+    yield start
+    for session in sessions:
+        session.clean_up()

@@ -65,7 +65,7 @@ STORY: list[tuple[Event, str]] = [
     (Output(instance="web.2", at=NOON, line="\x1b[31mcol\x1b[0mour\x1b[H"), r"web.2      | colour\x1b[H"),
     (
         exited("flaky", ExitStatus(1, usage=USAGE), 0.3),
-        "flaky      * exited with status 1 after 0.3 s; used 0.1 s of CPU and at most 12.3 MiB of memory",
+        "flaky      * exited with status 1 after 0.3 s; used 0.1 s of CPU and 12.3 MiB of memory",
     ),
     (
         Restarting(instance="flaky", at=NOON, delay=0.5, attempt=1, reason="exited with status 1 after 0.3 s"),

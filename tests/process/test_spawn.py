@@ -406,7 +406,7 @@ with asyncio.Runner(loop_factory=new_loop) as runner:
 def test_without_descriptors_left(loop_name: str) -> None:
     """Descriptors run out at every step on the way in turn; each time nothing is left, and later it works again."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-X", "dev", "-c", SCARCE, loop_name],
+        [sys.executable, "-W", "error", "-c", SCARCE, loop_name],
         capture_output=True,
         text=True,
         timeout=60,

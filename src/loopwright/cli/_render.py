@@ -28,7 +28,7 @@ from loopwright.supervision import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from loopwright._core import ResourceUsage
     from loopwright.supervision import Event
@@ -70,11 +70,14 @@ class Renderer:
 
     With `color`, a short local time and a colour per service; without, no escape codes at all, and the time
     in full as ISO 8601 has it, with the offset from UTC: such a line is still true in a file next year.
+
+    `own_memory()` gives the most memory that this process has had so far, in bytes (see `known_memory()`).
     """
 
-    def __init__(self, instances: Iterable[str], *, color: bool) -> None:
+    def __init__(self, instances: Iterable[str], *, color: bool, own_memory: Callable[[], int] = lambda: 0) -> None:
         names = list(instances)
         self._color = color
+        self._own_memory = own_memory
         self._width = max(map(len, [OWN_LABEL, *names]))
         self._second: int | None = None
         self._before_fraction = self._after_fraction = ""
@@ -94,6 +97,8 @@ class Renderer:
             start = piece if event.continued else spoken
             return f"{time} {start} {text}" if text else f"{time} {start}"
         text, severity = _told(event)
+        if isinstance(event, Exited) and event.status.usage is not None:
+            text = f"{text}; {_used(event.status.usage, self._own_memory())}"
         colour = f"\x1b[38;5;{severity}m" if self._color and severity else ""
         end = RESET if colour else ""
         return "\n".join(f"{time} {own}{colour}* {safe(line)}{end}" for line in text.split("\n"))
@@ -161,8 +166,6 @@ def _(event: Exited) -> tuple[str, int]:
     status, after = event.status, f"{' as asked' if event.asked else ''} after {duration(event.ran_for)}"
     lost = f"ended{after}, its status lost: {status.reason}" if isinstance(status, StatusLost) else None
     text = lost or f"{status}{after}"
-    if status.usage is not None:
-        text = f"{text}; {_usage(status.usage)}"
     return text, 0 if event.asked or status.success else WARNING
 
 
@@ -200,10 +203,18 @@ def _restart(attempt: int) -> str:
     return f"restart {attempt} in a row" if attempt > 1 else f"restart {attempt}"
 
 
-def _usage(usage: ResourceUsage) -> str:
-    # "at most": Linux lets a process begin with the high-water mark of the one it was copied from
-    # (exec_mmap() in fs/exec.c hands it on), so a small program may seem as large as the supervisor.
-    return f"used {duration(usage.cpu_time)} of CPU and at most {size(usage.max_rss)} of memory"
+def known_memory(usage: ResourceUsage, own: int) -> int | None:
+    """The most memory that a process has had, None if that cannot be told from what its parent has had.
+
+    Linux lets a program begin with the high-water mark of the memory it replaces (exec_mmap() in fs/exec.c), and that
+    is its parent's. So whatever is not above `own`, the supervisor's mark, says nothing of the program.
+    """
+    return usage.max_rss if usage.max_rss > own else None
+
+
+def _used(usage: ResourceUsage, own: int) -> str:
+    memory = known_memory(usage, own)
+    return f"used {duration(usage.cpu_time)} of CPU" + ("" if memory is None else f" and {size(memory)} of memory")
 
 
 def _round(seconds: float) -> str:

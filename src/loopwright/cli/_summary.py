@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from loopwright._core import signal_name
-from loopwright.cli._render import FAILURE, OWN_LABEL, WARNING, duration, size
+from loopwright.cli._render import FAILURE, OWN_LABEL, WARNING, duration, known_memory, size
 from loopwright.cli._text import safe
 from loopwright.supervision import Exited, Failed, Output, Restarting, Started
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from loopwright._core import ExitStatus, StatusLost
     from loopwright.supervision import Event
@@ -59,7 +59,8 @@ class Summary:
     """Fed every event, it can say at any time how it all went. Instances not named at first may come
     later."""
 
-    def __init__(self, instances: Iterable[str]) -> None:
+    def __init__(self, instances: Iterable[str], *, own_memory: Callable[[], int] = lambda: 0) -> None:
+        self._own_memory = own_memory
         self._stories = {name: _Story(name) for name in instances}
         self._now = 0.0
 
@@ -98,7 +99,9 @@ class Summary:
         usage = event.status.usage
         if usage is not None:
             story.cpu = (story.cpu or 0.0) + usage.cpu_time
-            story.memory = max(story.memory or 0, usage.max_rss)
+            memory = known_memory(usage, self._own_memory())
+            if memory is not None:
+                story.memory = max(story.memory or 0, memory)
 
     def render(self, result: str, *, color: bool, width: int) -> str:
         """A table of all instances, the reasons of those that failed, and `result` as the last line.

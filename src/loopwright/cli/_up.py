@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -19,7 +20,7 @@ from loopwright.cli._render import Renderer, duration, use_color
 from loopwright.cli._sink import Sink
 from loopwright.cli._summary import Summary
 from loopwright.policies import run
-from loopwright.process import keep, keeper_obstacle
+from loopwright.process import ResourceUsage, keep, keeper_obstacle
 from loopwright.supervision import Note, Supervisor
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ class _Session:
         self._obstacle = obstacle
         self._color = use_color(color, terminal=sys.stdout.isatty(), environ=os.environ)
         names = [instance.name for service in configuration.services for instance in service.each()]
-        self._renderer = Renderer(names, color=self._color)
-        self._summary = Summary(names)
+        self._renderer = Renderer(names, color=self._color, own_memory=_own_memory)
+        self._summary = Summary(names, own_memory=_own_memory)
         self._keeper_lost = False
         self._last_wish = -1.0
         self._wishes = 0
@@ -203,6 +204,10 @@ def _open_standard_streams() -> None:
             os.set_inheritable(number, True)
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - a descriptor, open to the end
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 - likewise
+
+
+def _own_memory() -> int:
+    return ResourceUsage.from_rusage(resource.getrusage(resource.RUSAGE_SELF)).max_rss
 
 
 def _result(outcome: Outcome, name: str, seconds: float) -> str:

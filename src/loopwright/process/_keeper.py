@@ -100,13 +100,21 @@ def main(supervisor: int) -> int:
     code = keep_watch(supervisor)
     killed, left = sweep()
     if killed or code < 0:
-        end = f"ended by signal {-code}" if code < 0 else f"ended with status {code}"
+        end = f"was ended by {signal_name(-code)}" if code < 0 else f"ended with status {code}"
         count = "1 process" if killed == 1 else f"{killed} processes"
         tell(f"the supervisor (process {supervisor}) {end}; {count} it left {'was' if killed == 1 else 'were'} killed")
     if left:
         tell(f"these processes do not die of SIGKILL and are left: {', '.join(map(str, left))}")
     status = code if code >= 0 else 128 - code
     return status or (LEFT_OVER if left else 0)
+
+
+def signal_name(number: int) -> str:
+    """`SIGKILL` for 9."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"  # a real-time signal, which Python does not name
 
 
 def tell(text: str) -> None:

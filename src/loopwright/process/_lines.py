@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from loopwright.process._pipes import PipeFile
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -66,10 +68,20 @@ class LineReceiver(asyncio.Protocol):
     def __init__(self, on_line: Callable[[str, bool], object], loop: asyncio.AbstractEventLoop) -> None:
         self._splitter = LineSplitter()
         self._on_line = on_line
+        self._loop = loop
         self._paused = False
         self._transport: asyncio.ReadTransport | None = None
         self.ended: asyncio.Future[None] = loop.create_future()
         """Done when the pipe is closed, by its last writer or by us."""
+
+    async def read_from(self, number: int) -> None:
+        """Join the reading end of a pipe to the loop; its descriptor is closed with it, also if this raises."""
+        file = PipeFile(number)
+        try:
+            await self._loop.connect_read_pipe(lambda: self, file)
+        except BaseException:
+            file.close()
+            raise
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The pipe is joined to the loop."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PIPE", "Pipe", "Pipes"]
+__all__ = ["PIPE", "Pipe", "PipeFile", "Pipes"]
 
 PIPE = subprocess.PIPE
 
@@ -79,7 +79,7 @@ class Pipes:
         return childs, asyncio.StreamWriter(pipe.transport, pipe.protocol, None, self._loop)  # type: ignore[arg-type]  # connect_write_pipe gives a WriteTransport
 
     async def _join(self, connect: Callable[..., Any], number: int, reader: asyncio.StreamReader) -> Pipe:
-        file = _File(number)
+        file = PipeFile(number)
         protocol = _Protocol(reader, self._loop)
         try:
             transport, _ = await connect(lambda: protocol, file)
@@ -92,7 +92,7 @@ class Pipes:
         return pipe
 
 
-class _File:
+class PipeFile:
     """As much of a file object as loops ask of a pipe; closes its number once, and only if that is still its pipe."""
 
     def __init__(self, number: int) -> None:

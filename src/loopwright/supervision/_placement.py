@@ -71,16 +71,10 @@ class LocalPlacement:
 
     async def start(self, instance: Instance, on_line: Callable[[str, bool], object]) -> Placed:
         """See `Placement.start`."""
-        loop = asyncio.get_running_loop()
-        receiver = LineReceiver(on_line, loop)
+        receiver = LineReceiver(on_line, asyncio.get_running_loop())
         ours, services = os.pipe()
         try:
-            file = os.fdopen(ours, "rb", buffering=0)
-            try:
-                await loop.connect_read_pipe(lambda: receiver, file)
-            except BaseException:
-                file.close()
-                raise
+            await receiver.read_from(ours)
             try:
                 process = await spawn(
                     instance.spec.command,

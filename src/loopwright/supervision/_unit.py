@@ -170,10 +170,6 @@ class Unit:
         except (OSError, ValueError, LoopwrightError) as error:
             self._refused(error)
             return
-        except asyncio.CancelledError:
-            self._around.kill(CANCELLED)
-            self.handle(Stimulus.REFUSED_FAILED)
-            return
         self._placed = placed
         self._leader_ended = False
         placed.hold_output(self._around.output_held())
@@ -224,6 +220,11 @@ class Unit:
         self._say(_events.Output, line=text, continued=continued)
 
     def _check(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() and self._placed is None:
+            # Before there was a process, perhaps before it had begun to make one.
+            self._around.kill(CANCELLED)
+            self.handle(Stimulus.REFUSED_FAILED)
+            return
         error = task.exception() if not task.cancelled() else RuntimeError(f"nobody waits for {self.instance.name}")
         if error is not None:
             # Its table has no word for this. What it has running is killed here, for nobody follows it any more.

@@ -21,7 +21,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import selectors
+import time
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from loopwright.errors import ClockStuckError
@@ -35,22 +37,29 @@ __all__ = ["FakeClockEventLoop", "run_with_fake_clock"]
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
+#: As asyncio's loops take it for theirs.
+RESOLUTION = time.get_clock_info("monotonic").resolution
+
 
 class FakeClockEventLoop(asyncio.SelectorEventLoop):
     """asyncio's selector loop with a clock that jumps to the next timer as soon as nothing is left to run.
 
-    `time()` begins at `start` seconds. Where there is neither a timer nor anything to run, only a descriptor or another
-    thread can wake the loop; that is waited for in real time, for `patience` seconds, and then ClockStuckError leaves
-    `run_forever()`, with the tasks that wait in its message: a deadlock fails a test instead of hanging it.
+    `time()` begins at `start` seconds. It is exact up to 2**24 seconds (half a year); beyond, it is off by a few steps
+    of a float, some nanoseconds, and goes one on with every pass of the loop.
+
+    Where there is neither a timer nor anything to run, only a descriptor or another thread can wake the loop; that is
+    waited for in real time, for `patience` seconds, and then ClockStuckError leaves `run_forever()`, with the tasks
+    that wait in its message: a deadlock fails a test instead of hanging it.
     """
 
     def __init__(self, *, start: float = 0.0, patience: float = 5.0) -> None:
-        if not patience >= 0:
-            raise ValueError(f"patience must be a number of seconds, 0 or more, not {patience!r}")
         self._fake_time = start
         self._patience = patience
         self._stops = 0
         super().__init__(_Selector(self._idle))
+        if not patience >= 0:
+            self.close()  # not before it is a loop: asyncio's __del__ minds
+            raise ValueError(f"patience must be a number of seconds, 0 or more, not {patience!r}")
 
     def time(self) -> float:
         """Seconds on the fake clock."""
@@ -80,11 +89,11 @@ class FakeClockEventLoop(asyncio.SelectorEventLoop):
             self._stops -= 1
 
     def _idle(self, wait: Callable[[float | None], Any], timeout: float | None) -> Any:
-        """Nothing is ready; the loop would wait `timeout` seconds, or for ever if that is None."""
-        if self._stops:
+        """No descriptor is ready; the loop would wait `timeout` seconds, or for ever if that is None."""
+        if self._stops and timeout != 0:
             return wait(None)
         if timeout is not None:
-            self._fake_time += timeout
+            self._fake_time = _after(self._fake_time, timeout)
             return []
         ready = wait(self._patience)
         if not ready:
@@ -96,18 +105,25 @@ class FakeClockEventLoop(asyncio.SelectorEventLoop):
         return ready
 
 
+def _after(now: float, delay: float) -> float:
+    """The time at which a timer that is due in `delay` seconds fires.
+
+    asyncio fires what is due before `time() + resolution`. With a time so large that a float has no room for the sum,
+    nothing would ever be due; such a clock goes two steps of a float further, for the addition may lose one.
+    """
+    then = now + delay
+    return then if then + RESOLUTION > then else then + 2 * math.ulp(then)
+
+
 class _Selector(selectors.DefaultSelector):
-    """Looks, and asks `idle(wait, timeout)` what to do when nothing is ready."""
+    """Looks, and asks `idle(wait, timeout)` what to do when no descriptor is ready."""
 
     def __init__(self, idle: Callable[[Callable[[float | None], Any], float | None], Any]) -> None:
         super().__init__()
         self._idle = idle
 
     def select(self, timeout: float | None = None) -> Any:
-        ready = super().select(0)
-        if ready or (timeout is not None and timeout <= 0):
-            return ready
-        return self._idle(super().select, timeout)
+        return super().select(0) or self._idle(super().select, timeout)
 
 
 def run_with_fake_clock(main: Coroutine[Any, Any, T], *, start: float = 0.0, patience: float = 5.0) -> T:

@@ -88,9 +88,7 @@ class ScriptedPlacement:
         self._scripts = {name: tuple(script) for name, script in (scripts or {}).items()}
         for name, script in self._scripts.items():
             if not script:
-                raise ValueError(
-                    f"the script of {name!r} is empty: it needs an entry for the first start, or none at all"
-                )
+                raise ValueError(f"the script of {name!r} is empty: it needs an entry for the first start")
         self._starts: dict[str, int] = {}
         self._present: dict[str, _ScriptedPlaced] = {}
         self.acts: list[Act] = []

@@ -8,7 +8,7 @@ import signal
 import tempfile
 import threading
 
-from loopwright.testing._watcher_stage import Hearing, WatcherTests, refused
+from loopwright.testing._watcher_stage import QUIET, Hearing, WatcherTests, refused
 
 __all__ = ["WatcherRules"]
 
@@ -165,6 +165,19 @@ class WatcherRules(WatcherTests):
                 assert hearing.loops == [stage.loop]
                 assert hearing.threads == [threading.get_ident()]
                 assert seen == ["elsewhere"]
+
+            stage.run(play())
+
+    def test_registered_in_another_thread_while_the_loop_sleeps(self) -> None:
+        with self.stage() as stage:
+
+            async def play() -> None:
+                stage.watcher.attach_loop(stage.loop)
+                hearing, pid = Hearing(), stage.start("exit 2")
+                later = threading.Timer(QUIET, stage.watcher.add_child_handler, (pid, hearing))
+                later.start()
+                assert await hearing.only() == (pid, 2)
+                later.join()
 
             stage.run(play())
 

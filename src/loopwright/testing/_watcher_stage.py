@@ -53,18 +53,28 @@ class Hearing:
         self.threads: list[int] = []
         self.loops: list[asyncio.AbstractEventLoop] = []
         self._then = then
+        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     def __call__(self, *args: Any) -> None:
         self.threads.append(threading.get_ident())
         self.loops.append(asyncio.get_running_loop())
         self.calls.append(args)
+        for loop, called in self._waiting:
+            loop.call_soon_threadsafe(called.set)
         if self._then is not None:
             self._then(*args)
 
     async def heard(self, count: int = 1) -> list[tuple[Any, ...]]:
-        """All calls, once there are `count`."""
-        while len(self.calls) < count:  # noqa: ASYNC110 - an Event hears only calls on its own loop's thread
-            await asyncio.sleep(0.001)
+        """All calls, once there are `count`. The loop sleeps until then: a watcher that does not wake it is late."""
+        called = asyncio.Event()
+        waiting = (asyncio.get_running_loop(), called)
+        self._waiting.append(waiting)
+        try:
+            while len(self.calls) < count:
+                await called.wait()
+                called.clear()
+        finally:
+            self._waiting.remove(waiting)
         return self.calls
 
     async def only(self) -> tuple[Any, ...]:
