@@ -31,8 +31,8 @@ chances = st.floats(0, 1, exclude_max=True)
 def test_within_bounds(pacing: Pacing, attempt: int, chance: float) -> None:
     delay = pacing.delay(attempt, chance)
     assert math.isfinite(delay)
-    full = Pacing(pacing.initial, pacing.factor, pacing.cap, 0.0).delay(attempt, chance)
-    assert pacing.initial <= full <= pacing.cap
+    full = Pacing(pacing.initial_delay, pacing.factor, pacing.max_delay, 0.0).delay(attempt, chance)
+    assert pacing.initial_delay <= full <= pacing.max_delay
     assert full * (1 - pacing.jitter) * (1 - 1e-12) <= delay <= full
 
 
@@ -45,11 +45,11 @@ def test_never_shorter_for_a_later_restart(pacing: Pacing, one: int, other: int)
 @given(pacings(), attempts, chances, chances)
 def test_jitter_only_shortens(pacing: Pacing, attempt: int, one: float, other: float) -> None:
     less, more = sorted((one, other))
-    assert pacing.delay(attempt, more) <= pacing.delay(attempt, less) <= pacing.cap
+    assert pacing.delay(attempt, more) <= pacing.delay(attempt, less) <= pacing.max_delay
 
 
 def test_the_series_that_is_documented() -> None:
-    pacing = Pacing(initial=0.5, factor=2, cap=10, jitter=0)
+    pacing = Pacing(initial_delay=0.5, factor=2, max_delay=10, jitter=0)
     assert [pacing.delay(attempt, 0.9) for attempt in range(1, 8)] == [0.5, 1, 2, 4, 8, 10, 10]
     assert Pacing(4, 1, 60, 0.25).delay(9, 0.5) == 3.5
 
@@ -57,12 +57,12 @@ def test_the_series_that_is_documented() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"initial": -1}, "initial must be a number from 0 to inf, not -1"),
+        ({"initial_delay": -1}, "initial_delay must be a number from 0 to inf, not -1"),
         ({"factor": 0.5}, "factor must be a number from 1 to inf, not 0.5"),
-        ({"cap": math.inf}, "cap must be"),
-        ({"initial": math.nan}, "initial must be"),
+        ({"max_delay": math.inf}, "max_delay must be"),
+        ({"initial_delay": math.nan}, "initial_delay must be"),
         ({"jitter": 1.5}, "jitter must be a number from 0 to 1, not 1.5"),
-        ({"initial": 5, "cap": 2}, r"cap \(2 s\) is below initial \(5 s\)"),
+        ({"initial_delay": 5, "max_delay": 2}, r"max_delay \(2 s\) is below initial_delay \(5 s\)"),
     ],
 )
 def test_nonsense_is_refused(wrong: dict[str, float], message: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loopwright._core import ExitStatus
+from loopwright._core import ExitStatus, StatusLost
 from loopwright._spawning import Child, child_of, launch, living
 
 if TYPE_CHECKING:
@@ -135,3 +135,20 @@ def test_signal_statuses_reach_popen() -> None:
     assert child.send_signal(signal.SIGTERM) is True
     finish(child)
     assert popen.returncode == -signal.SIGTERM
+
+
+def test_a_child_that_was_reaped_before_we_could_look_has_run_and_lost_its_status(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def reaped_meanwhile(pid: int, flags: int = 0) -> int:
+        os.waitpid(pid, 0)  # as another thread that waits for any child does
+        return real(pid, flags)
+
+    real = os.pidfd_open
+    monkeypatch.setattr(os, "pidfd_open", reaped_meanwhile)
+    child = launch(["true"], {"start_new_session": True})
+    assert isinstance(child.status, StatusLost)
+    assert child.reaped
+    assert child_of(child.pid) is None
+    assert not child.send_signal(signal.SIGTERM)
+    assert not child.signal_group(signal.SIGTERM)

@@ -111,7 +111,7 @@ STORY: list[tuple[Event, str]] = [
         exited("web.2", StatusLost("SIGCHLD is ignored in this program", usage=None), 4),
         "web.2      * ended after 4.0 s, its status lost: SIGCHLD is ignored in this program",
     ),
-    (Stopped(instance="db", at=NOON), "db         * stopped, nothing of it is left"),
+    (Stopped(instance="db", at=NOON), "db         * stopped, its process group is empty"),
     (Finished(instance="db", at=NOON), "db         * finished; it will not be started again"),
 ]
 

@@ -22,9 +22,10 @@ class Scene:
         *,
         chance: float = 0.0,
         listener: Callable[[Event], object] | None = None,
+        placement: type[ScriptedPlacement] = ScriptedPlacement,
     ) -> None:
         self.events: list[tuple[float, Event]] = []
-        self.placement = ScriptedPlacement(scripts)
+        self.placement = placement(scripts)
         self.listener = listener
         self.chances = 0
         self._chance = chance

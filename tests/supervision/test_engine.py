@@ -38,7 +38,7 @@ Play: TypeAlias = "Callable[..., Any]"
 TERM, KILL = signal.SIGTERM, signal.SIGKILL
 #: For ever, as far as a test can tell.
 DAY = 86_400.0
-EXACT = Pacing(initial=0.5, factor=2.0, cap=4.0, jitter=0.0)
+EXACT = Pacing(initial_delay=0.5, factor=2.0, max_delay=4.0, jitter=0.0)
 CRASH = Run(seconds=1.0, status=ExitStatus(1))
 
 
@@ -85,6 +85,13 @@ def test_they_end_in_waves_each_when_all_that_need_it_are_gone(play: Play) -> No
     assert {event.reason for _, event in scene.said(Stopping)} == {"asked to stop"}
 
 
+def test_who_ends_at_the_same_time_is_asked_in_the_reverse_of_the_starting_order(play: Play) -> None:
+    scene = play([service("a", instances=2), service("b"), service("c", instances=2)]).stop_at(1.0)
+    scene.run()
+    assert scene.order("start") == ["a.1", "a.2", "b", "c.1", "c.2"]
+    assert scene.order("signal") == ["c.2", "c.1", "b", "a.2", "a.1"]
+
+
 def test_what_crashes_while_everything_ends_is_not_started_again(play: Play) -> None:
     scripts: dict[str, list[Run | Refusal]] = {"web": [Run(ending=3.0)], "db": [Run(seconds=6.0)]}
     scene = play(CHAIN, scripts).stop_at(5.0)
@@ -109,7 +116,9 @@ def test_who_depends_on_what_ran_and_failed_later_goes_on(play: Play) -> None:
     never = RestartPolicy(rule=RestartRule.NEVER)
     services = [service("web", "migration"), service("migration", restart=never)]
     scene = play(services, {"migration": [Run(seconds=1.0, status=ExitStatus(3))]}).stop_at(9.0)
-    assert scene.run() == Outcome("asked to stop", asked=True, failed=("migration",))
+    outcome = scene.run()
+    assert outcome == Outcome("asked to stop", asked=True, failed=("migration",))
+    assert outcome.success
     assert scene.only(Exited, "web").ran_for == 9.0
 
 
@@ -136,6 +145,16 @@ def test_a_stop_asked_for_after_an_essential_failure_does_not_make_it_a_success(
     outcome = scene.run()
     assert not outcome.success
     assert outcome.reason.startswith("essential service db failed")
+
+
+def test_an_essential_failure_after_a_stop_does_not_change_what_was_asked_for(play: Play) -> None:
+    never = RestartPolicy(rule=RestartRule.NEVER)
+    services = [service("web", "db"), service("db", restart=never, essential=True)]
+    scene = play(services, {"db": [CRASH], "web": [Run(ending=2.0)]}).stop_at(0.5)
+    outcome = scene.run()
+    assert outcome == Outcome("asked to stop", asked=True, failed=("db",))
+    assert outcome.success
+    assert len(scene.said(Note)) == 1
 
 
 def test_an_essential_service_that_finishes_well_ends_nothing(play: Play) -> None:
@@ -273,7 +292,8 @@ def test_a_stop_before_it_runs_has_nothing_started(verb: str, play: Play) -> Non
 
 @pytest.mark.parametrize("verb", ["stop", "kill"])
 def test_a_stop_after_it_ran_says_and_does_nothing(verb: str, play: Play) -> None:
-    scene = play([service("web")]).stop_at(1.0)
+    never = RestartPolicy(rule=RestartRule.NEVER)
+    scene = play([service("web", restart=never)], {"web": [Run(seconds=1.0)]})
     scene.run()
     before = list(scene.events)
     getattr(scene.supervisor, verb)()
@@ -329,6 +349,20 @@ def test_a_program_that_ends_with_a_supervisor_still_running_leaves_nothing_behi
     assert not scene.placement.present
     assert {life.state for life in scene.lives.values()} == {State.STOPPED}
     assert scene.events[-1][0] == 1.25
+
+
+def test_who_cancels_a_services_task_ends_everything(play: Play) -> None:
+    scene = play([service("web"), service("db")], {"web": [Run(ignores=(TERM,))]})
+
+    async def main() -> Outcome:
+        task = asyncio.create_task(scene.supervisor.run())
+        await asyncio.sleep(1.0)
+        [web] = [each for each in asyncio.all_tasks() if each.get_name() == "loopwright web"]
+        web.cancel()
+        return await task
+
+    assert run_with_fake_clock(main()).reason == "the supervisor was cancelled"
+    assert scene.placement.signals("web") == scene.placement.signals("db") == [(1.0, KILL)]
 
 
 def test_it_runs_once(play: Play) -> None:

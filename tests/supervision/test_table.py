@@ -339,7 +339,7 @@ class Day(RuleBasedStateMachine):
         initial=st.sampled_from([0.0, 0.5, 4.0]),
     )
     def begin(self, rule: RestartRule, most: int | None, healthy_after: float, grace: float, initial: float) -> None:
-        pacing = Pacing(initial=initial, factor=2.0, cap=8.0, jitter=0.0)
+        pacing = Pacing(initial_delay=initial, factor=2.0, max_delay=8.0, jitter=0.0)
         self.policy = RestartPolicy(rule=rule, pacing=pacing, healthy_after=healthy_after, max_restarts=most)
         self.grace = grace
         self.world = World(self.policy)

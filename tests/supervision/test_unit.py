@@ -42,7 +42,7 @@ Play: TypeAlias = "Callable[..., Any]"
 TERM, KILL = signal.SIGTERM, signal.SIGKILL
 #: For ever, as far as a test can tell.
 DAY = 86_400.0
-EXACT = Pacing(initial=0.5, factor=2.0, cap=4.0, jitter=0.0)
+EXACT = Pacing(initial_delay=0.5, factor=2.0, max_delay=4.0, jitter=0.0)
 CRASH = Run(seconds=1.0, status=ExitStatus(1))
 
 
@@ -76,7 +76,7 @@ def test_restarts_come_after_exact_and_growing_delays_up_to_the_cap(play: Play) 
 def test_jitter_shortens_by_the_chance_that_is_drawn_once_a_restart(
     chance: float, delays: list[float], play: Play
 ) -> None:
-    jittery = RestartPolicy(pacing=Pacing(initial=0.5, factor=2.0, cap=4.0, jitter=0.5), max_restarts=3)
+    jittery = RestartPolicy(pacing=Pacing(initial_delay=0.5, factor=2.0, max_delay=4.0, jitter=0.5), max_restarts=3)
     scene = play([service("web", restart=jittery)], {"web": [Run(seconds=0.0)]}, chance=chance)
     scene.run()
     assert [event.delay for _, event in scene.said(Restarting)] == delays
@@ -257,17 +257,21 @@ def test_a_listener_may_have_everything_ended_at_any_word(kind: type[Event], ver
         assert len(scene.said(Stopped)) == (kind is not Restarting)
 
 
+@pytest.mark.parametrize("kind", [Restarting, Stopping])
 @pytest.mark.parametrize("verb", ["stop", "kill"])
-def test_no_timer_outlives_what_a_listener_ended(verb: str, play: Play) -> None:
+def test_no_timer_outlives_what_a_listener_ended(verb: str, kind: type[Event], play: Play) -> None:
     def ends(event: Event) -> None:
-        if isinstance(event, Restarting):
+        if isinstance(event, kind):
             getattr(scene.supervisor, verb)()
 
-    scene = play([service("web")], {"web": [CRASH]}, listener=ends)
+    seconds = 1.0 if kind is Restarting else DAY
+    scene = play([service("web")], {"web": [Run(seconds=seconds)]}, listener=ends)
 
     async def main() -> float:
         loop = asyncio.get_running_loop()
+        stop = loop.call_at(1.0, scene.supervisor.stop)
         await scene.supervisor.run()
+        stop.cancel()
         # While a call from another thread is waited for, the clock would go to any timer that is set.
         called = loop.create_future()
         caller = threading.Timer(0.02, loop.call_soon_threadsafe, (called.set_result, None))
@@ -277,6 +281,33 @@ def test_no_timer_outlives_what_a_listener_ended(verb: str, play: Play) -> None:
         return loop.time()
 
     assert run_with_fake_clock(main()) == 1.0
+
+
+def test_no_grace_period_runs_while_it_is_killed(play: Play) -> None:
+    class Slow(ScriptedPlacement):
+        """Where SIGKILL takes a moment of real time, during which the fake clock would go to any timer that is set."""
+
+        async def start(self, instance: Any, on_line: Any) -> Any:
+            placed = await super().start(instance, on_line)
+            loop, send = asyncio.get_running_loop(), placed.signal
+
+            def signal_later(number: int) -> bool:
+                if number != KILL:
+                    return send(number)
+                threading.Timer(0.02, loop.call_soon_threadsafe, (send, number)).start()
+                return True
+
+            placed.signal = signal_later  # type: ignore[method-assign]  # nothing else tells what is sent
+            return placed
+
+    def kills(event: Event) -> None:
+        if isinstance(event, Stopping):
+            scene.supervisor.kill()
+
+    scene = play([service("web")], {"web": [Run(ignores=(TERM,))]}, listener=kills, placement=Slow).stop_at(1.0)
+    scene.run()
+    assert scene.placement.signals("web") == [(1.0, TERM), (1.0, KILL)]
+    assert scene.times(Stopped) == [1.0]
 
 
 # --- output

@@ -56,7 +56,10 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
 
 
 class Child:
-    """One process that this program started. All methods may be called from any thread."""
+    """One process that this program started. All methods may be called from any thread.
+
+    `pidfd` is -1 for one that something else reaped before it could be opened; its status is to be noted at once.
+    """
 
     def __init__(self, pid: int, pidfd: int, *, group: bool, popen: subprocess.Popen[bytes] | None = None) -> None:
         self.pid = pid
@@ -80,7 +83,8 @@ class Child:
         self._lock = threading.RLock()  # another thread may have held the old one at the fork
         if not self.reaped:  # else that thread was about to close the pidfd, or had
             self.reaped = True
-            os.close(self.pidfd)
+            if self.pidfd >= 0:
+                os.close(self.pidfd)
         if self._popen is not None:
             self._popen.returncode = 255  # nobody will see it; with None, Popen would warn of it when collected
             self._popen = None
@@ -136,10 +140,11 @@ class Child:
         if self.reaped or self.status is None or self._holds > 0:
             return
         self.reaped = True
-        # ChildProcessError: something else reaped it, after its status was seen or, as StatusLost tells, before.
-        with contextlib.suppress(ChildProcessError):
-            os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
-        os.close(self.pidfd)
+        if self.pidfd >= 0:
+            # ChildProcessError: something else reaped it, after its status was seen or, as StatusLost tells, before.
+            with contextlib.suppress(ChildProcessError):
+                os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
+            os.close(self.pidfd)
         if self._popen is not None:
             self._popen.returncode = self.status.returncode
             self._popen = None

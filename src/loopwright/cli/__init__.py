@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import signal
 import sys
 
 __all__ = ["main"]
@@ -21,6 +22,9 @@ def main() -> None:
     0 for what was asked for, 2 for what cannot be done as it was asked (an unknown option, a wrong configuration
     file, a missing package); the commands' own help tells the rest. For the main thread: signals are its to handle.
     """
+    # Whoever gives up while the rest is being imported is owed no traceback. Commands that run for longer handle it.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     missing = [package for module, package in NEEDED.items() if importlib.util.find_spec(module) is None]
     if missing:
         names = " and ".join([", ".join(missing[:-1]), missing[-1]] if missing[1:] else missing)

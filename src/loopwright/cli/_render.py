@@ -142,7 +142,7 @@ class Renderer:
 _FIXED: dict[type[Event], str] = {
     Finished: "finished; it will not be started again",
     Healthy: "has run well for long enough; its earlier failures are forgotten",
-    Stopped: "stopped, nothing of it is left",
+    Stopped: "stopped, its process group is empty",
 }
 
 

@@ -102,8 +102,6 @@ class _Session:
         finally:
             # Somebody who hammers on Ctrl-C must not hit the interpreter on its way out.
             signal.pthread_sigmask(signal.SIG_BLOCK, WISHES)
-            for number in self._signals:
-                loop.remove_signal_handler(number)
             if self._keeper is not None and not self._keeper_lost:
                 self._keeper.forget()
         if (error := self._sink.broken) is not None and error.errno not in NOBODY_READS:
@@ -116,7 +114,7 @@ class _Session:
         self._sink.write("")
         self._sink.write(
             self._summary.render(
-                _result(outcome, self._configuration.name, seconds),
+                _result(outcome, self._configuration.name, seconds, keeper_lost=self._keeper_lost),
                 color=self._color,
                 width=shutil.get_terminal_size((100, 24)).columns,
             )
@@ -128,8 +126,14 @@ class _Session:
         # A program under nohup(1) is started with SIGHUP ignored, and that is meant.
         ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         self._signals = (signal.SIGINT, signal.SIGTERM, *(() if ignored else (signal.SIGHUP,)))
+
+        def on_arrival(number: int, _frame: object) -> None:
+            loop.call_soon_threadsafe(self._on_signal, signal.Signals(number), time.monotonic())
+
+        # Not add_signal_handler(), which calls back when the loop has time: one that is busy with a flood of lines
+        # would see two signals half a second apart arrive in one instant, and take them for one wish.
         for number in self._signals:
-            loop.add_signal_handler(number, self._on_signal, number)
+            signal.signal(number, on_arrival)
         # A shell starts what it puts in the background with SIGINT and SIGQUIT ignored; services would inherit it,
         # as they would what whoever started us has blocked.
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
@@ -147,8 +151,8 @@ class _Session:
         )
         if self._keeper is not None:
             self._note(
-                f"process {os.getpid()}, kept by process {self._keeper.pid}: should this one be killed, "
-                "the keeper kills all that it leaves"
+                f"process {os.getpid()}, kept by process {self._keeper.pid}: should the first be killed, "
+                "the second kills all that it leaves"
             )
         else:
             self._note(
@@ -172,11 +176,10 @@ class _Session:
     def _note(self, text: str, *, warning: bool = False) -> None:
         self._show(Note(instance="", at=time.time(), text=text, warning=warning))
 
-    def _on_signal(self, number: signal.Signals) -> None:
-        now = asyncio.get_running_loop().time()
-        if self._over or now - self._last_wish < ONE_WISH:
+    def _on_signal(self, number: signal.Signals, arrived: float) -> None:
+        if self._over or arrived - self._last_wish < ONE_WISH:
             return
-        self._last_wish = now
+        self._last_wish = arrived
         self._wishes += 1
         name = "Ctrl-C" if number == signal.SIGINT else number.name
         if self._wishes == 1:
@@ -210,11 +213,15 @@ def _own_memory() -> int:
     return ResourceUsage.from_rusage(resource.getrusage(resource.RUSAGE_SELF)).max_rss
 
 
-def _result(outcome: Outcome, name: str, seconds: float) -> str:
-    if outcome.asked:
+def _result(outcome: Outcome, name: str, seconds: float, *, keeper_lost: bool) -> str:
+    if keeper_lost:
+        how = "ended: its keeper was killed"
+    elif outcome.asked:
         how = "stopped as asked"
     elif outcome.success:
         how = "all services have finished"
     else:
         how = f"ended: {outcome.reason}"
+    if outcome.left:
+        how = f"{how}; {', '.join(outcome.left)} could not be ended"
     return f"{name}: {how}, after {duration(seconds)}"

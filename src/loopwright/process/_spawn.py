@@ -94,13 +94,20 @@ async def spawn(
             options["stderr"], error_reader = await pipes.for_reading(stderr)
             child = _spawning.launch(args, options)
             process = Process(child, args, loop, writer, reader, error_reader, pipes.made)
-            try:
-                _exits.watch_child(child, process._on_exit)
-            except BaseException:
-                _abandon(child)
-                raise
+            if child.status is not None:
+                process._on_exit(child.status)
+            else:
+                _watch(child, process)
         undo.pop_all()
     return process
+
+
+def _watch(child: _spawning.Child, process: Process) -> None:
+    try:
+        _exits.watch_child(child, process._on_exit)
+    except BaseException:
+        _abandon(child)
+        raise
 
 
 def _abandon(child: _spawning.Child) -> None:

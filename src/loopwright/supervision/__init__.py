@@ -1,5 +1,6 @@
 """Services: programs that are started in order, kept running, and ended in order."""
 
+from loopwright._core import Pacing
 from loopwright.supervision._engine import Outcome, Supervisor
 from loopwright.supervision._events import (
     Event,
@@ -34,6 +35,7 @@ __all__ = [
     "Note",
     "Outcome",
     "Output",
+    "Pacing",
     "Placed",
     "Placement",
     "RestartPolicy",

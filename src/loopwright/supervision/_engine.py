@@ -36,11 +36,13 @@ class Outcome:
     """Whether it was asked to stop, rather than having nothing left to run or having lost what was essential."""
     failed: tuple[str, ...]
     """The instances that had failed for good by then."""
+    left: tuple[str, ...] = ()
+    """The instances of which something could not be ended, and still runs."""
 
     @property
     def success(self) -> bool:
-        """True if it was asked to stop, or if all that it ran finished well."""
-        return self.asked or not self.failed
+        """True if nothing is left, and it was asked to stop or all that it ran finished well."""
+        return not self.left and (self.asked or not self.failed)
 
 
 class Supervisor:
@@ -111,7 +113,8 @@ class Supervisor:
             raise
         if self._broken is not None:
             raise self._broken
-        return Outcome(self._reason, self._asked, self._names_in(State.FAILED))
+        left = tuple(unit.instance.name for unit in self._all_units() if unit.gave_up)
+        return Outcome(self._reason, self._asked, self._names_in(State.FAILED), left)
 
     def stop(self, reason: str = "asked to stop") -> None:
         """End everything in the reverse of the starting order, each with its grace period. Idempotent.

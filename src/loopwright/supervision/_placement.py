@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from typing import TYPE_CHECKING, Protocol
+import signal
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from loopwright._core import StatusLost
 from loopwright.process import DEVNULL, STDOUT, LineReceiver, Process, spawn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from loopwright._core import ExitStatus
     from loopwright.supervision._spec import Instance
@@ -25,6 +26,13 @@ __all__ = ["LocalPlacement", "Placed", "Placement"]
 #: Everything that held the output is gone, and what was in the pipe takes the loop one pass or two to read. If it has
 #: not ended after this, somebody outside the group holds it.
 OUTPUT_END = 0.25
+
+
+#: SIGKILL works at once, unless the process may not be signalled by this user (a set-uid program) or hangs inside the
+#: kernel. After this many seconds it is told, and not waited for any longer.
+PATIENCE = 10.0
+
+T = TypeVar("T")
 
 
 class Placed(Protocol):
@@ -40,6 +48,10 @@ class Placed(Protocol):
     async def wait_gone(self) -> str | None:
         """After `wait()`: until nothing of what it left runs any more and its output was read. A note if that is
         more than can be said."""
+
+    @property
+    def given_up(self) -> bool:
+        """Whether something of it still runs that does not end, so that `wait()` and `wait_gone()` ended without it."""
 
     def signal(self, number: int) -> bool:
         """Signal it and all that it started and kept; False if there is nothing left to signal."""
@@ -69,8 +81,17 @@ class LocalPlacement:
     the order in which they were written; standard input is /dev/null.
     """
 
+    def __init__(self) -> None:
+        # One start at a time. Side by side, fifty starts take two descriptors each before the first asks for a third,
+        # and where there is room for twenty services, none is started.
+        self._starting = asyncio.Lock()
+
     async def start(self, instance: Instance, on_line: Callable[[str, bool], object]) -> Placed:
         """See `Placement.start`."""
+        async with self._starting:
+            return await self._start(instance, on_line)
+
+    async def _start(self, instance: Instance, on_line: Callable[[str, bool], object]) -> Placed:
         receiver = LineReceiver(on_line, asyncio.get_running_loop())
         ours, services = os.pipe()
         try:
@@ -101,6 +122,8 @@ class _LocalPlaced:
         self._held = False
         self._releases = 0
         self._hurried = False
+        self._hopeless: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._patience: asyncio.TimerHandle | None = None
         # The group's number stays its own until wait_gone() has seen the last of it.
         self._hold = contextlib.ExitStack()
         self._hold.enter_context(process.hold_group())
@@ -109,13 +132,22 @@ class _LocalPlaced:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def given_up(self) -> bool:
+        return self._hopeless.done()
+
     async def wait(self) -> ExitStatus | StatusLost:
-        return await self._process.wait()
+        return await self._unless_hopeless(self._process.wait()) or StatusLost(self._hopeless.result())
 
     async def wait_gone(self) -> str | None:
+        status = self._process.status
+        if status is not None and not isinstance(status, StatusLost):
+            await self._unless_hopeless(self._process.wait_group())
+        if self._patience is not None:
+            self._patience.cancel()
         note = None
-        if not isinstance(await self._process.wait(), StatusLost):
-            await self._process.wait_group()
+        if self.given_up:
+            note = self._hopeless.result()
         elif members := self._process.group_members():
             # Whoever took its status gave its number back too. So these are not signalled, nor waited for.
             pids = ", ".join(map(str, members))
@@ -135,6 +167,8 @@ class _LocalPlaced:
         return note
 
     def signal(self, number: int) -> bool:
+        if number == signal.SIGKILL and self._patience is None:
+            self._patience = asyncio.get_running_loop().call_later(PATIENCE, self._give_up)
         return self._process.signal_group(number)
 
     def hold_output(self, hold: bool) -> None:
@@ -148,3 +182,20 @@ class _LocalPlaced:
     def hurry(self) -> None:
         self._hurried = True
         self.hold_output(False)
+
+    def _give_up(self) -> None:
+        members = ", ".join(map(str, self._process.group_members() or (self.pid,)))
+        self._hopeless.set_result(
+            f"still running {PATIENCE:g} s after SIGKILL, and not waited for any longer: {members} (either it may not "
+            "be signalled by this user, or it hangs inside the kernel)"
+        )
+
+    async def _unless_hopeless(self, what: Coroutine[Any, Any, T]) -> T | None:
+        """Wait for it; None if it was given up before."""
+        waiting = asyncio.ensure_future(what)
+        either: set[asyncio.Future[Any]] = {waiting, self._hopeless}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            return waiting.result() if waiting.done() else None
+        finally:
+            waiting.cancel()

@@ -34,6 +34,12 @@ class RestartRule(enum.Enum):
     """Not at all: 0 means finished, anything else failed."""
 
 
+def _must_be(kind: type, name: str, value: object, right: str) -> None:
+    """A frozen value is made in one place and used in another, where a wrong type would be hard to explain."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be {right}, not {value!r}")
+
+
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
     """When to restart, how fast, and when to stop trying."""
@@ -46,6 +52,8 @@ class RestartPolicy:
     """Restarts in a row, without a healthy while between them, after which the service has failed; None: no limit."""
 
     def __post_init__(self) -> None:
+        _must_be(RestartRule, "rule", self.rule, "RestartRule.ALWAYS, .ON_FAILURE or .NEVER")
+        _must_be(Pacing, "pacing", self.pacing, "a Pacing")
         if not self.healthy_after >= 0:
             raise ValueError(f"healthy_after must be a number of seconds, 0 or more, not {self.healthy_after!r}")
         if self.max_restarts is not None and self.max_restarts < 0:
@@ -56,8 +64,8 @@ class RestartPolicy:
 class ServiceSpec:
     """One service: a command, and how to keep it.
 
-    ValueError for a value that cannot be meant. That `depends_on` names exist and form no circle is checked where
-    services meet (`loopwright.supervision.start_order`), not here.
+    TypeError for a value of another type, ValueError for one that cannot be meant. That the names in `depends_on` exist
+    and form no cycle is checked where services meet (`loopwright.supervision.start_order`), not here.
     """
 
     name: str
@@ -81,6 +89,11 @@ class ServiceSpec:
     """Services of which every instance must have been started before this one is, and which are ended after it."""
 
     def __post_init__(self) -> None:
+        _must_be(tuple, "command", self.command, 'a tuple of the program and its arguments: ("python", "web.py")')
+        _must_be(tuple, "depends_on", self.depends_on, 'a tuple of names: ("db",)')
+        _must_be(RestartPolicy, "restart", self.restart, "a RestartPolicy")
+        _must_be(signal.Signals, "stop_signal", self.stop_signal, "a signal.Signals, such as signal.SIGTERM")
+        _must_be(Path, "working_directory", self.working_directory, "a pathlib.Path")
         if not NAME.fullmatch(self.name):
             raise ValueError(f"a service's name is letters, digits, - and _, not {self.name!r}")
         if not self.command or not self.command[0]:

@@ -34,6 +34,10 @@ CANCELLED = "the supervisor was cancelled"
 T = TypeVar("T")
 
 
+#: Seconds that a machine is given to get over that, however short the service's own delays are.
+RECOVERY = 0.25
+
+
 class Surroundings(Protocol):
     """What a unit needs of the engine."""
 
@@ -66,6 +70,8 @@ class Unit:
         self.life = Life()
         #: Why it was asked to stop, why it failed: the last thing of which somebody said why.
         self.reason = ""
+        #: Whether something of it could not be ended, and still runs.
+        self.gave_up = False
         self._around = surroundings
         self._placed: Placed | None = None
         self._leader_ended = False
@@ -107,7 +113,7 @@ class Unit:
         for action in actions:
             if self.life is after:
                 self._do[action]()
-        if self.life is after and after.state is not before.state and after.state in ENDED:
+        if after.state is not before.state and after.state in ENDED:
             self._announce_end(before)
         self._around.changed(self)
 
@@ -127,6 +133,8 @@ class Unit:
 
     def _pause(self) -> None:
         delay = self._spec.restart.pacing.delay(self.life.attempts, self._around.chance())
+        if self._stimulus is Stimulus.REFUSED_RESTART:
+            delay = max(delay, RECOVERY)
         self._arm(delay, Stimulus.DUE)
         self._say(_events.Restarting, delay=delay, attempt=self.life.attempts, reason=self.reason)
 
@@ -180,11 +188,13 @@ class Unit:
         self._leader_ended = True
         ran_for = loop.time() - began
         asked = self.life.state in (State.STOPPING, State.KILLING)
-        self._say(_events.Exited, pid=placed.pid, status=status, ran_for=ran_for, asked=asked)
+        if not placed.given_up:  # else it runs on, as the note below says
+            self._say(_events.Exited, pid=placed.pid, status=status, ran_for=ran_for, asked=asked)
         self.handle(Stimulus.EXITED)
         note = await self._through_cancellation(placed.wait_gone)
         if note is not None:
             self._say(_events.Note, text=note)
+        self.gave_up = self.gave_up or placed.given_up
         self._placed = None
         self._verdict(status)
 
@@ -243,7 +253,7 @@ class Unit:
             self._say(_events.Failed, reason=self.reason)
         elif self.life.state is State.FINISHED:
             self._say(_events.Finished)
-        elif before.state not in (State.WAITING, State.PAUSED):
+        elif before.state not in (State.WAITING, State.PAUSED) and not self.gave_up:
             self._say(_events.Stopped)
 
 

@@ -173,6 +173,11 @@ class _ScriptedPlaced:
         """Different for each start, and no process's."""
         return self._pid
 
+    @property
+    def given_up(self) -> bool:
+        """False: SIGKILL ends what is scripted."""
+        return False
+
     async def wait(self) -> ExitStatus | StatusLost:
         """See `Placed.wait`."""
         return await asyncio.shield(self._status)

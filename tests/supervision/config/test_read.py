@@ -269,9 +269,9 @@ def written(spec: ServiceSpec) -> dict[str, Any]:
     pacing = spec.restart.pacing
     restart = {
         "rule": spec.restart.rule.value,
-        "initial_delay": pacing.initial,
+        "initial_delay": pacing.initial_delay,
         "factor": pacing.factor,
-        "max_delay": pacing.cap,
+        "max_delay": pacing.max_delay,
         "jitter": pacing.jitter,
         "healthy_after": spec.restart.healthy_after,
         "max_restarts": spec.restart.max_restarts,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -27,8 +27,8 @@ A_FILE = "a file in TOML with a table [services.NAME] for each service"
 #: How tomllib ends its sentences, in every Python there is; `lineno` and `colno` came only with 3.14.
 PLACE = re.compile(r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)", re.DOTALL)
 
-#: The parts of `[services.NAME.restart]` and what a `Pacing` calls them.
-PACING = {"initial_delay": "initial", "factor": "factor", "max_delay": "cap", "jitter": "jitter"}
+#: The parts of `[services.NAME.restart]` that are a `Pacing`'s.
+PACING = tuple(field.name for field in fields(Pacing))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def _environment(name: str, service: dict[str, Any], folder: Path, findings: Fin
 def _spec(name: str, values: dict[str, Any], environment: dict[str, str], folder: Path) -> ServiceSpec:
     """Only what the file says is handed on, so that every default is the dataclass's own."""
     restart = dict(values.get("restart", {}))
-    pacing = Pacing(**{ours: restart.pop(theirs) for theirs, ours in PACING.items() if theirs in restart})
+    pacing = Pacing(**{part: restart.pop(part) for part in PACING if part in restart})
     rest = {key: value for key, value in values.items() if key not in ("env_files", "restart", "working_directory")}
     return ServiceSpec(
         name=name,

@@ -28,11 +28,12 @@ def check_delays(services: Mapping[str, Any], raw: Mapping[str, Any], findings: 
         if ("initial_delay" in written and first is None) or ("max_delay" in written and longest is None):
             continue  # already noted as wrong in itself
         where = ("services", name, "restart")
-        if first is None and longest is not None and longest < usual.initial:
-            right = f"{usual.initial:g}s or more, or an initial_delay (else {usual.initial:g}s) no longer than it"
+        if first is None and longest is not None and longest < usual.initial_delay:
+            least = f"{usual.initial_delay:g}s"
+            right = f"{least} or more, or an initial_delay (else {least}) no longer than it"
             findings.add((*where, "max_delay"), found(written["max_delay"]), right)
-        elif first is not None and longest is None and first > usual.cap:
-            right = f"{usual.cap:g}s or less, or a max_delay (else {usual.cap:g}s) no shorter than it"
+        elif first is not None and longest is None and first > usual.max_delay:
+            right = f"{usual.max_delay:g}s or less, or a max_delay (else {usual.max_delay:g}s) no shorter than it"
             findings.add((*where, "initial_delay"), found(written["initial_delay"]), right)
         elif first is not None and longest is not None and longest < first:
             right = f"as long as initial_delay, {show(written['initial_delay'])}, or longer"
