@@ -1,7 +1,8 @@
-"""The examples in README.md and in the tutorial run as they stand; the reference of the file is whole."""
+"""The examples in README.md, the tutorial and the reference run as they stand; the reference is whole."""
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "docs/tutorial.md")
+REFERENCE = tuple(sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs/reference").glob("*.md")))
+PAGES = ("README.md", "docs/tutorial.md", *REFERENCE)
+LAYERS = ("errors", "loops", "policies", "process", "supervision", "testing", "watchers")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -55,6 +58,15 @@ def test_example_runs(page: str, line: int, source: str, tmp_path: Path) -> None
 def test_there_are_examples_of_each_layer() -> None:
     assert len(list(blocks("README.md", "python"))) >= 4
     assert len(list(blocks("docs/tutorial.md", "python"))) >= 4
+    for layer in LAYERS:
+        assert list(blocks(f"docs/reference/{layer}.md", "python")), layer
+
+
+@pytest.mark.parametrize("layer", [layer for layer in LAYERS if layer != "errors"])  # of which families are told
+def test_reference_says_what_each_name_is_for(layer: str) -> None:
+    prose = BLOCK.sub("", (ROOT / f"docs/reference/{layer}.md").read_text())
+    told = set(re.findall(r"`(\w+)", prose)) | set(re.findall(r"\.(\w+)", prose))
+    assert set(importlib.import_module(f"loopwright.{layer}").__all__) <= told
 
 
 @pytest.mark.parametrize(("page", "line", "source"), examples("toml"))

@@ -1,8 +1,8 @@
 """Every exception that Loopwright raises on purpose.
 
-One root, and four families named by whose fault it is, so that a program can tell them apart with four `except`
-clauses: the calling program (`CallerError`), a configuration file (`ConfigurationError`), the machine (`MachineError`)
-or a program that was started (`ChildError`). Where asyncio or the standard library documents a built-in exception for
+One root, and three families named by whose fault it is, so that a program can tell them apart with three `except`
+clauses: the calling program (`CallerError`), a configuration file (`ConfigurationError`) or the machine
+(`MachineError`). Where asyncio or the standard library documents a built-in exception for
 the same mistake, ours inherits from that one too: code written against asyncio keeps working.
 """
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = [
     "ArgumentsConflictError",
     "CallerError",
-    "ChildError",
     "ClockStuckError",
     "ConfigurationError",
     "LeakError",
@@ -108,7 +107,3 @@ class LoopUnavailableError(MachineError, ImportError):
 
 class MechanismUnavailableError(MachineError, OSError):
     """A kernel mechanism that was asked for does not work here; the message says what was tried and what it said."""
-
-
-class ChildError(LoopwrightError):
-    """A program that was started did not do what was asked of it."""

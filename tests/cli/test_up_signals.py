@@ -100,13 +100,16 @@ def test_killed_it_leaves_nothing_of_any_process_group(up: Start, who: str) -> N
 
 def test_what_left_its_group_goes_with_the_supervisor_at_the_latest(up: Start) -> None:
     session = up(
-        """
+        '''
         [services.daemon]
         restart = "never"
-        command = ["sh", "-c", "setsid sh -c 'while :; do sleep 0.05; done' >/dev/null 2>&1 & echo away"]
+        command = ["sh", "-c", """
+            setsid sh -c 'touch away; while :; do sleep 0.05; done' >/dev/null 2>&1 &
+            while [ ! -e away ]; do sleep 0.02; done
+        """]
         [services.other]
         command = ["sleep", "1000"]
-        """
+        '''
     )
     session.read_until(r"daemon +\* finished")
     assert any("while" in command for command in session.processes().values())

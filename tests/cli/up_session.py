@@ -36,10 +36,12 @@ class Up:
         self.popen = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, **popen)
 
     def read_until(self, pattern: str, *, since: int = 0) -> re.Match[str]:
-        """Reads on until the output matches, from character `since` on."""
+        """Reads on until a line of the output matches, from character `since` on."""
         assert self.popen.stdout is not None
         deadline = time.monotonic() + SOON
-        while (found := re.search(pattern, self.output[since:], re.MULTILINE)) is None:
+        search = re.compile(pattern, re.MULTILINE).search
+        while (found := search(self.output, since)) is None:
+            since = max(since, self.output.rfind("\n") + 1)  # whole lines need not be searched again
             ready, _, _ = select.select([self.popen.stdout], [], [], max(0.0, deadline - time.monotonic()))
             piece = os.read(self.popen.stdout.fileno(), 1 << 16) if ready else b""
             assert piece, f"no {pattern!r} in\n{self.output}\n{self.errors() if ready else ''}"

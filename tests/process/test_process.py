@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +20,6 @@ from loopwright.process import PIPE, STDOUT, ExitStatus, Process, StatusLost, sp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from pathlib import Path
 
     Factory = Callable[[], asyncio.AbstractEventLoop]
     Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -301,14 +301,14 @@ def test_communicate_cancelled(run: Run, descriptors: Descriptors) -> None:
 
 def test_signals_after_the_end_are_not_sent(run: Run) -> None:
     async def main() -> None:
-        async with await spawn(sh("exit 0"), process_group=0) as process:
-            await process.wait()
-            assert not process.send_signal(signal.SIGTERM)
-            assert not process.terminate()
-            assert not process.kill()
-            assert not process.signal_group(signal.SIGKILL)
-            assert process.group_members() == ()
-            await process.wait_group()
+        process = await spawn(sh("exit 0"), process_group=0)
+        await process.wait()
+        assert not process.send_signal(signal.SIGTERM)
+        assert not process.terminate()
+        assert not process.kill()
+        assert not process.signal_group(signal.SIGKILL)
+        assert process.group_members() == ()
+        await process.wait_group()
 
     run(main())
 
@@ -384,9 +384,10 @@ def test_a_group_whose_leader_died_first(run: Run, runs: Runs) -> None:
                 await waiting
                 assert process.group_members() == ()
                 assert not runs(left)
-            assert not process.signal_group(signal.SIGKILL)
-            with pytest.raises(ProcessLookupError):
-                os.kill(process.pid, 0)
+            os.kill(process.pid, 0)  # the block holds it as well, so its number is still not anybody else's
+        assert not process.signal_group(signal.SIGKILL)
+        with pytest.raises(ProcessLookupError):
+            os.kill(process.pid, 0)
 
     run(main())
 
@@ -399,6 +400,7 @@ def test_zombies_count_as_gone(run: Run, soon: Soon) -> None:
         script = "sleep 100 & echo $!; exec sleep 100"
         async with await spawn(sh(script), stdout=PIPE, start_new_session=True) as process:
             child = int(await line(process))
+            soon(lambda: Path(f"/proc/{process.pid}/comm").read_text() == "sleep\n")
             soon(lambda: sorted(process.group_members()) == sorted((process.pid, child)))
             os.kill(child, signal.SIGKILL)
             soon(lambda: process.group_members() == (process.pid,))
@@ -534,5 +536,15 @@ def test_one_process_in_two_blocks(run: Run) -> None:
             assert await process.communicate(b"once") == (b"once", None)
         async with process:
             assert process.status is not None
+
+    run(main())
+
+
+def test_a_block_ends_the_group_of_a_process_that_has_ended_itself(run: Run) -> None:
+    async def main() -> None:
+        async with await spawn(["sh", "-c", "sleep 1000 & exit 3"], start_new_session=True) as process:
+            assert (await process.wait()).code == 3
+            assert process.group_members()
+        assert not process.group_members()
 
     run(main())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,7 +10,15 @@ from loopwright.supervision import Event, Outcome, ServiceSpec, Supervisor
 from loopwright.testing import Refusal, Run, ScriptedPlacement, run_with_fake_clock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+
+@pytest.fixture(autouse=True)
+def no_leaks() -> Iterator[None]:
+    """Descriptors alone, which is quick: these tests are many and tiny, and nothing real is started."""
+    before = len(os.listdir("/proc/self/fd"))
+    yield
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 class Scene:

@@ -36,6 +36,7 @@ from loopwright.supervision import (
     Stopping,
     Supervisor,
 )
+from loopwright.testing import LeakCheck
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,6 +45,13 @@ ONCE = RestartPolicy(rule=RestartRule.NEVER)
 AT_ONCE = Pacing(initial_delay=0.0, max_delay=0.0)
 
 LoopFactory: TypeAlias = "Callable[[], asyncio.AbstractEventLoop]"
+
+
+@pytest.fixture(autouse=True)
+def no_leaks(whole_process_things_are_open: None) -> Iterator[None]:
+    """Here there is everything that can be left behind."""
+    with LeakCheck():
+        yield
 
 
 def shell(script: str, **options: Any) -> ServiceSpec:
@@ -473,12 +481,10 @@ def test_no_descriptors_left_is_tried_again(loop_factory: LoopFactory) -> None:
 # --- what comes in between
 
 
-@pytest.mark.parametrize("passes", [*range(8), 50])
-def test_a_cancellation_at_any_moment_leaves_nothing(loop_factory: LoopFactory, passes: int) -> None:
-    """What might be left is found by the fixture that every test has."""
-    story = Story(ServiceSpec("it", ("sleep", "60"), instances=2))
+def test_a_cancellation_at_any_moment_leaves_nothing(loop_factory: LoopFactory) -> None:
+    """What might be left is found by the fixture that every test here has."""
 
-    async def main() -> None:
+    async def main(story: Story, passes: int) -> None:
         task = asyncio.create_task(story.supervisor.run())
         for _ in range(passes):
             await asyncio.sleep(0)
@@ -486,26 +492,27 @@ def test_a_cancellation_at_any_moment_leaves_nothing(loop_factory: LoopFactory, 
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
-        runner.run(main())
-    if passes:
-        assert {life.state for life in story.supervisor.lives.values()} == {State.STOPPED}
+    for passes in (*range(8), 50):
+        story = Story(ServiceSpec("it", ("sleep", "60"), instances=2))
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(main(story, passes))
+        begun = State.STOPPED if passes else State.WAITING
+        assert {life.state for life in story.supervisor.lives.values()} == {begun}, passes
 
 
-@pytest.mark.parametrize("passes", [*range(1, 8), 50])
-def test_a_loop_that_cancels_every_task_leaves_nothing(loop_factory: LoopFactory, passes: int) -> None:
-    story = Story(ServiceSpec("it", ("sleep", "60"), instances=2))
-
-    async def main() -> asyncio.Task[Outcome]:
+def test_a_loop_that_cancels_every_task_leaves_nothing(loop_factory: LoopFactory) -> None:
+    async def main(story: Story, passes: int) -> asyncio.Task[Outcome]:
         task = asyncio.create_task(story.supervisor.run())
         for _ in range(passes):
             await asyncio.sleep(0)
         return task
 
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
-        task = runner.run(main())
-    assert task.cancelled()
-    assert {life.state for life in story.supervisor.lives.values()} == {State.STOPPED}
+    for passes in (*range(1, 8), 50):
+        story = Story(ServiceSpec("it", ("sleep", "60"), instances=2))
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            task = runner.run(main(story, passes))
+        assert task.cancelled()
+        assert {life.state for life in story.supervisor.lives.values()} == {State.STOPPED}, passes
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can start what it may not signal afterwards")

@@ -13,11 +13,6 @@ from loopwright.supervision import DependencyError, Life, ServiceSpec, State, st
 from loopwright.supervision._order import blocked_by, is_free_to_start, is_free_to_stop
 
 
-@pytest.fixture(autouse=True)
-def no_leaks() -> None:
-    """Instead of the check that every test has, which takes 30 ms: these are pure functions, nothing is opened."""
-
-
 def service(name: str, *depends_on: str) -> ServiceSpec:
     return ServiceSpec(name, ("true",), depends_on=depends_on)
 

@@ -52,11 +52,6 @@ DELIBERATE = {
 EXPECTED = {(S.STOPPING, E.EXITED), (S.KILLING, E.EXITED)}
 
 
-@pytest.fixture(autouse=True)
-def no_leaks() -> None:
-    """Instead of the check that every test has, which takes 30 ms: these are pure functions, nothing is opened."""
-
-
 class BrokenLawError(AssertionError):
     """The table said what the world does not allow or did not demand."""
 

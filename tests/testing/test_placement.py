@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,19 @@ from loopwright.supervision import ServiceSpec
 from loopwright.testing import Act, Refusal, Run, ScriptedPlacement, run_with_fake_clock
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
 TERM, KILL = signal.SIGTERM, signal.SIGKILL
 ONE = ServiceSpec("web", ("x",)).each()[0]
 TWO = ServiceSpec("web", ("x",), instances=2).each()
+
+
+@pytest.fixture(autouse=True)
+def no_leaks() -> Iterator[None]:
+    """Descriptors alone, which is quick: these tests are many and tiny, and nothing real is started."""
+    before = len(os.listdir("/proc/self/fd"))
+    yield
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 class Play:

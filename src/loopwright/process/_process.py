@@ -25,6 +25,10 @@ __all__ = ["Process"]
 GROUP_LOOKS = (0.002, 0.005, 0.01, 0.02, 0.05)
 
 
+#: Seconds that a block waits for a group that was sent SIGKILL.
+GROUP_DEATH = 2.0
+
+
 class Process:
     """A child process started by `spawn()`.
 
@@ -35,8 +39,9 @@ class Process:
         async with await spawn(["make", "-j2"]) as process:
             status = await process.wait()
 
-    As a context manager it never leaves the process running: what has not ended when the block does is killed, with its
-    process group if it leads one, and waited for; also when the block is left by an exception or a cancellation.
+    As a context manager it never leaves the process running: if it has not ended when the block does, it is killed (by
+    SIGKILL, at once) and waited for; also when the block is left by an exception or a cancellation. If it leads a
+    process group, whatever is left of that is killed too, even if the process itself has ended before.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class Process:
         self._loop = loop
         self._ended: asyncio.Future[ExitStatus | StatusLost] = loop.create_future()
         self._pipes = tuple(pipes)
+        self._block = contextlib.ExitStack()
         self.args = args
         """What it was started with."""
         self.stdin = stdin
@@ -173,20 +179,28 @@ class Process:
 
     async def __aenter__(self) -> Self:
         self._check_loop("use")
+        # So that its group can still be killed at the end of the block if it has ended itself by then.
+        self._block.enter_context(self.hold_group())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.status is None:
-            self._kill_all()
+        with self._block:
+            if self._child.leads_group:
+                self._child.signal_group(signal.SIGKILL)
+            self._child.send_signal(signal.SIGKILL)
         for pipe in self._pipes:
             pipe.close()
         await _all_done(self._ended, *(pipe.closed for pipe in self._pipes))
+        if self.group_members():
+            await _all_done(asyncio.ensure_future(self._group_dies()))
 
-    def _kill_all(self) -> None:
-        if not (self._child.leads_group and self._child.signal_group(signal.SIGKILL)):
-            self._child.send_signal(signal.SIGKILL)
+    async def _group_dies(self) -> None:
+        """SIGKILL was sent to all of the group: it takes a moment, unless one hangs in the kernel."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GROUP_DEATH):
+                await self.wait_group()
 
     def _check_loop(self, verb: str) -> None:
         running = asyncio.get_running_loop()

@@ -13,7 +13,7 @@ class ChildWatcherContract(WatcherRules, WatcherChanges, WatcherFaults):
     """What every child watcher promises (`loopwright.watchers.AbstractChildWatcher`), as a class of tests.
 
     Subclass it and say what is to be tested; every method whose name begins with `test_` is then a test, for pytest
-    as it is, for unittest with `unittest.TestCase` as a further base:
+    as it is, for unittest with `unittest.TestCase` as a further base::
 
         class TestMyWatcher(ChildWatcherContract):
             def make_watcher(self):

@@ -139,8 +139,8 @@ class LoopSet:
 def _status(pid: int, code: int, value: int, usage: tuple[Any, ...] | None) -> ExitStatus | StatusLost:
     if pid < 0:
         return StatusLost(
-            f"something else in this program reaped it ({os.strerror(code)}); "
-            "a call of os.wait() or os.waitpid(-1), or SIGCHLD being ignored, does that"
+            f"something else in this program reaped it ({os.strerror(code)}), unless it was no child of this program; "
+            "a call of os.wait() or os.waitpid(-1), SIGCHLD being ignored, or a dropped subprocess.Popen does that"
         )
     return ExitStatus.from_siginfo(code, value, None if usage is None else ResourceUsage(*usage))
 
