@@ -14,7 +14,7 @@ from loopwright.supervision import _events
 from loopwright.supervision._order import blocked_by, is_free_to_start, is_free_to_stop, start_order
 from loopwright.supervision._placement import LocalPlacement
 from loopwright.supervision._table import ENDED, State, Stimulus
-from loopwright.supervision._unit import Unit
+from loopwright.supervision._unit import Surroundings, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -71,11 +71,18 @@ class Supervisor:
             raise ValueError("there are no services to supervise")
         self._services = start_order(services)
         self._listener = listener
-        self.placement: Placement = placement if placement is not None else LocalPlacement()
         self._clock = clock
-        self.chance = chance
+        around = Surroundings(
+            placement=placement if placement is not None else LocalPlacement(),
+            announce=self._announce,
+            chance=chance,
+            changed=self._changed,
+            kill=self.kill,
+            broke=self._broke,
+            output_held=lambda: self._held,
+        )
         self._units = {
-            service.name: tuple(Unit(instance, self) for instance in service.each()) for service in self._services
+            service.name: tuple(Unit(instance, around) for instance in service.each()) for service in self._services
         }
         self._lives = _Lives(self._units)
         # Looked at after every step of every unit, so what does not change is worked out once.
@@ -88,7 +95,7 @@ class Supervisor:
         self._stopping = False
         self._asked = False
         self._held = False
-        self._reason = "nothing is left to run"
+        self._reason = self._brief_reason = "nothing is left to run"
         self._broken: BaseException | None = None
 
     @property
@@ -147,7 +154,7 @@ class Supervisor:
 
     # --- what a unit needs
 
-    def announce(self, kind: type[_events.Event], instance: Instance | None, **details: Any) -> None:
+    def _announce(self, kind: type[_events.Event], instance: Instance | None, **details: Any) -> None:
         """Tell the listener of an event."""
         if self._listener is None:
             return
@@ -159,28 +166,26 @@ class Supervisor:
                 {"message": f"the supervisor's listener raised on {event!r}", "exception": error}
             )
 
-    def changed(self, unit: Unit) -> None:
+    def _changed(self, unit: Unit) -> None:
         """A unit has taken a step: look at the whole again, once, after all that happens now has happened."""
         if unit.life.state is State.FAILED and unit.instance.spec.essential and not self._stopping:
-            self._begin_stopping(f"essential service {unit.instance.name} failed: {unit.reason}")
+            failed = f"essential service {unit.instance.name} failed"
+            self._begin_stopping(f"{failed}: {unit.reason}", brief=failed)
         self._look_again()
 
-    def broke(self, error: BaseException) -> None:
+    def _broke(self, error: BaseException) -> None:
         """Something that cannot happen did: end all there is rather than leave it unwatched, then raise."""
         self._broken = self._broken or error
         self.kill(f"an internal error: {error!r}")
         self._look_again()
 
-    def output_held(self) -> bool:
-        """Whether output is not to be read now."""
-        return self._held
-
     # --- the whole
 
-    def _begin_stopping(self, reason: str) -> None:
+    def _begin_stopping(self, reason: str, *, brief: str | None = None) -> None:
         self._stopping = True
         self._reason = reason
-        self.announce(_events.Note, None, text=f"ending everything: {reason}", warning=not self._asked)
+        self._brief_reason = brief if brief is not None else reason
+        self._announce(_events.Note, None, text=f"ending everything: {reason}", warning=not self._asked)
         self._look_again()
 
     def _over(self) -> bool:
@@ -225,7 +230,7 @@ class Supervisor:
             for unit in reversed(self._units[service.name]):
                 # What does not run is not started for the sake of an order of ending.
                 if unit.life.state in (State.WAITING, State.PAUSED) or (free and not self._is_ending(unit)):
-                    unit.handle(Stimulus.STOP, self._reason)
+                    unit.handle(Stimulus.STOP, self._brief_reason)
 
     @staticmethod
     def _is_ending(unit: Unit) -> bool:

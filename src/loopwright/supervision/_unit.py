@@ -8,8 +8,8 @@ import os
 import shutil
 import signal
 import stat
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from loopwright.errors import LoopwrightError
 from loopwright.supervision import _events
@@ -28,38 +28,31 @@ __all__ = ["Surroundings", "Unit"]
 #: What a machine may get over by itself: no processes, memory or descriptors left now, or the program's file being
 #: written (execve(2), fork(2)). Anything else that keeps a process from being made is the configuration's fault.
 PASSING = frozenset(getattr(errno, name, None) for name in ("EAGAIN", "ENOMEM", "EMFILE", "ENFILE", "ETXTBSY"))
+#: Seconds that a machine is given to get over that, however short the service's own delays are.
+RECOVERY = 0.25
 
 CANCELLED = "the supervisor was cancelled"
 
 T = TypeVar("T")
 
 
-#: Seconds that a machine is given to get over that, however short the service's own delays are.
-RECOVERY = 0.25
-
-
-class Surroundings(Protocol):
-    """What a unit needs of the engine."""
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a unit needs of the engine, handed to it."""
 
     placement: Placement
-
-    def announce(self, kind: type[_events.Event], instance: Instance, **details: Any) -> None:
-        """Tell the listener."""
-
-    def chance(self) -> float:
-        """A random number in [0, 1)."""
-
-    def changed(self, unit: Unit) -> None:
-        """A unit has taken a step."""
-
-    def kill(self, reason: str) -> None:
-        """End everything at once."""
-
-    def broke(self, error: BaseException) -> None:
-        """A unit met an error that is nobody's but this library's, or a placement's."""
-
-    def output_held(self) -> bool:
-        """Whether nobody has room for output now."""
+    announce: Callable[..., None]
+    """`announce(kind, instance, **details)` tells the listener of an event."""
+    chance: Callable[[], float]
+    """A random number in [0, 1)."""
+    changed: Callable[[Unit], None]
+    """A unit has taken a step."""
+    kill: Callable[[str], None]
+    """End everything at once, for the reason given."""
+    broke: Callable[[BaseException], None]
+    """A unit met an error that is nobody's but this library's, or a placement's."""
+    output_held: Callable[[], bool]
+    """Whether nobody has room for output now."""
 
 
 class Unit:
