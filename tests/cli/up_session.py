@@ -12,10 +12,24 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 #: Long enough for a busy machine; nothing waits for it to pass.
 SOON = 30.0
+
+
+def from_a_shell(then: Callable[[], object] | None) -> Callable[[], None]:
+    """What gives a child the signals that a person's shell gives it, whatever those who run these tests ignore (nohup
+    does, and some CI), and then does what the test wants."""
+
+    def prepare() -> None:
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        if then is not None:
+            then()
+
+    return prepare
 
 
 class Up:
@@ -29,6 +43,7 @@ class Up:
         name, _, value = self._mark.partition("=")
         environment = {**os.environ, name: value, **popen.pop("environment", {})}
         command = [sys.executable, "-m", "loopwright", "up", *options]
+        popen["preexec_fn"] = from_a_shell(popen.get("preexec_fn"))
         if tty is None:
             popen.setdefault("stdout", subprocess.PIPE)
         else:

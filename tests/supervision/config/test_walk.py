@@ -137,7 +137,7 @@ def test_a_wrong_command(mistakes, command, found):
         ("[[services]]\ncommand = 'x'", "services", "[{ … }] (a list)", "a table [services.NAME]"),
         ("[services]\nweb = 'cmd'", "services.web", '"cmd" (a string)', "a table [services.NAME]"),
         ("[services]\ncommand = 'x'", "services.command", '"x" (a string)', "command in a table of the service's own"),
-        ("[service.web]\ncommand = 'x'", "service", "an unknown key", "services"),
+        ("[service.web]\ncommand = 'x'", "service", "an unknown key", "[services.web]"),
         ("[services.'a b']\ncommand = 'x'", 'services."a b"', '"a b" as a service\'s name', "a name of letters A to Z"),
         ("[services.'']\ncommand = 'x'", 'services.""', '"" as a service\'s name', "a name of letters A to Z"),
     ],

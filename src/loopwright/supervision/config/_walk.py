@@ -143,6 +143,9 @@ def _instead(
 ) -> str:
     """What would be right where `key` is unknown."""
     instead = meant(key, schema, outer)
+    if instead == "services" and isinstance(value, dict) and all(isinstance(each, dict) for each in value.values()):
+        # [service.web]: the letter is missing in one header of many
+        return ", ".join(f"[{dotted((instead, name))}]" for name in value)
     if instead in raw:
         return f"to leave it out: {instead} is there already"
     if instead is not None:
