@@ -12,12 +12,13 @@ SOURCES := pyproject.toml setup.py $(wildcard src/loopwright/_native/*.py src/lo
 # A .venv that is half made, was moved, or is of another Python than the one asked for does not count as there.
 STALE := $(shell PYTHON='$(PYTHON)' .ci/set-up whole || echo stale)
 
-.PHONY: help demo test check format docs clean stale
+.PHONY: help setup demo test check format docs clean stale
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo     set up, then run $(PROGRAM) until Ctrl-C'
+	@echo 'make setup    set up for everything, and run nothing'
 	@echo 'make test     set up, then run the tests (WORKERS=0: in one process; ARGS="-k word": options for pytest)'
 	@echo 'make check    format, lint, types and layers'
 	@echo 'make format   put the sources into the format that check asks for'
@@ -27,6 +28,8 @@ help:
 
 .venv/.set-up-%: $(SOURCES) $(if $(STALE),stale)
 	@.ci/set-up $*
+
+setup: .venv/.set-up-dev
 
 # Ctrl-C reaches make too. It waits for the command, which ends everything in order and with status 0, and then
 # ends by the signal itself (130 in a shell), as every make does; the command's own status is that of

@@ -441,3 +441,14 @@ def test_without_processes_left(run: Run, descriptors: Descriptors) -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False, cwd="/"
     )
     assert (done.stdout, done.stderr) == ("done\n", "")
+
+
+def test_a_command_line_as_one_string_is_told_how_to_mend_it(run: Run) -> None:
+    async def main() -> None:
+        with pytest.raises(FileNotFoundError) as caught:
+            await spawn("echo hello")
+        assert caught.value.__notes__ == [
+            "a string is the name of a program as a whole; with arguments give a list: ['echo', 'hello']"
+        ]
+
+    run(main())

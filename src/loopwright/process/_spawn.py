@@ -92,7 +92,7 @@ async def spawn(
             options["stdin"], writer = await pipes.for_writing(stdin)
             options["stdout"], reader = await pipes.for_reading(stdout)
             options["stderr"], error_reader = await pipes.for_reading(stderr)
-            child = _spawning.launch(args, options)
+            child = _launch(args, options)
             process = Process(child, args, loop, writer, reader, error_reader, pipes.made)
             if child.status is not None:
                 process._on_exit(child.status)
@@ -100,6 +100,17 @@ async def spawn(
                 _watch(child, process)
         undo.pop_all()
     return process
+
+
+def _launch(args: Command, options: dict[str, Any]) -> _spawning.Child:
+    try:
+        return _spawning.launch(args, options)
+    except FileNotFoundError as error:
+        if isinstance(args, str) and " " in args and not options["shell"]:
+            error.add_note(
+                f"a string is the name of a program as a whole; with arguments give a list: {args.split()!r}"
+            )
+        raise
 
 
 def _watch(child: _spawning.Child, process: Process) -> None:
