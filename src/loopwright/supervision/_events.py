@@ -6,7 +6,6 @@ its listener on the loop's thread, in the order in which they happened.
 
 from __future__ import annotations
 
-import dataclasses
 import signal
 from dataclasses import dataclass
 
@@ -118,13 +117,3 @@ class Note(Event):
     text: str
     warning: bool = True
     """False for what is merely said, such as which services are about to be started."""
-
-
-def kind(event: Event) -> str:
-    """`restarting` for a `Restarting`: the name under which faces and logs know an event."""
-    return type(event).__name__.lower()
-
-
-def as_dict(event: Event) -> dict[str, object]:
-    """The event's fields and its `kind`, for logs."""
-    return {"kind": kind(event), **dataclasses.asdict(event)}
