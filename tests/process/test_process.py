@@ -468,7 +468,7 @@ def test_the_block_closes_a_pipe_that_a_grandchild_never_reads(run: Run, descrip
     async def main() -> None:
         before = descriptors()
         for closed_before in (False, True):
-            script = "sleep 100 <&0 >&- & echo $!"
+            script = "exec 3<&0; sleep 100 <&3 >&- & echo $!"  # sh gives what it puts in the background /dev/null
             async with await spawn(sh(script), stdin=PIPE, stdout=PIPE) as process:
                 assert process.stdin is not None
                 process.stdin.write(bytes(MIB))
