@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -69,14 +70,20 @@ async def main() -> int:
 
     asked = asyncio.create_task(stopping.wait())
     ends = {asyncio.create_task(process.wait()): stage for stage, process in stages.items()}
-    ended, _ = await asyncio.wait({asked, *ends}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({asked, *ends}, return_when=asyncio.FIRST_COMPLETED)
     # The supervisor's SIGTERM goes to the whole process group, so a stage may be seen to end before the
     # signal to this program is: that is no failure.
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(0.2):
             await stopping.wait()
     asked.cancel()
-    failed = [] if stopping.is_set() else [stage for task, stage in ends.items() if task in ended]
+    failed = [] if stopping.is_set() else [stage for stage, process in stages.items() if process.status is not None]
+    if len(failed) == 2:
+        # The one brought the other down: who writes to a stage that has ended is killed by SIGPIPE, and who reads from
+        # one that has ended comes to the end of its input.
+        consequence = "tail" if stages["tail"].returncode == -signal.SIGPIPE else "tally"
+        if consequence == "tail" or stages["tally"].returncode == 0:
+            failed.remove(consequence)
     for stage in failed:
         text = f"report: {stage} {stages[stage].status}, though it should go on for ever"
         print(text, file=sys.stderr, flush=True)

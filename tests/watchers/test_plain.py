@@ -366,12 +366,15 @@ def test_traced_zombie_is_withheld_until_its_tracer_lets_go(
 
 
 @pytest.mark.parametrize("lack", ["number", "ctypes"])
-def test_usage_is_none_where_it_cannot_be_asked(lack: str, start: Children, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_usage_is_none_where_it_cannot_be_asked(
+    lack: str, start: Children, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     if lack == "number":
         monkeypatch.setattr("platform.machine", lambda: "vax")
     else:
         monkeypatch.setitem(sys.modules, "ctypes", None)
-    monkeypatch.setattr(_plain, "_usage", _plain._make_usage())
+    _plain._usage_asker.cache_clear()
+    request.addfinalizer(_plain._usage_asker.cache_clear)
     child = start("exit 2")
     pidfds = PlainPidfdSet()
     pidfds.add(child.pidfd, 1)
@@ -384,4 +387,4 @@ def test_usage_is_none_if_somebody_reaps_it_in_between(start: Children) -> None:
     child = start("exit 0")
     child.end()
     child.reap()
-    assert _plain._usage(child.pidfd) is None
+    assert _plain._usage_asker()(child.pidfd) is None

@@ -205,8 +205,10 @@ def _open_standard_streams() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
             os.set_inheritable(number, True)
-    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - a descriptor, open to the end
-    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 - likewise
+    # Not 1 and 2 themselves: a library that was loaded before us may have been given those numbers (libffi keeps its
+    # own file open).
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - open to the end
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115 - likewise
 
 
 def _own_memory() -> int:

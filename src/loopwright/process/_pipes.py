@@ -26,21 +26,23 @@ PIPE = subprocess.PIPE
 class Pipe:
     """This side of a pipe, joined to a loop."""
 
-    def __init__(self, transport: asyncio.BaseTransport, protocol: _Protocol) -> None:
+    # Told its direction: uvloop's transports are asyncio's by what they do, not by inheritance, and the one for
+    # reading has an abort() too, which raises.
+    def __init__(self, transport: Any, protocol: _Protocol, *, writing: bool) -> None:
         self.transport = transport
         self.protocol = protocol
+        self.writing = writing
         self.closed = protocol.closed
         """Done when the descriptor is closed, or about to be in the same callback of the loop."""
 
     def close(self) -> None:
         """Let go of it at once, whatever was still to be written. Idempotent; `closed` tells when it is done."""
-        transport = self.transport
-        if not isinstance(transport, asyncio.WriteTransport):
-            transport.close()
+        if not self.writing:
+            self.transport.close()
         # asyncio's abort() is not idempotent: a pipe that closes already must not be told again (it would call
         # connection_lost() twice), unless it only waits for somebody to read the rest.
-        elif not transport.is_closing() or transport.get_write_buffer_size():
-            transport.abort()
+        elif not self.transport.is_closing() or self.transport.get_write_buffer_size():
+            self.transport.abort()
 
     async def close_and_wait(self) -> None:
         """`close()`, and wait for it."""
@@ -66,7 +68,7 @@ class Pipes:
         ours, childs = os.pipe()
         self._childs_ends.callback(os.close, childs)
         reader = asyncio.StreamReader(loop=self._loop)
-        await self._join(self._loop.connect_read_pipe, ours, reader)
+        await self._join(self._loop.connect_read_pipe, ours, reader, writing=False)
         return childs, reader
 
     async def for_writing(self, wish: Any) -> tuple[Any, asyncio.StreamWriter | None]:
@@ -75,10 +77,13 @@ class Pipes:
             return wish, None
         childs, ours = os.pipe()
         self._childs_ends.callback(os.close, childs)
-        pipe = await self._join(self._loop.connect_write_pipe, ours, asyncio.StreamReader(loop=self._loop))
-        return childs, asyncio.StreamWriter(pipe.transport, pipe.protocol, None, self._loop)  # type: ignore[arg-type]  # connect_write_pipe gives a WriteTransport
+        reader = asyncio.StreamReader(loop=self._loop)  # which gets nothing, and which the protocol asks for
+        pipe = await self._join(self._loop.connect_write_pipe, ours, reader, writing=True)
+        return childs, asyncio.StreamWriter(pipe.transport, pipe.protocol, None, self._loop)
 
-    async def _join(self, connect: Callable[..., Any], number: int, reader: asyncio.StreamReader) -> Pipe:
+    async def _join(
+        self, connect: Callable[..., Any], number: int, reader: asyncio.StreamReader, *, writing: bool
+    ) -> Pipe:
         file = PipeFile(number)
         protocol = _Protocol(reader, self._loop)
         try:
@@ -86,7 +91,7 @@ class Pipes:
         except BaseException:
             file.close()
             raise
-        pipe = Pipe(transport, protocol)
+        pipe = Pipe(transport, protocol, writing=writing)
         self.made.append(pipe)
         self._undo.push_async_callback(pipe.close_and_wait)
         return pipe

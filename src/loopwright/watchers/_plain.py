@@ -8,6 +8,7 @@ same. About ten times the cost an exit; held to the same contract suite.
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import platform
 import select
@@ -71,10 +72,11 @@ def _ask(pidfd: int) -> tuple[int, int, int, Usage | None]:
         return -1, error.errno or errno.EINVAL, 0, None
     if found is None:
         return 0, 0, 0, None
-    return found.si_pid, found.si_code, found.si_status, _usage(pidfd)
+    return found.si_pid, found.si_code, found.si_status, _usage_asker()(pidfd)
 
 
-def _make_usage() -> Callable[[int], Usage | None]:
+@functools.cache  # at the first exit, not on import: ctypes takes its time, and the compiled PidfdSet needs none
+def _usage_asker() -> Callable[[int], Usage | None]:
     """The function that asks for a zombie's resource usage; one that gives None where that cannot be asked."""
     number = WAITID.get(platform.machine())
     try:
@@ -109,6 +111,3 @@ def _make_usage() -> Callable[[int], Usage | None]:
         )
 
     return usage
-
-
-_usage = _make_usage()
