@@ -118,7 +118,7 @@ def test_ctrl_c_typed_twice_ends_everything_at_once(terminal: Open) -> None:
     tty.shows("ready")
     tty.type("\x03")
     tty.shows("never")
-    time.sleep(0.1)  # less apart would be one wish
+    time.sleep(0.4)  # less apart would be one wish
     tty.type("\x03")
     assert tty.end() == 0
     assert "sent SIGKILL: Ctrl-C again" in tty.screen
@@ -146,7 +146,7 @@ def test_a_paused_terminal_holds_up_the_end_no_longer_than_its_patience(terminal
     tty.shows("started")
     time.sleep(0.5)  # the terminal, and all the queues behind it, fill up
     tty.session.popen.terminate()
-    time.sleep(0.1)
+    time.sleep(0.4)
     tty.session.popen.terminate()
     assert tty.session.popen.wait(20) == 0
     tty.session.nothing_is_left()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import math
 import os
 import resource
 import shutil
 import signal
 import sys
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 import click
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["up"]
 
 #: Two signals closer than this were one wish: `timeout -s INT` and others send theirs to a process and to its group.
-ONE_WISH = 0.05
+ONE_WISH = 0.15
 #: Held back until there is somebody to hear them, and from the last line on.
 WISHES = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: The reader has gone (`| head`), or the terminal has: as good as a wish to stop. A full disk, say, is none.
@@ -83,7 +85,8 @@ class _Session:
         self._renderer = Renderer(names, color=self._color, own_memory=_own_memory)
         self._summary = Summary(names, own_memory=_own_memory)
         self._keeper_lost = False
-        self._last_wish = -1.0
+        self._arrived: deque[tuple[signal.Signals, float]] = deque()
+        self._last_wish = -math.inf
         self._wishes = 0
         self._over = False
         self._room: asyncio.Task[None] | None = None
@@ -127,13 +130,16 @@ class _Session:
         ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         self._signals = (signal.SIGINT, signal.SIGTERM, *(() if ignored else (signal.SIGHUP,)))
 
-        def on_arrival(number: int, _frame: object) -> None:
-            loop.call_soon_threadsafe(self._on_signal, signal.Signals(number), time.monotonic())
+        def note_arrival(number: int, _frame: object) -> None:
+            self._arrived.append((signal.Signals(number), time.monotonic()))
 
-        # Not add_signal_handler(), which calls back when the loop has time: one that is busy with a flood of lines
-        # would see two signals half a second apart arrive in one instant, and take them for one wish.
         for number in self._signals:
-            signal.signal(number, on_arrival)
+            # For the descriptor that this has every signal wake the loop by; a handler of signal.signal()'s alone
+            # would wait for a loop that was just about to sleep.
+            loop.add_signal_handler(number, self._hear_wishes)
+            # And in place of the handler, which does nothing, one that knows when: a loop that is busy with a flood
+            # of lines would hear two signals half a second apart in one instant, and take them for one wish.
+            signal.signal(number, note_arrival)
         # A shell starts what it puts in the background with SIGINT and SIGQUIT ignored; services would inherit it,
         # as they would what whoever started us has blocked.
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
@@ -175,6 +181,10 @@ class _Session:
 
     def _note(self, text: str, *, warning: bool = False) -> None:
         self._show(Note(instance="", at=time.time(), text=text, warning=warning))
+
+    def _hear_wishes(self) -> None:
+        while self._arrived:
+            self._on_signal(*self._arrived.popleft())
 
     def _on_signal(self, number: signal.Signals, arrived: float) -> None:
         if self._over or arrived - self._last_wish < ONE_WISH:
