@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import importlib.util
 import os
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loopwright.testing import LeakCheck
+from loopwright.watchers import _plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +46,10 @@ def loop_factory(request: pytest.FixtureRequest) -> Callable[[], asyncio.Abstrac
 
 @pytest.fixture(scope="session", autouse=True)
 def whole_process_things_are_open() -> None:
-    """Opens what libraries open once and keep: libuv, with its first loop, a pipe for its signals."""
+    """Opens what libraries open once and keep: libuv, with its first loop, a pipe for its signals; libffi, as some
+    systems build it, its own file, when ctypes makes its first call."""
+    ctypes.CDLL(None).getpid()
+    _plain._usage_asker()
 
     async def use_everything() -> None:
         process = await asyncio.create_subprocess_exec("true")

@@ -132,6 +132,8 @@ class _Session:
 
         def note_arrival(number: int, _frame: object) -> None:
             self._arrived.append((signal.Signals(number), time.monotonic()))
+            # The loop may have been woken, and have found nothing yet, before the interpreter came to call this.
+            loop.call_soon_threadsafe(self._hear_wishes)
 
         for number in self._signals:
             # For the descriptor that this has every signal wake the loop by; a handler of signal.signal()'s alone
