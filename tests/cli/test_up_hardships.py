@@ -169,6 +169,7 @@ print([name for name in os.listdir("/proc/self/fd") if os.path.exists("/proc/sel
     assert re.findall(r"tells +\| (.*)", session.output) == ["/dev/null True", "['0', '1', '2']"]
 
 
+@pytest.mark.slow
 def test_a_reader_that_never_reads_does_not_keep_it_from_ending(up: Start) -> None:
     """The service is held up by its full pipe; asked twice all of it ends, its last lines unread."""
     reading, writing = os.pipe()

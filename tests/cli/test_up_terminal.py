@@ -140,6 +140,7 @@ def test_a_terminal_that_is_closed_ends_everything(terminal: Open) -> None:
     assert tty.session.end() == 0
 
 
+@pytest.mark.slow
 def test_a_paused_terminal_holds_up_the_end_no_longer_than_its_patience(terminal: Open) -> None:
     """Ctrl-S, and nobody ever types Ctrl-Q: asked twice, the command ends without its last lines."""
     tty = terminal('[services.floods]\ncommand = "yes"\ngrace_period = "1h"\n')
