@@ -10,7 +10,8 @@ import os
 from setuptools import Extension, setup
 from setuptools.command.build_py import build_py
 
-COMPILED = ("loopwright._native._pidfds",)
+COMPILED = tuple(f"loopwright._native.{name}" for name in ("_pidfds", "_slots", "_starts", "_workers"))
+NATIVE = "src/loopwright/_native"
 wish = os.environ.get("LOOPWRIGHT_EXTENSIONS", "")
 
 
@@ -27,7 +28,18 @@ def extensions():
         return []
     from Cython.Build import cythonize  # imported here: a build without extensions needs no Cython
 
-    modules = [Extension(name, [f"src/{name.replace('.', '/')}.py"], optional=wish != "require") for name in COMPILED]
+    modules = [
+        Extension(
+            name,
+            [f"src/{name.replace('.', '/')}.py"],
+            include_dirs=[NATIVE],
+            depends=[f"{NATIVE}/_child.h"],
+            extra_compile_args=["-pthread"],
+            extra_link_args=["-pthread"],
+            optional=wish != "require",
+        )
+        for name in COMPILED
+    ]
     return cythonize(modules, language_level=3, build_dir="build/cython")
 
 

@@ -1,4 +1,4 @@
-"""The compiled floor. Where it could not be built, `PidfdSet` is None and `MISSING` says why.
+"""The compiled floor. Where it could not be built its names are None, and `MISSING` says why.
 
 Compiled modules do not run as plain Python; the way without one is a file of its own on the floor that uses it, held to
 the same contract suite. `LOOPWRIGHT_PURE=1` in the environment leaves the compiled ones aside.
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from loopwright._native._pidfds import PidfdSet as PidfdSet
+    from loopwright._native._starts import Start as Start
+    from loopwright._native._starts import StartPort as StartPort
 
-__all__ = ["MISSING", "PidfdSet"]
+__all__ = ["MISSING", "PidfdSet", "Start", "StartPort"]
 
 #: Why nothing compiled is in use; None when it is.
 MISSING: str | None = None
@@ -22,8 +24,10 @@ if os.environ.get("LOOPWRIGHT_PURE", "") not in ("", "0"):
 else:
     try:
         from loopwright._native._pidfds import PidfdSet
+        from loopwright._native._starts import Start, StartPort
     except ImportError as error:
         MISSING = f"it was not built for this Python: {error}"
 
 if MISSING is not None:
     PidfdSet = None  # type: ignore[assignment, misc]  # absent, as the docstring says
+    Start = StartPort = None  # type: ignore[assignment, misc]  # likewise

@@ -98,7 +98,8 @@ class PidfdSet:
 
         `usage` is a tuple in the order of `ResourceUsage`'s fields. `pid` is 0 where the kernel does not give the
         process up yet (it is being traced, ptrace(2)): rearm it later. `pid` is -1 and `si_code` the errno where it
-        cannot be asked about any more: ECHILD means that something else reaped it.
+        cannot be asked about any more: ECHILD means that something else reaped it. Of what was added under the key 0,
+        which need not be a pidfd, it only says that it is readable.
         """
         events: epoll_event[256]
         told: list = []
@@ -114,7 +115,10 @@ class PidfdSet:
                 PyErr_SetFromErrno(OSError)
             for index in range(count):
                 packed = events[index].data.u64
-                told.append(_ask(packed >> 32, packed & 0xFFFFFFFF))
+                if packed >> 32:
+                    told.append(_ask(packed >> 32, packed & 0xFFFFFFFF))
+                else:
+                    told.append((0, 0, 0, 0, None))
             if count < BATCH:
                 return told
 

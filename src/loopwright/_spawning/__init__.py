@@ -1,6 +1,22 @@
 """From a request to a child that can be watched and signalled safely, and the ledger of those children."""
 
-from loopwright._spawning._launch import Command, launch
+from loopwright._spawning._launch import compiled_obstacle, launch, order, taken
 from loopwright._spawning._ledger import Child, child_of, living
+from loopwright._spawning._popen import launch_plain
+from loopwright._spawning._request import INHERITED, NULL, Command, Program, Request
 
-__all__ = ["Child", "Command", "child_of", "launch", "living"]
+__all__ = [
+    "INHERITED",
+    "NULL",
+    "Child",
+    "Command",
+    "Program",
+    "Request",
+    "child_of",
+    "compiled_obstacle",
+    "launch",
+    "launch_plain",
+    "living",
+    "order",
+    "taken",
+]

@@ -1,52 +1,150 @@
 """From a request to a running child with its pidfd.
 
-For now the standard library's `subprocess.Popen` does the starting, in the calling thread: about a millisecond, more
-with many descriptors open (what it costs, and what takes its place, is in docs/design/spawning.md). Everything above
-sees only the `Child`, so that can change without anybody moving.
+Theory of operation. There are two ways. The compiled one (`_native._starts`) makes the child with clone3(2), on a thread
+of its own, at a cost that grows neither with this program's memory nor with its descriptors nor with its children.
+The plain one (`_popen`) is `subprocess.Popen` with the rest done around it; it is for machines where the other was not
+built or is refused by the kernel or a seccomp filter, and for `preexec_fn=`, which is Python to be run in the child.
+
+`order()` says which way a request goes. What a start came to is read by `taken()`, which gives the `Child`, or raises
+what `subprocess.Popen` would have raised.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-import subprocess
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, cast
 
-from loopwright._core import StatusLost
+from loopwright import _native
 from loopwright._spawning._ledger import Child
+from loopwright._spawning._popen import launch_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from loopwright._native import Start
+    from loopwright._spawning._request import Request
 
-__all__ = ["Command", "launch"]
+__all__ = ["compiled_obstacle", "launch", "order", "taken"]
+
+#: What a kernel, or a filter in front of it, says that does not know or will not do what the compiled way asks.
+REFUSED = frozenset((errno.ENOSYS, errno.EPERM, errno.EINVAL))
+
+_obstacle: str | None = None
+
+if _native.Start is not None:
+    from loopwright._native import _starts
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_starts.forget_all)
 
 
-Program: TypeAlias = "str | bytes | os.PathLike[str]"
-Command: TypeAlias = "Program | Sequence[Program]"
-"""A program with its arguments; alone, as in `subprocess.Popen`, the program's name (or a shell's line)."""
+def compiled_obstacle() -> str | None:
+    """Why programs are started the plain way; None if they are not, as far as was seen."""
+    if _native.Start is None:
+        return _native.MISSING
+    if not _starts.CAN_CLONE:
+        return f"clone3(2) is used on Linux on x86-64 and AArch64, and this is {' '.join(os.uname()[::4])}"
+    return _obstacle
 
 
-def launch(args: Command, options: dict[str, Any]) -> Child:
-    """Start a program; `options` are `subprocess.Popen`'s, with descriptors (or None, DEVNULL) for its three streams.
-
-    Raises what Popen raises: FileNotFoundError, PermissionError, NotADirectoryError (`filename` says whether it is the
-    program or the working directory), OSError for no memory, processes or descriptors left, ValueError for arguments
-    with a null character. OSError (EMFILE) too if there is no descriptor left for its pidfd: the child is then killed,
-    for what cannot be watched must not be left running. A child that something else has reaped by then (SIGCHLD is
-    ignored, or another thread waits for any child) comes with its status noted as lost.
-    """
-    popen = subprocess.Popen(args, **options)
-    group = bool(options.get("start_new_session")) or options.get("process_group") == 0
-    try:
-        pidfd = os.pidfd_open(popen.pid)
-    except ProcessLookupError:
-        # It ran, so this is no failure to start it: who was told so might start it twice.
-        child = Child(popen.pid, -1, group=group, popen=popen)
-        child.note_exit(
-            StatusLost("it ended at once, and something else in this program reaped it before we could look")
+def order(request: Request) -> Start | None:
+    """The start of a request by the compiled way; None if it goes the plain one. Raises for bad requests."""
+    request.check()
+    if request.preexec_fn is not None or compiled_obstacle() is not None:
+        return None
+    argv, name = request.command()
+    flags = _starts.CLOSE_FDS if request.close_fds else 0
+    if request.restore_signals:
+        flags |= _starts.RESTORE_SIGNALS
+    if request.start_new_session:
+        flags |= _starts.NEW_SESSION
+    extras = None
+    if (
+        request.process_group is not None
+        or request.umask >= 0
+        or request.nice is not None
+        or request.parent_death_signal is not None
+        or request.cgroup is not None
+        or request.user is not None
+        or request.group is not None
+        or request.extra_groups is not None
+        or request.rlimits
+        or request.affinity is not None
+        or request.terminal
+        or request.pid_namespace
+    ):
+        uid, gid, groups = request.credentials()
+        if not (uid is gid is groups is None):
+            flags |= _starts.COPY_MEMORY
+        if request.terminal:
+            flags |= _starts.TAKE_TERMINAL
+        if request.pid_namespace:
+            flags |= _starts.NEW_PID_NAMESPACE
+        extras = (
+            # A session's leader has a group of its own already, and may not be given one (setpgid(2)).
+            None if request.start_new_session else request.process_group,
+            request.umask if request.umask >= 0 else None,
+            request.nice,
+            request.death_signal(),
+            None if request.cgroup is None else request.cgroup_number,
+            uid,
+            gid,
+            groups,
+            request.limits(),
+            request.cpus(),
         )
-        return child
-    except OSError:
-        popen.kill()
-        popen.wait()
-        raise
-    return Child(popen.pid, pidfd, group=group, popen=popen)
+    start = cast("type[Start]", _native.Start)(
+        request.programs(name),
+        argv,
+        request.environment(),
+        request.folder(),
+        request.streams,
+        flags,
+        tuple(sorted(set(request.pass_fds))) if request.pass_fds else (),
+        extras,
+    )
+    return start
+
+
+def taken(start: Start, request: Request) -> Child | None:
+    """The child of a start that is done; None if the kernel refused this way of starting, now and for ever.
+
+    Raises what `subprocess.Popen` would: an OSError of the kind that its errno names, with the program's name in
+    `filename`, or the working directory's if it was that which failed.
+    """
+    if start.error:
+        return _failed(start, request)
+    pid, pidfd = start.take()
+    return Child(
+        pid,
+        pidfd,
+        group=request.leads_group,
+        namespace=request.pid_namespace,
+        death_signal=request.parent_death_signal,
+    )
+
+
+def _failed(start: Start, request: Request) -> None:
+    global _obstacle  # noqa: PLW0603 - what the kernel refuses once it refuses always
+    number, stage = start.error, _starts.STAGES[start.stage]
+    plain = request.cgroup is None and not request.pid_namespace
+    if number == errno.ENOSYS or (stage == _starts.STAGES[0] and number in REFUSED and plain):
+        _obstacle = f"the kernel, or a filter in front of it, will not {stage} with clone3(2): {os.strerror(number)}"
+        return
+    _, name = request.command()
+    if stage == "execute the program":
+        raise OSError(number, os.strerror(number), os.fsdecode(name))
+    if stage == "go to its working directory":
+        raise OSError(number, os.strerror(number), os.fsdecode(request.cwd or ""))
+    raise OSError(number, f"{os.strerror(number)}: cannot {stage}, for {os.fsdecode(name)}")
+
+
+def launch(request: Request) -> Child:
+    """Start a program in the calling thread, and wait until it runs or has failed."""
+    with request.opened():
+        start = order(request)
+        if start is not None:
+            start.run()
+            child = taken(start, request)
+            if child is not None:
+                return child
+        return launch_plain(request)

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["Child", "child_of", "living"]
 
 _children: dict[int, Child] = {}
-_lock = threading.Lock()
+#: One for all children: what is done under it is a system call or two. Re-entrant, for signal handlers in Python.
+_lock = threading.RLock()
 
 
 def child_of(pid: int) -> Child | None:
@@ -45,7 +46,7 @@ def living() -> tuple[Child, ...]:
 def _forget_all() -> None:
     """In a forked child of this program none of these is a child."""
     global _lock  # noqa: PLW0603 - another thread may have held the old one at the fork
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     for child in _children.values():
         child.forget()
     _children.clear()
@@ -58,19 +59,45 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
 class Child:
     """One process that this program started. All methods may be called from any thread.
 
-    `pidfd` is -1 for one that something else reaped before it could be opened; its status is to be noted at once.
+    `pidfd` is -1 where none could be had: refused by the kernel or a filter, no descriptor left, or something else
+    reaped the child first. Its pid then serves: it is ours, and names nobody else until it is reaped.
     """
 
-    def __init__(self, pid: int, pidfd: int, *, group: bool, popen: subprocess.Popen[bytes] | None = None) -> None:
+    __slots__ = (
+        "__weakref__",
+        "_holds",
+        "_popen",
+        "death_signal",
+        "leads_group",
+        "namespace",
+        "pid",
+        "pidfd",
+        "reaped",
+        "status",
+    )
+
+    def __init__(
+        self,
+        pid: int,
+        pidfd: int,
+        *,
+        group: bool,
+        namespace: bool = False,
+        death_signal: int | None = None,
+        popen: subprocess.Popen[bytes] | None = None,
+    ) -> None:
         self.pid = pid
         self.pidfd = pidfd
         #: Whether it leads a process group of its own, so that its group may be signalled.
         self.leads_group = group
+        #: Whether it is the first process of a pid namespace: all in there end with it (pid_namespaces(7)).
+        self.namespace = namespace
+        #: The signal that it gets when this program ends; None for none.
+        self.death_signal = death_signal
         self.status: ExitStatus | StatusLost | None = None
         self.reaped = False
         self._popen = popen
         self._holds = 0
-        self._lock = threading.RLock()
         with _lock:
             _children[pid] = self
 
@@ -80,7 +107,6 @@ class Child:
 
     def forget(self) -> None:
         """Give back what a forked child of this program inherited; there it can be neither signalled nor reaped."""
-        self._lock = threading.RLock()  # another thread may have held the old one at the fork
         if not self.reaped:  # else that thread was about to close the pidfd, or had
             self.reaped = True
             if self.pidfd >= 0:
@@ -91,29 +117,32 @@ class Child:
 
     def note_exit(self, status: ExitStatus | StatusLost) -> None:
         """Its exit was seen; it is reaped now, or when the last hold is released."""
-        with self._lock:
+        with _lock:
             if self.status is None:
                 self.status = status
             self._reap_if_free()
 
     def hold(self) -> None:
         """Keep the pid its own, even after its exit, until `release()`. Holds are counted."""
-        with self._lock:
+        with _lock:
             self._holds += 1
 
     def release(self) -> None:
         """Give a `hold()` back."""
-        with self._lock:
+        with _lock:
             self._holds -= 1
             self._reap_if_free()
 
     def send_signal(self, number: int) -> bool:
         """Send it a signal; False if it has ended. PermissionError if it runs as somebody we may not signal."""
-        with self._lock:
+        with _lock:
             if self.reaped or self.status is not None:
                 return False
             try:
-                signal.pidfd_send_signal(self.pidfd, number)
+                if self.pidfd >= 0:
+                    signal.pidfd_send_signal(self.pidfd, number)
+                else:
+                    os.kill(self.pid, number)
             except ProcessLookupError:
                 return False
             return True
@@ -126,7 +155,7 @@ class Child:
         """
         if not self.leads_group:
             raise ValueError(f"process {self.pid} leads no process group of its own")
-        with self._lock:
+        with _lock:
             # Somebody who took the status gave the number back too: it may be anybody's group by now.
             if self.reaped or isinstance(self.status, StatusLost):
                 return False
@@ -140,10 +169,13 @@ class Child:
         if self.reaped or self.status is None or self._holds > 0:
             return
         self.reaped = True
-        if self.pidfd >= 0:
-            # ChildProcessError: something else reaped it, after its status was seen or, as StatusLost tells, before.
-            with contextlib.suppress(ChildProcessError):
+        # ChildProcessError: something else reaped it, after its status was seen or, as StatusLost tells, before.
+        with contextlib.suppress(ChildProcessError):
+            if self.pidfd >= 0:
                 os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
+            elif not isinstance(self.status, StatusLost):  # else the number may be another child's by now
+                os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG)
+        if self.pidfd >= 0:
             os.close(self.pidfd)
         if self._popen is not None:
             self._popen.returncode = self.status.returncode

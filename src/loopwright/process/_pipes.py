@@ -1,136 +1,261 @@
 """The pipes between a process and the loop that started it.
 
-Theory of operation. asyncio's loops and uvloop differ in who closes a descriptor that was joined to them, and when:
-asyncio closes the file object one pass of the loop after `close()`; libuv closes the number itself, and uvloop closes
-the file object after that, or, if joining was cancelled, not at all. A number that is closed twice may be somebody
-else's by then. So the file object here closes its number only while that still is the pipe it was made for, and
-"closed" is what the protocol's `connection_lost()` says, not a count of passes.
+Theory of operation. Only `add_reader()` and `add_writer()` are asked of a loop, which every loop has, and not its pipe
+transports: those of asyncio, uvloop and rloop differ in who closes a descriptor and when (a number that is closed twice
+may be somebody else's by then), rloop has none, and asyncio's cost more than starting a process should. What is here is
+a transport in asyncio's sense, so that `asyncio.StreamReader` and `StreamWriter` sit on it as they are. A descriptor is
+closed at once when it is let go of, here and nowhere else.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import errno
 import os
 import subprocess
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-__all__ = ["PIPE", "Pipe", "PipeFile", "Pipes"]
+__all__ = ["PIPE", "ReadPipe", "WritePipe", "is_pipe", "new_reader", "new_writer"]
 
 PIPE = subprocess.PIPE
+#: What is read at once: all that a pipe holds by default (pipe(7)).
+CHUNK = 65_536
+#: Bytes waiting to be written from which on `drain()` waits, and down to which it does; asyncio's own marks.
+HIGH, LOW = 65_536, 16_384
 
 
-class Pipe:
-    """This side of a pipe, joined to a loop."""
+class ReadPipe(asyncio.ReadTransport):
+    """This side of a pipe or terminal that the process writes to. `receive(data)` gets what comes, b"" at the end."""
 
-    # Told its direction: uvloop's transports are asyncio's by what they do, not by inheritance, and the one for
-    # reading has an abort() too, which raises.
-    def __init__(self, transport: Any, protocol: _Protocol, *, writing: bool) -> None:
-        self.transport = transport
-        self.protocol = protocol
-        self.writing = writing
-        self.closed = protocol.closed
-        """Done when the descriptor is closed, or about to be in the same callback of the loop."""
+    def __init__(self, loop: asyncio.AbstractEventLoop, number: int, receive: Callable[[bytes], object]) -> None:
+        super().__init__()
+        os.set_blocking(number, False)
+        self._loop = loop
+        self._number = number
+        self._receive = receive
+        self._reading = True
+        loop.add_reader(number, self._on_readable)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._number < 0 else f"descriptor {self._number}"
+        return f"<{type(self).__name__} {state}>"
+
+    def __del__(self) -> None:
+        if getattr(self, "_number", -1) >= 0:  # a loop was closed, and whoever held this is gone with it
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+            os.close(self._number)
+
+    def receive_by(self, receive: Callable[[bytes], object]) -> None:
+        """Give what comes to somebody else from now on."""
+        self._receive = receive
+
+    def is_closing(self) -> bool:
+        """Whether it is closed, or at its end."""
+        return self._number < 0
+
+    def is_reading(self) -> bool:
+        """Whether it reads now."""
+        return self._reading and self._number >= 0
+
+    def pause_reading(self) -> None:
+        """Read no more for now: the pipe fills, and then its writer waits."""
+        if self.is_reading():
+            self._reading = False
+            self._loop.remove_reader(self._number)
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        if not self._reading and self._number >= 0:
+            self._reading = True
+            self._loop.add_reader(self._number, self._on_readable)
 
     def close(self) -> None:
-        """Let go of it at once, whatever was still to be written. Idempotent; `closed` tells when it is done."""
-        if not self.writing:
-            self.transport.close()
-        # asyncio's abort() is not idempotent: a pipe that closes already must not be told again (it would call
-        # connection_lost() twice), unless it only waits for somebody to read the rest.
-        elif not self.transport.is_closing() or self.transport.get_write_buffer_size():
-            self.transport.abort()
+        """Let go of it at once; what is still in it is lost. Idempotent. The receiver hears an end."""
+        if self._number >= 0:
+            self._let_go()
+            self._receive(b"")
 
-    async def close_and_wait(self) -> None:
-        """`close()`, and wait for it."""
-        self.close()
-        await asyncio.wait([self.closed])
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """`fileno` is its descriptor, -1 once it is closed."""
+        return self._number if name == "fileno" else default
+
+    def _on_readable(self) -> None:
+        try:
+            data = os.read(self._number, CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            if error.errno != errno.EIO:  # which is how a terminal says that its last user has closed it
+                raise
+            data = b""
+        if not data:
+            self._let_go()
+        self._receive(data)
+
+    def _let_go(self) -> None:
+        number, self._number = self._number, -1
+        if self._reading and not self._loop.is_closed():
+            self._loop.remove_reader(number)
+        os.close(number)
 
 
-class Pipes:
-    """Makes the pipes of one process: `undo` closes this side's ends, `childs_ends` the other's."""
+class WritePipe(asyncio.WriteTransport):
+    """This side of a pipe that the process reads from."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, undo: contextlib.AsyncExitStack, childs_ends: contextlib.ExitStack
+        self, loop: asyncio.AbstractEventLoop, number: int, protocol: asyncio.StreamReaderProtocol | None = None
     ) -> None:
+        super().__init__()
+        os.set_blocking(number, False)
         self._loop = loop
-        self._undo = undo
-        self._childs_ends = childs_ends
-        self.made: list[Pipe] = []
-
-    async def for_reading(self, wish: Any) -> tuple[Any, asyncio.StreamReader | None]:
-        """What the child is given for an output, and the reader if that `wish` was PIPE."""
-        if not _is_pipe(wish):
-            return wish, None
-        ours, childs = os.pipe()
-        self._childs_ends.callback(os.close, childs)
-        reader = asyncio.StreamReader(loop=self._loop)
-        await self._join(self._loop.connect_read_pipe, ours, reader, writing=False)
-        return childs, reader
-
-    async def for_writing(self, wish: Any) -> tuple[Any, asyncio.StreamWriter | None]:
-        """What the child is given for its input, and the writer if that `wish` was PIPE."""
-        if not _is_pipe(wish):
-            return wish, None
-        childs, ours = os.pipe()
-        self._childs_ends.callback(os.close, childs)
-        reader = asyncio.StreamReader(loop=self._loop)  # which gets nothing, and which the protocol asks for
-        pipe = await self._join(self._loop.connect_write_pipe, ours, reader, writing=True)
-        return childs, asyncio.StreamWriter(pipe.transport, pipe.protocol, None, self._loop)
-
-    async def _join(
-        self, connect: Callable[..., Any], number: int, reader: asyncio.StreamReader, *, writing: bool
-    ) -> Pipe:
-        file = PipeFile(number)
-        protocol = _Protocol(reader, self._loop)
-        try:
-            transport, _ = await connect(lambda: protocol, file)
-        except BaseException:
-            file.close()
-            raise
-        pipe = Pipe(transport, protocol, writing=writing)
-        self.made.append(pipe)
-        self._undo.push_async_callback(pipe.close_and_wait)
-        return pipe
-
-
-class PipeFile:
-    """As much of a file object as loops ask of a pipe; closes its number once, and only if that is still its pipe."""
-
-    def __init__(self, number: int) -> None:
         self._number = number
-        self._inode = os.fstat(number).st_ino
+        self._protocol = asyncio.StreamReaderProtocol(asyncio.StreamReader(loop=loop), loop=loop)
+        self._buffer = bytearray()
+        self._closing = False
+        self._full = False
+        self._high, self._low = HIGH, LOW
+        self._protocol.connection_made(self)
 
-    def fileno(self) -> int:
-        return self._number
+    def __repr__(self) -> str:
+        state = "closed" if self._number < 0 else f"descriptor {self._number}, {len(self._buffer)} bytes to write"
+        return f"<{type(self).__name__} {state}>"
+
+    def __del__(self) -> None:
+        if getattr(self, "_number", -1) >= 0:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+            os.close(self._number)
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        """asyncio's own for streams, which a StreamWriter asks whether it may go on writing."""
+        return self._protocol
+
+    def is_closing(self) -> bool:
+        """Whether nothing more may be written."""
+        return self._closing
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """`fileno` is its descriptor, -1 once it is closed."""
+        return self._number if name == "fileno" else default
+
+    def get_write_buffer_size(self) -> int:
+        """How many bytes wait to be written."""
+        return len(self._buffer)
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        """The marks (low, high) between which `drain()` waits, in bytes."""
+        return self._low, self._high
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """As `asyncio.WriteTransport`. ValueError unless high >= low >= 0."""
+        high = (HIGH if low is None else 4 * low) if high is None else high
+        low = high // 4 if low is None else low
+        if not high >= low >= 0:
+            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
+        self._high, self._low = high, low
+        self._tell_of_fullness()
+
+    def can_write_eof(self) -> bool:
+        """True: closing a pipe is what ends it."""
+        return True
+
+    def write_eof(self) -> None:
+        """`close()`, after what is still to be written."""
+        self.close()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Write now what the pipe takes, and the rest when it takes more. Nothing is written after its end."""
+        if self._closing or not data:
+            return
+        if not self._buffer:
+            try:
+                data = memoryview(data)[os.write(self._number, data) :]
+            except (BlockingIOError, InterruptedError):
+                pass  # it is full: the rest, here all of it, goes into the buffer
+            except OSError as error:
+                self._lose(error)
+                return
+            if not data:
+                return
+            self._loop.add_writer(self._number, self._on_writable)
+        self._buffer += data
+        self._tell_of_fullness()
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        """`write()` all of it."""
+        self.write(b"".join(list_of_data))
 
     def close(self) -> None:
+        """Close it when all is written. Idempotent."""
+        self._closing = True
+        if not self._buffer and self._number >= 0:
+            self._lose(None)
+
+    def abort(self) -> None:
+        """Close it at once, whatever was still to be written. Idempotent."""
+        if self._number >= 0:
+            self._lose(None)
+
+    def _on_writable(self) -> None:
+        try:
+            del self._buffer[: os.write(self._number, self._buffer)]
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lose(error)
+            return
+        self._tell_of_fullness()
+        if not self._buffer:
+            self._loop.remove_writer(self._number)
+            if self._closing:
+                self._lose(None)
+
+    def _tell_of_fullness(self) -> None:
+        if not self._full and len(self._buffer) > self._high:
+            self._full = True
+            self._protocol.pause_writing()
+        elif self._full and len(self._buffer) <= self._low:
+            self._full = False
+            self._protocol.resume_writing()
+
+    def _lose(self, error: OSError | None) -> None:
+        """Let go of the descriptor, and tell the protocol in a callback of its own, as asyncio's transports do."""
         number, self._number = self._number, -1
-        with contextlib.suppress(OSError):  # EBADF: libuv has closed it
-            if number >= 0 and os.fstat(number).st_ino == self._inode:
-                os.close(number)
+        self._closing = True
+        waiting, self._buffer = bool(self._buffer), bytearray()
+        if self._loop.is_closed():
+            os.close(number)
+            return
+        if waiting:
+            self._loop.remove_writer(number)
+        os.close(number)
+        self._loop.call_soon(self._protocol.connection_lost, error)
 
 
-class _Protocol(asyncio.StreamReaderProtocol):
-    """asyncio's own for streams, for one direction, that also tells when the pipe was closed."""
+def new_reader(loop: asyncio.AbstractEventLoop, number: int) -> tuple[asyncio.StreamReader, ReadPipe]:
+    """A reader on the reading end of a pipe, which is its own from now on."""
+    reader = asyncio.StreamReader(loop=loop)
 
-    def __init__(self, reader: asyncio.StreamReader, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(reader, loop=loop)
-        self.closed: asyncio.Future[None] = loop.create_future()
+    def receive(data: bytes) -> None:
+        if data:
+            reader.feed_data(data)
+        else:
+            reader.feed_eof()
 
-    def eof_received(self) -> bool:
-        """A pipe has one direction, so its end is the end: uvloop would otherwise keep it open for writing."""
-        super().eof_received()
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        if not self.closed.done():
-            self.closed.set_result(None)
+    pipe = ReadPipe(loop, number, receive)
+    reader.set_transport(pipe)
+    return reader, pipe
 
 
-def _is_pipe(wish: Any) -> bool:
+def new_writer(loop: asyncio.AbstractEventLoop, number: int) -> tuple[asyncio.StreamWriter, WritePipe]:
+    """A writer on the writing end of a pipe, which is its own from now on."""
+    pipe = WritePipe(loop, number)
+    return asyncio.StreamWriter(pipe, pipe.get_protocol(), None, loop), pipe
+
+
+def is_pipe(wish: Any) -> bool:
+    """Whether a stream is to be a pipe. By type, for a descriptor of -1 is a mistake and True is no descriptor."""
     return type(wish) is int and wish == PIPE

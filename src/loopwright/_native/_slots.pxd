@@ -1,0 +1,41 @@
+# One start on its way through the workers, and the numbers that are reserved for its streams.
+from cpython.object cimport PyObject
+
+from loopwright._native._child cimport lw_order, lw_outcome, pthread_mutex_t
+
+cdef enum:
+    NEW
+    QUEUED
+    RUNNING
+    DONE
+    UNWANTED
+
+cdef struct Port:
+    Node *first     # done, in the order in which they were
+    Node *last
+    int wakeup      # an eventfd, readable while there are some
+    bint closed
+
+cdef struct Node:
+    Node *next
+    PyObject *owner  # the Start that this belongs to, referenced while it is in a list
+    Port *port
+    int state
+    bint holds_slots
+    bint filled[3]
+    lw_order order
+    lw_outcome outcome
+
+cdef struct Slots:
+    pthread_mutex_t lock
+    int base         # the file that holds the numbers open, or why there is none
+    int numbers[3]
+    bint used
+    unsigned long device
+    unsigned long inode
+
+cdef void reopen_slots() noexcept nogil
+cdef int prepare_descriptors(Node *node) noexcept nogil
+cdef void release_descriptors(Node *node) noexcept nogil
+cdef void _reserve() noexcept nogil
+cdef bint _is_ours(int number) noexcept nogil

@@ -1,0 +1,142 @@
+"""Low descriptor numbers for what a child is given.
+
+Theory of operation. A child shares the descriptor table until it copies what is below a cut (`_child.h`). Pipe
+ends that are numbered too high for that are put, for the moment of the start, on low numbers that were reserved when
+there was room: an empty file of our own, looked for each time, in case somebody closed all descriptors and others have
+the numbers now.
+Four descriptors are reserved, once, at the first start that has a pipe. In a program that had more than 256 open before,
+there is no room for them: then each start pays for a copy of the whole table.
+"""
+
+import cython
+
+if not cython.compiled:
+    raise ImportError("loopwright._native._slots is compiled code and does not run as plain Python")
+
+from cython.cimports.loopwright._native._child import (
+    F_DUPFD_CLOEXEC,
+    LW_CLOSE_FDS,
+    O_CLOEXEC,
+    dup3,
+    fcntl,
+    lw_order,
+    lw_slot_file,
+    pthread_mutex_init,
+    pthread_mutex_lock,
+    pthread_mutex_unlock,
+)
+from cython.cimports.posix.stat import fstat, struct_stat
+from cython.cimports.posix.unistd import close
+
+#: Descriptors from here on are not copied: a table this long costs a start nothing that can be measured.
+LOW = cython.declare(cython.int, 256)
+UNTRIED = cython.declare(cython.int, -1)
+UNUSABLE = cython.declare(cython.int, -2)
+
+_slots = cython.declare(Slots)
+_slots.base = UNTRIED
+pthread_mutex_init(cython.address(_slots.lock), cython.NULL)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def prepare_descriptors(node: cython.pointer(Node)) -> cython.int:
+    """Below which number the child needs descriptors; 0 if it needs a copy of them all."""
+    order: cython.pointer(lw_order) = cython.address(node.order)
+    highest: cython.int = 2
+    index: cython.int
+    if not order.flags & LW_CLOSE_FDS:
+        return 0
+    if order.n_keep:
+        highest = order.keep[order.n_keep - 1]
+        if highest >= LOW:
+            return 0
+    piped: cython.bint = False
+    high: cython.bint = False
+    for index in range(3):
+        piped |= order.streams[index] > 2
+        high |= order.streams[index] >= LOW
+    if piped:
+        _reserve()
+    if high:
+        pthread_mutex_lock(cython.address(_slots.lock))
+        node.holds_slots = _slots.base >= 0 and not _slots.used
+        if node.holds_slots:
+            _slots.used = True
+        pthread_mutex_unlock(cython.address(_slots.lock))
+        if not node.holds_slots:
+            return 0
+    for index in range(3):
+        if order.streams[index] >= LOW:
+            if not _is_ours(_slots.numbers[index]) or dup3(order.streams[index], _slots.numbers[index], O_CLOEXEC) < 0:
+                return 0
+            order.streams[index] = _slots.numbers[index]
+            node.filled[index] = True
+        if order.streams[index] > highest:
+            highest = order.streams[index]
+    return highest + 1
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _reserve() -> cython.void:
+    facts: struct_stat
+    index: cython.int
+    pthread_mutex_lock(cython.address(_slots.lock))
+    if _slots.base == UNTRIED:
+        _slots.base = UNUSABLE
+        base: cython.int = lw_slot_file()
+        if base >= 0 and fstat(base, cython.address(facts)) == 0:
+            _slots.device = facts.st_dev
+            _slots.inode = facts.st_ino
+            for index in range(3):
+                _slots.numbers[index] = fcntl(base, F_DUPFD_CLOEXEC, 3)
+            if 0 <= _slots.numbers[0] < LOW and 0 <= _slots.numbers[1] < LOW and 0 <= _slots.numbers[2] < LOW:
+                _slots.base = base
+            else:
+                for index in range(3):
+                    if _slots.numbers[index] >= 0:
+                        close(_slots.numbers[index])
+                close(base)
+    pthread_mutex_unlock(cython.address(_slots.lock))
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def release_descriptors(node: cython.pointer(Node)) -> cython.void:
+    """Put our own file back on the numbers that were used, or the ends of pipes would stay open here."""
+    index: cython.int
+    if not node.holds_slots:
+        return
+    usable: cython.bint = _is_ours(_slots.base)
+    for index in range(3):
+        if node.filled[index] and not (usable and dup3(_slots.base, _slots.numbers[index], O_CLOEXEC) >= 0):
+            close(_slots.numbers[index])
+            usable = False
+    pthread_mutex_lock(cython.address(_slots.lock))
+    _slots.used = False
+    if not usable:
+        _slots.base = UNUSABLE  # somebody has closed it: go on without
+    pthread_mutex_unlock(cython.address(_slots.lock))
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _is_ours(number: cython.int) -> cython.bint:
+    facts: struct_stat
+    if fstat(number, cython.address(facts)) < 0:
+        return False
+    return facts.st_dev == _slots.device and facts.st_ino == _slots.inode
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def reopen_slots() -> cython.void:
+    """After a fork. The numbers are still ours; the lock may be held by a thread that is not here."""
+    pthread_mutex_init(cython.address(_slots.lock), cython.NULL)
+    _slots.used = False

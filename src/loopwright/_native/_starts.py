@@ -1,0 +1,365 @@
+"""Starting programs: in the calling thread, or by the workers.
+
+`Start` is one program to be started, with all that the child needs laid out in memory that no Python object can move.
+`run()` starts it in the calling thread, without the GIL. `submit()` has a worker do that, and it comes back through the
+`StartPort` of the loop that asked (`_workers.py` says how). A `Start` that is dropped with a child that nobody took
+kills and reaps it.
+"""
+
+import cython
+
+if not cython.compiled:
+    raise ImportError("loopwright._native._starts is compiled code and does not run as plain Python")
+
+from cython.cimports.cpython.exc import PyErr_SetFromErrno
+from cython.cimports.cpython.object import PyObject
+from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
+from cython.cimports.libc.stdint import uint32_t, uint64_t  # noqa: F401 - named in a cast
+from cython.cimports.libc.stdlib import calloc, free, malloc
+from cython.cimports.libc.string import memcpy
+from cython.cimports.loopwright._native._child import (
+    EFD_CLOEXEC,
+    EFD_NONBLOCK,
+    LW_CAN_CLONE,
+    LW_CLOSE_FDS,
+    LW_COPY_MEMORY,
+    LW_INTO_CGROUP,
+    LW_NEW_PID_NAMESPACE,
+    LW_NEW_SESSION,
+    LW_RESTORE_SIGNALS,
+    LW_SET_GROUP,
+    LW_SET_GROUPS,
+    LW_SET_NICE,
+    LW_TAKE_TERMINAL,
+    environ,
+    eventfd,
+    getpid,
+    lw_blocked_signals,
+    lw_end,
+    lw_limit,
+    lw_order,
+)
+from cython.cimports.loopwright._native._slots import DONE, NEW, QUEUED, Node, Port
+from cython.cimports.loopwright._native._workers import (
+    begin_here,
+    close_port,
+    collect,
+    collect_unwanted,
+    disown,
+    open_shop,
+    pending,
+    queue,
+    reopen_shop,
+)
+from cython.cimports.posix.unistd import close, read
+
+CAN_CLONE = bool(LW_CAN_CLONE)
+
+#: `enum lw_flag` of _child.h, for those who ask.
+NEW_SESSION = LW_NEW_SESSION
+TAKE_TERMINAL = LW_TAKE_TERMINAL
+CLOSE_FDS = LW_CLOSE_FDS
+RESTORE_SIGNALS = LW_RESTORE_SIGNALS
+COPY_MEMORY = LW_COPY_MEMORY
+NEW_PID_NAMESPACE = LW_NEW_PID_NAMESPACE
+
+#: `enum lw_stage` of _child.h in words: what could not be done.
+STAGES = (
+    "start a process",
+    "put its descriptors in order",
+    "connect its standard streams",
+    "make it lead a session",
+    "set its process group",
+    "give it the terminal",
+    "go to its working directory",
+    "set its niceness",
+    "set its CPU affinity",
+    "set its resource limits",
+    "set its supplementary groups",
+    "set its group",
+    "set its user",
+    "set its parent-death signal",
+    "execute the program",
+)
+
+@cython.final
+@cython.cclass
+class StartPort:
+    """Where starts that are done come back: one for each loop, whose thread alone may use it."""
+
+    _port: Port
+
+    def __cinit__(self):
+        if not open_shop():
+            raise MemoryError
+        self._port.wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
+        if self._port.wakeup < 0:
+            PyErr_SetFromErrno(OSError)
+
+    def __dealloc__(self):
+        if self._port.wakeup >= 0:
+            close(self._port.wakeup)
+
+    def fileno(self) -> int:
+        """Readable while `drain()` would give something. -1 after `close()`."""
+        return self._port.wakeup
+
+    def drain(self) -> list:
+        """The starts that are done since the last call."""
+        count: uint64_t = 0
+        done: list = []
+        if self._port.wakeup >= 0:
+            read(self._port.wakeup, cython.address(count), 8)
+        node = collect(cython.address(self._port))
+        while node != cython.NULL:
+            following = node.next
+            start = cython.cast(object, node.owner)
+            node.next = cython.NULL
+            node.owner = cython.NULL
+            done.append(start)
+            Py_DECREF(start)
+            node = following
+        _empty_unwanted()
+        return done
+
+    def close(self):
+        """Want nothing more: what is queued for it is not started, what is under way is killed. Idempotent."""
+        if self._port.wakeup < 0:
+            return
+        close_port(cython.address(self._port))
+        self.drain()
+        close(self._port.wakeup)
+        self._port.wakeup = -1
+
+
+@cython.final
+@cython.cclass
+class Start:
+    """One program to be started, once. All strings are bytes without a null byte in them.
+
+    `programs` are the paths to be tried in turn; `env` is a tuple of `NAME=value`, or None for what this program has
+    now. `streams` are three descriptors, or -1 for this program's own and -2 for /dev/null. `keep` are descriptors to
+    be left open, in ascending order. `extras` is None or (process_group, umask, niceness, death_signal, cgroup, uid,
+    gid, groups, limits, cpus), with None for what is not asked for; limits are triples, `cpus` is a mask in bytes.
+    """
+
+    _node: cython.pointer(Node)
+    _port: StartPort
+    _held: object
+
+    def __cinit__(self, programs: tuple, argv: tuple, env, folder, streams: tuple, flags: cython.int, keep, extras):
+        order: cython.pointer(lw_order)
+        if not open_shop():
+            raise MemoryError
+        self._node = cython.cast(cython.pointer(Node), calloc(1, cython.sizeof(Node)))
+        if self._node == cython.NULL:
+            raise MemoryError
+        self._held = (programs, argv, env, folder)
+        self._node.outcome.pid = self._node.outcome.pidfd = -1
+        order = cython.address(self._node.order)
+        order.programs = _pointers(programs)
+        order.argv = _pointers(argv)
+        order.envp = _environment() if env is None else _pointers(env)
+        order.folder = cython.NULL if folder is None else cython.cast("const char *", cython.cast(bytes, folder))
+        order.streams[0], order.streams[1], order.streams[2] = streams
+        order.flags = flags
+        order.file_mask = order.cgroup = order.uid = order.gid = -1
+        order.mask = lw_blocked_signals()
+        order.parent = getpid()
+        if keep:
+            order.n_keep = len(keep)
+            order.keep = _numbers(keep)
+        if extras is not None:
+            self._add_extras(extras)
+
+    @cython.cfunc
+    def _add_extras(self, extras: tuple) -> object:
+        order: cython.pointer(lw_order) = cython.address(self._node.order)
+        group, file_mask, niceness, death_signal, cgroup, uid, gid, groups, limits, cpus = extras
+        if group is not None:
+            order.flags |= LW_SET_GROUP
+            order.process_group = group
+        if file_mask is not None:
+            order.file_mask = file_mask
+        if niceness is not None:
+            order.flags |= LW_SET_NICE
+            order.niceness = niceness
+        if death_signal is not None:
+            order.death_signal = death_signal
+        if cgroup is not None:
+            order.flags |= LW_INTO_CGROUP
+            order.cgroup = cgroup
+        if uid is not None:
+            order.uid = uid
+        if gid is not None:
+            order.gid = gid
+        if groups is not None:
+            order.flags |= LW_SET_GROUPS
+            order.n_groups = len(groups)
+            order.groups = cython.cast("const uint32_t *", _numbers(groups))
+        if limits is not None:
+            order.n_limits = len(limits)
+            order.limits = _limits(limits)
+        if cpus is not None:
+            self._held = (*self._held, cpus)
+            order.cpu_bytes = len(cpus)
+            order.cpus = cython.cast("const unsigned char *", cython.cast("const char *", cython.cast(bytes, cpus)))
+        return None
+
+    def __dealloc__(self):
+        if self._node == cython.NULL:
+            return
+        self._end_child()  # if it was started, and nobody took it
+        free(cython.cast(cython.p_void, self._node.order.programs))
+        free(cython.cast(cython.p_void, self._node.order.argv))
+        free(cython.cast(cython.p_void, self._node.order.envp))
+        free(cython.cast(cython.p_void, self._node.order.keep))
+        free(cython.cast(cython.p_void, self._node.order.groups))
+        free(cython.cast(cython.p_void, self._node.order.limits))
+        free(self._node)
+
+    @property
+    def error(self) -> int:
+        """The errno of what went wrong; 0 if nothing did."""
+        return self._node.outcome.error
+
+    @property
+    def stage(self) -> int:
+        """What went wrong: an index of STAGES."""
+        return self._node.outcome.stage
+
+    def take(self) -> tuple:
+        """The (pid, pidfd) of the child, which are the caller's from now on; (-1, -1) if there is none."""
+        taken = (self._node.outcome.pid, self._node.outcome.pidfd)
+        self._node.outcome.pidfd = -1
+        return taken
+
+    def run(self) -> bool:
+        """Start it now, in this thread; whether it runs."""
+        self._claim(DONE)
+        with cython.nogil:
+            begin_here(self._node)
+        return self._node.outcome.error == 0
+
+    def submit(self, port: StartPort) -> bool:
+        """Have a worker start it; it comes back through `port`. False if no worker can be had: `run()` it then."""
+        node = self._node
+        if port._port.wakeup < 0:
+            raise ValueError("this port is closed")
+        self._claim(QUEUED)
+        self._port = port
+        node.port = cython.address(port._port)
+        node.owner = cython.cast(cython.pointer(PyObject), self)
+        Py_INCREF(self)
+        if queue(node):
+            _empty_unwanted()
+            return True
+        node.state = NEW
+        node.owner = cython.NULL
+        Py_DECREF(self)
+        return False
+
+    def abandon(self):
+        """Nobody wants it any more. Its child, if there will be or is one, is killed and reaped."""
+        if disown(self._node):
+            self._end_child()
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def _end_child(self) -> cython.void:
+        if self._node.outcome.pidfd < 0:
+            return
+        if self._node.order.parent != getpid():  # a forked child of this program: it is its parent's child
+            close(self._node.outcome.pidfd)
+            self._node.outcome.pidfd = -1
+            return
+        with cython.nogil:
+            lw_end(cython.address(self._node.outcome))
+
+    @cython.cfunc
+    def _claim(self, state: cython.int) -> object:
+        if self._node.state != NEW:
+            raise ValueError("this start was begun already")
+        self._node.state = state
+        return None
+
+
+def forget_all():
+    """In a forked child of this program: there are no workers, and nothing that was queued is its business."""
+    if not reopen_shop():
+        raise MemoryError
+
+
+def busy() -> int:
+    """How many starts are queued or under way in workers, about now."""
+    return pending()
+
+
+@cython.cfunc
+def _empty_unwanted() -> object:
+    node = collect_unwanted()
+    while node != cython.NULL:
+        following = node.next
+        start = cython.cast(object, node.owner)
+        node.owner = cython.NULL
+        Py_DECREF(start)
+        node = following
+    return None
+
+
+@cython.cfunc
+def _pointers(strings: tuple) -> cython.pp_char:
+    count: cython.Py_ssize_t = len(strings)
+    index: cython.Py_ssize_t
+    made = cython.cast(cython.pp_char, malloc((count + 1) * cython.sizeof(cython.p_char)))
+    if made == cython.NULL:
+        raise MemoryError
+    for index in range(count):
+        made[index] = cython.cast(bytes, strings[index])
+    made[count] = cython.NULL
+    return made
+
+
+@cython.cfunc
+def _environment() -> cython.pp_char:
+    """What the environment is now. The strings stay where they are: setenv(3) of the C library frees none, because
+    somebody may still look at what getenv(3) gave; the array of them it may move."""
+    count: cython.size_t = 0
+    if environ != cython.NULL:
+        while environ[count] != cython.NULL:
+            count += 1
+    made = cython.cast(cython.pp_char, malloc((count + 1) * cython.sizeof(cython.p_char)))
+    if made == cython.NULL:
+        raise MemoryError
+    if count:
+        memcpy(made, environ, count * cython.sizeof(cython.p_char))
+    made[count] = cython.NULL
+    return made
+
+
+@cython.cfunc
+def _numbers(values) -> cython.p_int:
+    """As 32 bits each; group ids above 2**31 keep theirs."""
+    count: cython.Py_ssize_t = len(values)
+    index: cython.Py_ssize_t
+    made = cython.cast(cython.p_int, malloc((count + 1) * cython.sizeof(cython.int)))
+    if made == cython.NULL:
+        raise MemoryError
+    for index in range(count):
+        made[index] = cython.cast(cython.int, cython.cast(cython.longlong, values[index]))
+    return made
+
+
+@cython.cfunc
+def _limits(triples: tuple) -> cython.pointer(lw_limit):
+    count: cython.Py_ssize_t = len(triples)
+    index: cython.Py_ssize_t
+    made = cython.cast(cython.pointer(lw_limit), malloc((count + 1) * cython.sizeof(lw_limit)))
+    if made == cython.NULL:
+        raise MemoryError
+    for index in range(count):
+        which, soft, hard = triples[index]
+        made[index].which = which
+        made[index].value[0] = soft
+        made[index].value[1] = hard
+    return made

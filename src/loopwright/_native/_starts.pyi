@@ -1,0 +1,55 @@
+from typing import TypeAlias, final
+
+Extras: TypeAlias = tuple[
+    int | None,  # process group
+    int | None,  # umask
+    int | None,  # niceness
+    int | None,  # parent-death signal
+    int | None,  # descriptor of a cgroup
+    int | None,  # user
+    int | None,  # group
+    tuple[int, ...] | None,  # supplementary groups
+    tuple[tuple[int, int, int], ...] | None,  # resource limits: which, soft, hard
+    bytes | None,  # mask of CPUs
+]
+
+CAN_CLONE: bool
+STAGES: tuple[str, ...]
+NEW_SESSION: int
+TAKE_TERMINAL: int
+CLOSE_FDS: int
+RESTORE_SIGNALS: int
+COPY_MEMORY: int
+NEW_PID_NAMESPACE: int
+
+@final
+class StartPort:
+    def __init__(self) -> None: ...
+    def fileno(self) -> int: ...
+    def drain(self) -> list[Start]: ...
+    def close(self) -> None: ...
+
+@final
+class Start:
+    def __init__(
+        self,
+        programs: tuple[bytes, ...],
+        argv: tuple[bytes, ...],
+        env: tuple[bytes, ...] | None,
+        folder: bytes | None,
+        streams: tuple[int, int, int],
+        flags: int,
+        keep: tuple[int, ...],
+        extras: Extras | None,
+    ) -> None: ...
+    @property
+    def error(self) -> int: ...
+    @property
+    def stage(self) -> int: ...
+    def take(self) -> tuple[int, int]: ...
+    def run(self) -> bool: ...
+    def submit(self, port: StartPort) -> bool: ...
+    def abandon(self) -> None: ...
+
+def forget_all() -> None: ...
+def busy() -> int: ...

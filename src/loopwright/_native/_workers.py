@@ -1,0 +1,307 @@
+"""The threads that start programs, and what they start: a queue, ports for what is done, descriptors put in order.
+
+Theory of operation. *Workers* are plain threads that Python never hears of: neither the GIL nor a loop waits for
+execve(2). They take `Node`s from one queue and hand each to the `Port` of the loop that asked: a list, and an eventfd
+that makes the loop look at it. Nothing here needs the GIL or touches a Python object; one lock guards it all.
+
+- **Workers never end.** A parent-death signal is sent when the *thread* that made the child ends (prctl(2)), so a child
+  that asks for one is only ever started on a worker.
+- **One worker is enough** (a start is mostly the kernel's time, and two would wait for each other's memory map) until
+  one hangs: in an execve() from a network that does not answer. The *relief* thread looks every 50 ms while starts are
+  queued, and adds a worker if none was taken in that time.
+- **A start that nobody wants any more** (its task was cancelled, its loop closed) is not started if it was still queued;
+  if it is under way, its worker kills and reaps the child. Workers cannot give back the reference that a node holds to
+  its Python object, so they put such nodes on a list that the next call with the GIL empties.
+- **After a fork** there are no workers, and what was queued is the parent's business: all of it is forgotten.
+"""
+
+import cython
+
+if not cython.compiled:
+    raise ImportError("loopwright._native._workers is compiled code and does not run as plain Python")
+
+from cython.cimports.libc.errno import EAGAIN
+from cython.cimports.libc.stdint import uint64_t
+from cython.cimports.libc.stdlib import calloc
+from cython.cimports.loopwright._native._child import (
+    PTHREAD_CREATE_DETACHED,
+    SIG_BLOCK,
+    SIG_SETMASK,
+    lw_area,
+    lw_drop_area,
+    lw_end,
+    lw_new_area,
+    lw_start,
+    pthread_attr_destroy,
+    pthread_attr_init,
+    pthread_attr_setdetachstate,
+    pthread_attr_setstacksize,
+    pthread_attr_t,
+    pthread_cond_init,
+    pthread_cond_signal,
+    pthread_cond_wait,
+    pthread_create,
+    pthread_mutex_init,
+    pthread_mutex_lock,
+    pthread_mutex_unlock,
+    pthread_sigmask,
+    pthread_t,
+    sigfillset,
+    sigset_t,
+    usleep,
+)
+from cython.cimports.loopwright._native._slots import (
+    DONE,
+    QUEUED,
+    RUNNING,
+    UNWANTED,
+    Node,
+    Port,
+    prepare_descriptors,
+    release_descriptors,
+    reopen_slots,
+)
+from cython.cimports.posix.unistd import write
+
+WORKERS = cython.declare(cython.int, 8)
+STUCK = cython.declare(cython.uint, 50_000)  # microseconds
+
+_shop = cython.declare(cython.pointer(Shop), cython.NULL)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def open_shop() -> cython.bint:
+    """Make the queue, unless it is there; False if there is no memory for it."""
+    global _shop
+    if _shop == cython.NULL:
+        _shop = cython.cast(cython.pointer(Shop), calloc(1, cython.sizeof(Shop)))
+        if _shop == cython.NULL:
+            return False
+        pthread_mutex_init(cython.address(_shop.lock), cython.NULL)
+        pthread_cond_init(cython.address(_shop.work), cython.NULL)
+        pthread_cond_init(cython.address(_shop.queueing), cython.NULL)
+    return True
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def reopen_shop() -> cython.bint:
+    """After a fork. The old one is lost, a few hundred bytes: its lock may be held by a thread that is not here."""
+    global _shop
+    _shop = cython.NULL
+    reopen_slots()
+    return open_shop()
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def pending() -> cython.int:
+    """How many starts are queued or under way, about now."""
+    return 0 if _shop == cython.NULL else _shop.pending
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def begin_here(node: cython.pointer(Node)) -> cython.void:
+    """Start it in this thread. The area is kept for the next one; a second thread at the same time makes its own."""
+    pthread_mutex_lock(cython.address(_shop.lock))
+    area: cython.pointer(lw_area) = _shop.area
+    _shop.area = cython.NULL
+    pthread_mutex_unlock(cython.address(_shop.lock))
+    if area == cython.NULL:
+        area = lw_new_area()
+    _begin(node, area)
+    if area == cython.NULL:
+        return
+    pthread_mutex_lock(cython.address(_shop.lock))
+    if _shop.area == cython.NULL:
+        _shop.area = area
+        area = cython.NULL
+    pthread_mutex_unlock(cython.address(_shop.lock))
+    if area != cython.NULL:
+        lw_drop_area(area)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def queue(node: cython.pointer(Node)) -> cython.bint:
+    """Have a worker start it; False, and nothing done, if no worker can be had."""
+    pthread_mutex_lock(cython.address(_shop.lock))
+    possible: cython.bint = _shop.workers > 0 or _new_thread(False)
+    if possible:
+        if _shop.last == cython.NULL:
+            _shop.first = node
+        else:
+            _shop.last.next = node
+        _shop.last = node
+        _shop.pending += 1
+        if _shop.idle > 0:
+            pthread_cond_signal(cython.address(_shop.work))
+        elif not _shop.relieved:
+            _shop.relieved = _new_thread(True)
+        elif not _shop.watching:
+            pthread_cond_signal(cython.address(_shop.queueing))
+    pthread_mutex_unlock(cython.address(_shop.lock))
+    return possible
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def collect(port: cython.pointer(Port)) -> cython.pointer(Node):
+    """All that is done for a port, as a list."""
+    pthread_mutex_lock(cython.address(_shop.lock))
+    node: cython.pointer(Node) = port.first
+    port.first = port.last = cython.NULL
+    pthread_mutex_unlock(cython.address(_shop.lock))
+    return node
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def collect_unwanted() -> cython.pointer(Node):
+    """All that nobody wanted, ended and reaped, as a list."""
+    pthread_mutex_lock(cython.address(_shop.lock))
+    node: cython.pointer(Node) = _shop.unwanted
+    _shop.unwanted = cython.NULL
+    pthread_mutex_unlock(cython.address(_shop.lock))
+    return node
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def close_port(port: cython.pointer(Port)) -> cython.void:
+    """What is not done yet will not be wanted."""
+    pthread_mutex_lock(cython.address(_shop.lock))
+    port.closed = True
+    pthread_mutex_unlock(cython.address(_shop.lock))
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def disown(node: cython.pointer(Node)) -> cython.bint:
+    """It is not wanted any more. True if it is done: then its child is the caller's to end, if it has one."""
+    pthread_mutex_lock(cython.address(_shop.lock))
+    done: cython.bint = node.state == DONE
+    if not done:
+        node.state = UNWANTED
+    pthread_mutex_unlock(cython.address(_shop.lock))
+    return done
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _new_thread(relief: cython.bint) -> cython.bint:
+    """A detached thread, worker or relief, that no signal of the program is ever delivered to."""
+    attributes: pthread_attr_t
+    thread: pthread_t
+    every: sigset_t
+    before: sigset_t
+    # By the C library's call, which leaves its own two signals alone: its setuid() waits for every thread to have one.
+    sigfillset(cython.address(every))
+    pthread_sigmask(SIG_BLOCK, cython.address(every), cython.address(before))
+    pthread_attr_init(cython.address(attributes))
+    pthread_attr_setdetachstate(cython.address(attributes), PTHREAD_CREATE_DETACHED)
+    pthread_attr_setstacksize(cython.address(attributes), 131072)
+    failed: cython.int
+    if relief:
+        failed = pthread_create(cython.address(thread), cython.address(attributes), _relieve, cython.NULL)
+    else:
+        failed = pthread_create(cython.address(thread), cython.address(attributes), _work, cython.NULL)
+    pthread_attr_destroy(cython.address(attributes))
+    pthread_sigmask(SIG_SETMASK, cython.address(before), cython.NULL)
+    if failed == 0 and not relief:
+        _shop.workers += 1
+    return failed == 0
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _work(given: cython.p_void) -> cython.p_void:
+    area: cython.pointer(lw_area) = lw_new_area()
+    pthread_mutex_lock(cython.address(_shop.lock))
+    while True:
+        while _shop.first == cython.NULL:
+            _shop.idle += 1
+            pthread_cond_wait(cython.address(_shop.work), cython.address(_shop.lock))
+            _shop.idle -= 1
+        node = _shop.first
+        _shop.first = node.next
+        if _shop.first == cython.NULL:
+            _shop.last = cython.NULL
+        node.next = cython.NULL
+        _shop.taken += 1
+        if node.state == QUEUED and not node.port.closed:
+            node.state = RUNNING
+            pthread_mutex_unlock(cython.address(_shop.lock))
+            _begin(node, area)
+            pthread_mutex_lock(cython.address(_shop.lock))
+        _hand_over(node)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _relieve(given: cython.p_void) -> cython.p_void:
+    seen: cython.ulong
+    pthread_mutex_lock(cython.address(_shop.lock))
+    while True:
+        while _shop.first == cython.NULL:
+            pthread_cond_wait(cython.address(_shop.queueing), cython.address(_shop.lock))
+        _shop.watching = True
+        while _shop.first != cython.NULL:
+            seen = _shop.taken
+            pthread_mutex_unlock(cython.address(_shop.lock))
+            usleep(STUCK)
+            pthread_mutex_lock(cython.address(_shop.lock))
+            if _shop.first != cython.NULL and _shop.taken == seen and _shop.workers < WORKERS:
+                _new_thread(False)
+        _shop.watching = False
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _hand_over(node: cython.pointer(Node)) -> cython.void:
+    """Give a node that is done to its port, or away; under the lock."""
+    one: uint64_t = 1
+    wanted: cython.bint = node.state == RUNNING and not node.port.closed
+    _shop.pending -= 1
+    if not wanted:
+        pthread_mutex_unlock(cython.address(_shop.lock))
+        lw_end(cython.address(node.outcome))
+        pthread_mutex_lock(cython.address(_shop.lock))
+        node.state = DONE
+        node.next = _shop.unwanted
+        _shop.unwanted = node
+        return
+    node.state = DONE
+    if node.port.first == cython.NULL:
+        node.port.first = node
+        write(node.port.wakeup, cython.address(one), 8)
+    else:
+        node.port.last.next = node
+    node.port.last = node
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _begin(node: cython.pointer(Node), area: cython.pointer(lw_area)) -> cython.void:
+    if area == cython.NULL:
+        node.outcome.error = EAGAIN
+        return
+    node.order.shared_cut = prepare_descriptors(node)
+    lw_start(cython.address(node.order), area, cython.address(node.outcome))
+    release_descriptors(node)

@@ -1,0 +1,252 @@
+"""What one loop hears from the kernel of its children: that a start is done, and that a process has ended.
+
+Theory of operation. A loop that starts or watches children for `loopwright.process` has one `Hub`: a nested epoll set
+(`PidfdSet`), which the loop watches with one `add_reader` however many children there are, and in it the eventfd of a
+`StartPort`, through which the workers hand back what they have started.
+
+- **A hub lives while it has something to wait for**, and one pass of the loop longer: making and joining a set costs as
+  much as a start does, and a program that runs one child after the other would pay it each time. A loop that is closed
+  properly has run that pass, so it has nothing of ours left in it.
+- **Exits.** An exit is seen without reaping, told to whoever waits, and then noted in the ledger, which reaps when no
+  signal is owed (`_spawning._ledger`).
+- **A loop that was closed** with children or starts under way is noticed when a hub is next made, for any loop: starts
+  that nobody can take any more are killed; children that have ended are reaped, and the others looked at each time.
+- **A fork.** In the child none of this is wanted: its copies are closed without taking anything out of the set, which
+  would take it out of the parent's.
+- **Where there is no pidfd** (refused, or no descriptor left), a thread waits for that one child, and tells the loop.
+
+All of a hub is used on its loop's thread; the table of hubs is guarded by the GIL, one operation at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from loopwright import _native
+from loopwright._core import ExitStatus, ResourceUsage, StatusLost
+from loopwright.watchers._plain import PlainPidfdSet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loopwright._native import PidfdSet, Start, StartPort
+    from loopwright._spawning import Child
+
+    OnExit = Callable[[ExitStatus | StatusLost], None]
+
+__all__ = ["Hub", "hub_of"]
+
+PORT = 0  # the key of the eventfd; children have 1 and more
+KEYS = 0xFFFF_FFFF
+#: A zombie that is being traced is withheld from its parent until the tracer lets go (ptrace(2)): ask again after this.
+TRACED_RETRY = 0.05
+
+_hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
+#: Children of loops that were closed, that had not ended when they were last looked at.
+_orphans: list[Child] = []
+
+
+def hub_of(loop: asyncio.AbstractEventLoop) -> Hub:
+    """The hub of the loop that is running in this thread. OSError if there is no descriptor left for one."""
+    hub = _hubs.get(loop)
+    if hub is None:
+        _drop_closed_loops()
+        hub = _hubs[loop] = Hub(loop)
+    return hub
+
+
+def _drop_closed_loops() -> None:
+    for loop in list(_hubs):
+        if loop.is_closed() and (hub := _hubs.pop(loop, None)) is not None:
+            _orphans.extend(hub.abandon())
+    for child in _orphans[:]:
+        if child.status is not None or (status := look(child)) is None:
+            continue
+        child.note_exit(status)
+    _orphans[:] = [child for child in _orphans if not child.reaped]
+
+
+class Hub:
+    """The children and starts of one loop."""
+
+    __slots__ = ("_children", "_closing", "_last_key", "_loop", "_pidfds", "_port", "_starts")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._children: dict[int, tuple[Child, OnExit]] = {}
+        self._starts: dict[Start, asyncio.Future[None]] = {}
+        self._last_key = PORT
+        self._closing = False
+        self._port: StartPort | None = None
+        self._pidfds: PidfdSet | PlainPidfdSet = _native.PidfdSet() if _native.PidfdSet else PlainPidfdSet()
+        try:
+            loop.add_reader(self._pidfds.fileno(), self._on_readable)
+        except BaseException:
+            self._pidfds.close()
+            raise
+
+    def start(self, start: Start) -> asyncio.Future[None]:
+        """Have a worker start it; the future is done when it runs or has failed. To be cancelled by `drop()`."""
+        if self._port is None:
+            if _native.StartPort is None:
+                raise AssertionError("a compiled start without a compiled port")
+            port = _native.StartPort()
+            try:
+                self._pidfds.add(port.fileno(), PORT)
+            except BaseException:
+                port.close()
+                raise
+            self._port = port
+        future = self._loop.create_future()
+        if start.submit(self._port):
+            self._starts[start] = future
+        else:  # no thread can be had: then here
+            start.run()
+            future.set_result(None)
+        return future
+
+    def drop(self, start: Start) -> None:
+        """Nobody waits for this start any more: its child, if there is or will be one, is killed and reaped."""
+        self._starts.pop(start, None)
+        start.abandon()
+        self._close_soon_if_idle()
+
+    def watch(self, child: Child, on_exit: OnExit) -> None:
+        """Have `on_exit(status)` called when it has ended; the ledger is told after that."""
+        if child.pidfd < 0:
+            _watch_by_thread(self._loop, child, on_exit)
+            self._close_soon_if_idle()
+            return
+        key = self._last_key = self._last_key % KEYS + 1
+        while key in self._children:  # after 2**32 children, the key of one that still lives
+            key = self._last_key = self._last_key % KEYS + 1
+        self._pidfds.add(child.pidfd, key)
+        self._children[key] = (child, on_exit)
+
+    def _on_readable(self) -> None:
+        for key, pid, code, value, usage in self._pidfds.drain():
+            if key == PORT:
+                self._take_starts()
+                continue
+            entry = self._children.get(key)
+            if entry is None:
+                continue
+            child, on_exit = entry
+            if pid == 0:
+                self._loop.call_later(TRACED_RETRY, self._ask_again, key)
+                continue
+            del self._children[key]
+            self._pidfds.discard(child.pidfd)
+            status = exit_status(pid, code, value, usage)
+            try:
+                on_exit(status)
+            finally:
+                child.note_exit(status)
+        self._close_soon_if_idle()
+
+    def _take_starts(self) -> None:
+        if self._port is None:
+            return
+        for start in self._port.drain():
+            future = self._starts.pop(start, None)
+            if future is not None and not future.done():
+                future.set_result(None)
+        self._pidfds.rearm(self._port.fileno(), PORT)
+
+    def _ask_again(self, key: int) -> None:
+        if (entry := self._children.get(key)) is not None:
+            self._pidfds.rearm(entry[0].pidfd, key)
+
+    def _close_soon_if_idle(self) -> None:
+        if not self._children and not self._starts and not self._closing and not self._loop.is_closed():
+            self._closing = True
+            self._loop.call_soon(self._close_if_idle)
+
+    def _close_if_idle(self) -> None:
+        self._closing = False
+        if not self._children and not self._starts and _hubs.get(self._loop) is self:
+            del _hubs[self._loop]
+            self._loop.remove_reader(self._pidfds.fileno())
+            self.close()
+
+    def close(self) -> None:
+        """Give the descriptors back; the loop is not told."""
+        port, self._port = self._port, None
+        if port is not None:
+            port.close()
+        self._pidfds.close()
+
+    def abandon(self) -> list[Child]:
+        """The loop is closed: kill what was being started, and give the children."""
+        for start in self._starts:
+            start.abandon()
+        self._starts.clear()
+        self.close()
+        children = [child for child, _ in self._children.values()]
+        self._children.clear()
+        return children
+
+
+def exit_status(pid: int, code: int, value: int, usage: tuple[float, ...] | None) -> ExitStatus | StatusLost:
+    """What `PidfdSet.drain()` says, as a value."""
+    if pid < 0:
+        return StatusLost(
+            f"something else in this program reaped it ({os.strerror(code)}), unless it was no child of this program; "
+            "a call of os.wait() or os.waitpid(-1), SIGCHLD being ignored, or a dropped subprocess.Popen does that"
+        )
+    return ExitStatus.from_siginfo(code, value, None if usage is None else ResourceUsage(*usage))  # type: ignore[arg-type]  # floats and ints in their order
+
+
+def look(child: Child) -> ExitStatus | StatusLost | None:
+    """How a child ended, left unreaped; None if it has not."""
+    how = os.WEXITED | os.WNOWAIT | os.WNOHANG
+    try:
+        found = (
+            os.waitid(os.P_PIDFD, child.pidfd, how) if child.pidfd >= 0 else os.waitid(os.P_PID, child.pid, how)
+        )
+    except ChildProcessError:
+        return exit_status(-1, errno.ECHILD, 0, None)
+    return None if found is None else exit_status(found.si_pid, found.si_code, found.si_status, None)
+
+
+def _watch_by_thread(loop: asyncio.AbstractEventLoop, child: Child, on_exit: OnExit) -> None:
+    """For a child that has no pidfd: a thread waits for it, without reaping."""
+
+    def publish(status: ExitStatus | StatusLost) -> None:
+        try:
+            on_exit(status)
+        finally:
+            child.note_exit(status)
+
+    def wait() -> None:
+        status: ExitStatus | StatusLost
+        try:
+            found = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        except ChildProcessError:
+            status = exit_status(-1, errno.ECHILD, 0, None)
+        else:
+            if found is None:
+                raise AssertionError("waitid(2) without WNOHANG came back with nothing")
+            status = exit_status(found.si_pid, found.si_code, found.si_status, None)
+        try:
+            loop.call_soon_threadsafe(publish, status)
+        except RuntimeError:  # the loop was closed meanwhile
+            child.note_exit(status)
+
+    threading.Thread(target=wait, name=f"loopwright-waits-for-{child.pid}", daemon=True).start()
+
+
+def _forget_in_forked_child() -> None:
+    hubs = list(_hubs.values())
+    _hubs.clear()
+    _orphans.clear()
+    for hub in hubs:
+        hub.close()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_forget_in_forked_child)
