@@ -30,6 +30,8 @@ __all__ = [
     "NotAWatcherError",
     "UnknownLoopError",
     "WatcherClosedError",
+    "WatcherIgnoredError",
+    "WatcherInactiveError",
     "WrongLoopError",
 ]
 
@@ -72,6 +74,14 @@ class LoopRunningError(CallerError, RuntimeError):
 
 class WatcherClosedError(CallerError, RuntimeError):
     """A child watcher was used after its `close()`."""
+
+
+class WatcherIgnoredError(CallerError, RuntimeError):
+    """A child watcher was given to a policy whose loops hear of exits by themselves and would never ask it."""
+
+
+class WatcherInactiveError(CallerError, RuntimeError):
+    """A subprocess was asked for while the child watcher in use would not tell of its end; nothing was started."""
 
 
 class ClockStuckError(CallerError, RuntimeError):

@@ -392,18 +392,11 @@ async def exit_codes() -> list[int | None]:
     return [await leaving.wait(), await staying.wait()]
 
 
-@pytest.mark.parametrize("given", [True, False])
-def test_asyncios_subprocesses_work(loop_name: str, given: bool) -> None:
+def test_asyncios_subprocesses_work(loop_name: str) -> None:
     from loopwright.policies import run, set_event_loop_policy
 
-    watcher = Watcher() if given else None
-    set_event_loop_policy(EventLoopPolicy(loop=loop_name, child_watcher=watcher))
+    set_event_loop_policy(EventLoopPolicy(loop=loop_name))
     assert run(exit_codes()) == [7, -9]
-    if watcher is not None:
-        # Since 3.14 asyncio watches by itself, and uvloop always has.
-        asked = loop_name != "uvloop" and sys.version_info < (3, 14)
-        assert len(watcher.watched) == (2 if asked else 0)
-        watcher.close()
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="asyncio has no watchers")
