@@ -33,6 +33,7 @@ __all__ = [
     "WatcherIgnoredError",
     "WatcherInactiveError",
     "WrongLoopError",
+    "WrongThreadError",
 ]
 
 
@@ -94,6 +95,10 @@ class LeakError(CallerError, AssertionError):
 
 class WrongLoopError(CallerError, RuntimeError):
     """Something that belongs to one event loop was used from another; the message names both."""
+
+
+class WrongThreadError(CallerError, RuntimeError):
+    """A call that only one thread may make, mostly the main one, was made in another."""
 
 
 class ConfigurationError(LoopwrightError):

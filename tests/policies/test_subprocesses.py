@@ -168,7 +168,7 @@ def test_loops_made_by_hand_and_in_a_thread(noting: Noting) -> None:
 
 
 def test_the_default_is_the_processs_watcher(monkeypatch: pytest.MonkeyPatch, noting: Noting) -> None:
-    monkeypatch.setattr(watchers, "get_child_watcher", lambda: noting)
+    monkeypatch.setattr(watchers, "process_watcher", lambda: noting)
     assert type(get_event_loop_policy()) is DefaultEventLoopPolicy
     assert run(exit_code("exit 7")) == asyncio.run(exit_code("exit 7")) == 7
     assert noting.asked == ASKED_ONCE * 2
@@ -322,7 +322,7 @@ def test_a_watcher_for_loops_that_ask_none_is_refused(name: str, parts: tuple[st
         with pytest.raises(WatcherIgnoredError):
             policy.set_child_watcher(noting)
         policy.set_child_watcher(None)
-        assert policy.get_child_watcher() is watchers.get_child_watcher()
+        assert policy.get_child_watcher() is watchers.process_watcher()
     assert noting.is_active()
 
 

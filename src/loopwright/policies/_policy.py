@@ -42,7 +42,7 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
     it, and with the exceptions it raises. `child_watcher` is the watcher that asyncio's subprocesses
     (`asyncio.create_subprocess_exec()`, `loop.subprocess_exec()` and so on) are handed to by the standard loops
     that this policy makes, on every Python; None is the process's own,
-    `loopwright.watchers.get_child_watcher()`. uvloop and rloop hear of exits by themselves, so a watcher for
+    `loopwright.watchers.process_watcher()`. uvloop and rloop hear of exits by themselves, so a watcher for
     those is a WatcherIgnoredError (a RuntimeError).
 
     Every method may be called from any thread, and speaks of the thread it is called from. After a fork, the
@@ -131,7 +131,7 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
     # The override: typeshed knows only asyncio's own watcher classes, from which ours do not inherit.
     def get_child_watcher(self) -> ChildWatcher:  # type: ignore[override]
         """The watcher given to this policy, else the process's own."""
-        return watchers.get_child_watcher() if self._watcher is None else self._watcher
+        return watchers.process_watcher() if self._watcher is None else self._watcher
 
     def set_child_watcher(self, watcher: ChildWatcher | None) -> None:
         """Use `watcher` from now on; with None, the process's own.
