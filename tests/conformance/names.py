@@ -8,7 +8,8 @@ asyncio makes its default policy by looking a name up in its package, so that on
 What is put there are subclasses that differ from ours in nothing that is tested; they add what the tests' own helpers
 touch besides:
 
-- The constructors of three watchers warn that they are deprecated, from 3.12 on: `setUp` asserts it. Ours are not.
+- The constructors of three watchers, and `get_child_watcher()` and `set_child_watcher()`, warn that they are
+  deprecated, from 3.12 on: `setUp` and a test assert it. Ours are not deprecated.
 - `ThreadedChildWatcher._threads`: after each test the helpers wait for the watcher's threads, as ours would do by
   themselves.
 - `FastChildWatcher._callbacks.clear()`: a test drops the handler of a child whose status it took itself.
@@ -22,13 +23,17 @@ from __future__ import annotations
 import asyncio
 import asyncio.events
 import asyncio.unix_events
+import functools
 import sys
 import threading
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loopwright import policies, watchers
 from loopwright.loops import _asyncio_private as private
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DEPRECATED = ("SafeChildWatcher", "FastChildWatcher", "MultiLoopChildWatcher")
 KINDS = ("SafeChildWatcher", "FastChildWatcher", "MultiLoopChildWatcher", "ThreadedChildWatcher", "PidfdChildWatcher")
@@ -57,7 +62,7 @@ def watcher_class(name: str, *, warns: bool) -> type:
             warnings.warn(f"{name!r} is deprecated, as asyncio says it from 3.12 on", DeprecationWarning, stacklevel=2)
         ours.__init__(self)
 
-    members: dict[str, Any] = {"__init__": __init__}
+    members: dict[str, Any] = {"__init__": __init__, "__module__": __name__}
     if name == "ThreadedChildWatcher":
         members["_threads"] = property(waiting_threads)
     if name == "FastChildWatcher":
@@ -65,18 +70,34 @@ def watcher_class(name: str, *, warns: bool) -> type:
     return type(name, (ours,), members)
 
 
+def function(name: str, *, warns: bool) -> Callable[..., Any]:
+    ours: Callable[..., Any] = getattr(policies, name)
+
+    @functools.wraps(ours)
+    def warning(*args: Any) -> Any:
+        warnings.warn(f"{name!r} is deprecated, as asyncio says it from 3.12 on", DeprecationWarning, stacklevel=2)
+        return ours(*args)
+
+    return warning if warns else ours
+
+
+#: How many children were handed to a watcher that is disabled.
+asked: list[int] = []
+
+
 def disable_watchers() -> None:
     for name in KINDS:
-        getattr(watchers, name).add_child_handler = lambda *_: None
+        getattr(watchers, name).add_child_handler = lambda _watcher, pid, *_: asked.append(pid)
 
 
 def install(tests_version: tuple[int, int], *, mutant: bool) -> None:
     """Put the names where tests of that version of Python look for them."""
-    names: dict[str, Any] = {
-        name: watcher_class(name, warns=tests_version >= (3, 12) and name in DEPRECATED) for name in KINDS
-    }
+    warns = tests_version >= (3, 12)
+    names: dict[str, Any] = {name: watcher_class(name, warns=warns and name in DEPRECATED) for name in KINDS}
     names["AbstractChildWatcher"] = watchers.AbstractChildWatcher
-    for name in ("get_child_watcher", "set_child_watcher", "get_event_loop_policy", "set_event_loop_policy"):
+    for name in ("get_child_watcher", "set_child_watcher"):
+        names[name] = function(name, warns=warns)
+    for name in ("get_event_loop_policy", "set_event_loop_policy"):
         names[name] = getattr(policies, name)
     names["AbstractEventLoopPolicy"] = policies.AbstractEventLoopPolicy
     # asyncio makes its default by the second name from 3.14 on.
@@ -91,7 +112,6 @@ def install(tests_version: tuple[int, int], *, mutant: bool) -> None:
         names["SelectorEventLoop"] = SelectorEventLoop
     for module in (asyncio, asyncio.unix_events, asyncio.events):
         vars(module).update(names)
-    # asyncio's tests of watchers make one without this, where none is meant to be.
     private.install_policy(None)
     if mutant:
         disable_watchers()

@@ -140,9 +140,7 @@ def serve_subprocesses(loop: asyncio.AbstractEventLoop, child_watcher: Callable[
     async def make_subprocess_transport(*args: Any, extra: Any = None, **kwargs: Any) -> Any:
         loop = reference()
         watcher = child_watcher()
-        with watcher as entered:
-            # asyncio of 3.11 goes on with what __enter__ returned, later ones with the watcher itself.
-            watcher = entered if sys.version_info < (3, 12) else watcher
+        with watcher:
             if not watcher.is_active():
                 raise WatcherInactiveError(
                     f"no subprocess was started, for nobody would hear of its end: the child watcher {watcher!r} is"
