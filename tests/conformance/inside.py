@@ -8,6 +8,7 @@ writes down how each test ended. Needs Loopwright there and nothing else.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
 import json
@@ -128,6 +129,9 @@ class Notes(unittest.TestResult):
     def stopTest(self, test: Any) -> None:  # noqa: N802
         signal.setitimer(signal.ITIMER_REAL, 0)
         super().stopTest(test)
+        # What a test leaves to the collector would else warn in the middle of another that counts warnings. One of
+        # 3.12 does on 3.14, where a process's wait() no longer waits for the end of its pipes (CPython gh-119710).
+        gc.collect()
 
     def addSuccess(self, test: Any) -> None:  # noqa: N802
         self.note(test, "failed" if self.in_threads else "passed", "\n".join(self.in_threads))

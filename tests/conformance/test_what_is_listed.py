@@ -71,6 +71,11 @@ def is_ours(pid: int) -> bool:
     return True
 
 
+def take(pid: int) -> int:
+    """Reap it, which has ended, and give its exit code."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, os.WNOHANG)[1])
+
+
 def test_the_signals_handler_comes_with_the_loop_and_goes_with_it(watcher: Attached) -> None:
     before = signal.getsignal(signal.SIGCHLD)
     assert not watcher.is_active()
@@ -168,9 +173,7 @@ def test_a_child_nobody_knows_ends_while_another_is_registered(
         if reaps_all:
             assert f"reaped process {stranger}, which nobody has registered" in caplog.text
         else:
-            left = os.waitid(os.P_PID, stranger, os.WEXITED | os.WNOHANG)
-            assert left is not None
-            assert left.si_status == 17
+            assert take(stranger) == 17
         os.kill(other, signal.SIGKILL)
         assert await running == (other, -signal.SIGKILL)
 
