@@ -180,8 +180,8 @@ def test_it_may_watch_for_the_ledger_itself(run: Run) -> None:
 def test_usage_is_told(run: Run) -> None:
     async def play(watcher: FastChildWatcher) -> None:
         with watcher:
-            argv = [sys.executable, "-S", "-c", "block = b'x' * (40 << 20)"]
-            status = await watcher.watch(os.posix_spawn(sys.executable, argv, os.environ))
+            pid = start(f"""exec {sys.executable} -S -c 'block = b"x" * (40 << 20)'""")
+            status = await watcher.watch(pid)
         assert isinstance(status, ExitStatus)
         assert status.usage is not None
         assert status.usage.max_rss > 40 << 20
