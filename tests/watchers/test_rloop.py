@@ -6,9 +6,9 @@ collected by itself (the loop and its own child watcher hold each other, through
 collector cannot look into). So here descriptors of those two kinds are left out of the check; all else, pidfds
 included, is checked as ever. A set of pidfds that we leaked would be found on the other loops.
 
-Two more things that rloop does at the end of every run are mended in the subclass below: it closes both descriptors of
-its self-pipe behind the backs of their socket objects, which later warn, and close the numbers again, whatever they
-have come to mean by then.
+Two more things are mended in the subclass below. At the end of every run rloop closes both descriptors of its self-pipe
+behind the backs of their socket objects, which later warn, and close the numbers again, whatever they have come to mean
+by then. And it calls exception handlers without the loop, their first argument.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ class TidyLoop(rloop.RLoop):
         super()._ssock_stop()
         for end in pair:
             end.detach()
+
+    def set_exception_handler(self, handler):
+        super().set_exception_handler(handler and (lambda context: handler(self, context)))
 
 class Contract(ChildWatcherContract, unittest.TestCase):
     def make_watcher(self):
