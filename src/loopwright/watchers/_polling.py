@@ -114,7 +114,7 @@ class ScanWard(TimedWard):
 
     def scan(self) -> None:
         for watch in tuple(self.watches.values()):
-            if watch.armed and (status := look(watch.pid)) is not None:
+            if watch.armed is True and (status := look(watch.pid)) is not None:
                 watch.armed = None
                 self._tell(watch, status)
 

@@ -141,7 +141,7 @@ class FastChildWatcher(AttachedWatcher):
         """Tell of children that somebody else has reaped."""
         with self._lock, reaping.lock:
             for watch in tuple(ward.watches.values()):
-                if watch.armed and watch.status is None and isinstance(status := look(watch.pid), StatusLost):
+                if watch.armed is True and watch.status is None and isinstance(status := look(watch.pid), StatusLost):
                     watch.armed = None
                     self._tell_from_elsewhere(watch, status)
 
