@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import warnings
 import weakref
 from typing import TYPE_CHECKING, Any, Self
 
@@ -323,6 +324,21 @@ def test_a_watcher_for_loops_that_ask_none_is_refused(name: str, parts: tuple[st
             policy.set_child_watcher(noting)
         policy.set_child_watcher(None)
         assert policy.get_child_watcher() is watchers.process_watcher()
+    assert noting.is_active()
+
+
+@pytest.mark.parametrize("name", ["uvloop", "rloop"])
+def test_the_function_refuses_one_for_their_own_policies_too(name: str, noting: Noting) -> None:
+    package = pytest.importorskip(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # uvloop's, on 3.14 and later
+        theirs = package.EventLoopPolicy()
+    for policy in (theirs, EventLoopPolicy(loop=name)):
+        set_event_loop_policy(policy)
+        with pytest.raises(WatcherIgnoredError, match=f"loops of {name} watch"):
+            watchers.set_child_watcher(noting)
+        watchers.set_child_watcher(None)
+        assert watchers.get_child_watcher() is watchers.process_watcher()
     assert noting.is_active()
 
 

@@ -87,12 +87,12 @@ def loop_factory(loop: LoopLike) -> LoopFactory:
     return _checked(loop, f"the loop factory {getattr(loop, '__qualname__', repr(loop))}")
 
 
-def watches_by_itself(loop: LoopLike | asyncio.AbstractEventLoop) -> str | None:
+def watches_by_itself(loop: LoopLike | asyncio.AbstractEventLoop | type) -> str | None:
     """The name of the package, if these loops hear of their subprocesses' exits by means of their own and never
     ask a child watcher; else None.
 
-    So do uvloop and rloop, on every Python. Of a factory only its module can be known before it was called; give
-    what it made to be sure.
+    So do uvloop and rloop, on every Python. A class may also be that of a policy which makes such loops. Of a
+    factory only its module can be known before it was called; give what it made to be sure.
     """
     if isinstance(loop, str):
         name = _ALIASES.get(loop, loop)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from loopwright.loops import LoopLike
     from loopwright.policies._abstract import ChildWatcher
 
-__all__ = ["DefaultEventLoopPolicy", "EventLoopPolicy"]
+__all__ = ["DefaultEventLoopPolicy", "EventLoopPolicy", "ignored"]
 
 
 class _Slot(threading.local):
@@ -113,7 +113,7 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
         loop = self._make()
         if self._watcher is not None and (package := watches_by_itself(loop)):
             loop.close()
-            raise _ignored(self._watcher, package)
+            raise ignored(self._watcher, package)
         # Asked at every subprocess, so that a subclass's get_child_watcher() counts, and set_child_watcher() at once.
         serve_subprocesses(loop, self.get_child_watcher)
         self._made.add(loop)
@@ -149,7 +149,7 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
     def _checked_watcher(self, watcher: ChildWatcher) -> ChildWatcher:
         checked = checked_watcher(watcher)
         if self._ignores_watchers is not None:
-            raise _ignored(checked, self._ignores_watchers)
+            raise ignored(checked, self._ignores_watchers)
         return checked
 
     def _leave_to_parent(self) -> None:
@@ -160,7 +160,7 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
         self._made.leave_to_parent()
 
 
-def _ignored(watcher: ChildWatcher, package: str) -> WatcherIgnoredError:
+def ignored(watcher: ChildWatcher, package: str) -> WatcherIgnoredError:
     return WatcherIgnoredError(
         f"{watcher!r} would never be asked: loops of {package} watch their own subprocesses. Leave the watcher out,"
         " or use it with loop='asyncio'; loopwright.process.spawn() and the watcher's own methods work on either"

@@ -6,8 +6,9 @@ import warnings
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from loopwright.loops import watches_by_itself
 from loopwright.policies._abstract import checked_watcher
-from loopwright.policies._policy import EventLoopPolicy
+from loopwright.policies._policy import EventLoopPolicy, ignored
 from loopwright.policies._registry import get_event_loop_policy
 from loopwright.watchers import get_child_watcher, process_watcher, set_child_watcher
 from loopwright.watchers._current import use_policies
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["get_child_watcher", "set_child_watcher"]
 
-#: The watchers of policies that have no place for one: asyncio's own since 3.14, uvloop's.
+#: The watchers of policies that have no place for one, such as asyncio's own since 3.14.
 _kept: weakref.WeakKeyDictionary[Any, ChildWatcher] = weakref.WeakKeyDictionary()
 
 
@@ -50,6 +51,8 @@ def _set(watcher: Any) -> None:
     try:
         _ask(policy, "set_child_watcher", new)
     except NotImplementedError:
+        if new is not None and (package := watches_by_itself(type(policy))):
+            raise ignored(new, package) from None
         old = _kept.pop(policy, None)
         if new is not None:
             _kept[policy] = new
