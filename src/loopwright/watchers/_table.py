@@ -204,8 +204,7 @@ class TableWatcher(Conveniences):
         if watch.loop.is_closed() or asyncio._get_running_loop() is watch.loop or not watch.loop.is_running():
             self._disarm(watch)
         else:
-            # RuntimeError: the loop was closed between the two lines, and its ward goes with the next registration
-            with contextlib.suppress(RuntimeError):
+            with contextlib.suppress(RuntimeError):  # closed meanwhile: its ward goes with the next registration
                 watch.loop.call_soon_threadsafe(self._disarm, watch)
         self._ended()
         return True
