@@ -57,7 +57,7 @@ for name in sys.argv[2:]:
     setattr(Contract, name, None)
 loader = unittest.TestLoader()
 tests = unittest.TestSuite(map(Contract, loader.getTestCaseNames(Contract)))
-result = unittest.TextTestRunner(verbosity=0, warnings="error").run(tests)
+result = unittest.TextTestRunner(verbosity=0).run(tests)
 print(result.testsRun)
 sys.exit(not result.wasSuccessful())
 """
@@ -80,10 +80,11 @@ LEFT_OUT = {
 )
 def test_contract(kind: str) -> None:
     if importlib.util.find_spec("rloop") is None:
-        if os.environ.get("CI") and sys.version_info < (3, 15):
+        if os.environ.get("CI"):
             pytest.fail("rloop is not installed: on CI every loop must be tested")
         pytest.skip("rloop is not installed")
-    command = [sys.executable, "-W", "error", "-c", PROGRAM, kind, *LEFT_OUT.get(kind, ())]
+    its_own = "ignore:'asyncio.iscoroutinefunction:DeprecationWarning"  # rloop calls it, also on 3.14 and 3.15
+    command = [sys.executable, "-W", "error", "-W", its_own, "-c", PROGRAM, kind, *LEFT_OUT.get(kind, ())]
     done = subprocess.run(command, capture_output=True, text=True, timeout=55)
     assert done.returncode == 0, done.stderr[-3000:]
     assert int(done.stdout) > 35
