@@ -21,10 +21,14 @@ import sys
 import pytest
 
 PROGRAM = """
-import sys, unittest, warnings
+import ctypes, sys, unittest
 import rloop
 from loopwright import watchers
 from loopwright.testing import ChildWatcherContract, _leaks
+from loopwright.watchers import _plain
+
+ctypes.CDLL(None).getpid()  # what libffi opens with the first call, and keeps
+_plain._usage_asker()
 
 kind = getattr(watchers, sys.argv[1])
 every_descriptor = _leaks._descriptors
