@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -196,7 +195,6 @@ KINDS = (
 )
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 14), reason="asyncio's subprocesses ask no policy any more")
 @pytest.mark.parametrize("kind", KINDS)
 def test_asyncios_subprocesses_are_watched_by_it(kind: type[PidfdChildWatcher]) -> None:
     given: list[int] = []
