@@ -30,7 +30,10 @@ __all__ = [
     "NotAWatcherError",
     "UnknownLoopError",
     "WatcherClosedError",
+    "WatcherIgnoredError",
+    "WatcherInactiveError",
     "WrongLoopError",
+    "WrongThreadError",
 ]
 
 
@@ -74,6 +77,14 @@ class WatcherClosedError(CallerError, RuntimeError):
     """A child watcher was used after its `close()`."""
 
 
+class WatcherIgnoredError(CallerError, RuntimeError):
+    """A child watcher was given to a policy whose loops hear of exits by themselves and would never ask it."""
+
+
+class WatcherInactiveError(CallerError, RuntimeError):
+    """A subprocess was asked for while the child watcher in use would not tell of its end; nothing was started."""
+
+
 class ClockStuckError(CallerError, RuntimeError):
     """A loop with a fake clock waits for something that can never happen; the message names the tasks that wait."""
 
@@ -84,6 +95,10 @@ class LeakError(CallerError, AssertionError):
 
 class WrongLoopError(CallerError, RuntimeError):
     """Something that belongs to one event loop was used from another; the message names both."""
+
+
+class WrongThreadError(CallerError, RuntimeError):
+    """A call that only one thread may make, mostly the main one, was made in another."""
 
 
 class ConfigurationError(LoopwrightError):

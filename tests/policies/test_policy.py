@@ -329,14 +329,14 @@ class Watcher(watchers.PidfdChildWatcher):
 
 
 def test_the_watcher_is_the_processs_unless_given(policy: EventLoopPolicy) -> None:
-    assert policy.get_child_watcher() is watchers.get_child_watcher()
+    assert policy.get_child_watcher() is watchers.process_watcher()
     watcher = Watcher()
     assert EventLoopPolicy(child_watcher=watcher).get_child_watcher() is watcher
     policy.set_child_watcher(watcher)
     assert policy.get_child_watcher() is watcher
     policy.set_child_watcher(None)
-    assert policy.get_child_watcher() is watchers.get_child_watcher()
-    assert watchers.get_child_watcher().is_active()
+    assert policy.get_child_watcher() is watchers.process_watcher()
+    assert watchers.process_watcher().is_active()
 
 
 def test_a_replaced_watcher_is_closed_once(policy: EventLoopPolicy) -> None:
@@ -392,18 +392,11 @@ async def exit_codes() -> list[int | None]:
     return [await leaving.wait(), await staying.wait()]
 
 
-@pytest.mark.parametrize("given", [True, False])
-def test_asyncios_subprocesses_work(loop_name: str, given: bool) -> None:
+def test_asyncios_subprocesses_work(loop_name: str) -> None:
     from loopwright.policies import run, set_event_loop_policy
 
-    watcher = Watcher() if given else None
-    set_event_loop_policy(EventLoopPolicy(loop=loop_name, child_watcher=watcher))
+    set_event_loop_policy(EventLoopPolicy(loop=loop_name))
     assert run(exit_codes()) == [7, -9]
-    if watcher is not None:
-        # Since 3.14 asyncio watches by itself, and uvloop always has.
-        asked = loop_name != "uvloop" and sys.version_info < (3, 14)
-        assert len(watcher.watched) == (2 if asked else 0)
-        watcher.close()
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="asyncio has no watchers")

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
-import logging
 import os
 import resource
 import signal
-import subprocess
-import sys
 import threading
 import warnings
 from pathlib import Path
@@ -19,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loopwright import _spawning
-from loopwright._core import ExitStatus, StatusLost
 from loopwright.errors import WatcherClosedError
-from loopwright.watchers import AbstractChildWatcher, PidfdChildWatcher, get_child_watcher, probe
+from loopwright.watchers import PidfdChildWatcher, probe
 from loopwright.watchers._probe import try_pidfd
 
 if TYPE_CHECKING:
@@ -81,8 +76,9 @@ def fill_gaps() -> list[int]:
     return made
 
 
-def start(script: str) -> int:
-    return os.posix_spawn("/bin/sh", ["sh", "-c", script], os.environ)
+def start(script: str, stdin: int = 0) -> int:
+    actions = [(os.POSIX_SPAWN_DUP2, stdin, 0)]
+    return os.posix_spawn("/bin/sh", ["sh", "-c", script], os.environ, file_actions=actions)
 
 
 def await_exit(pid: int) -> None:
@@ -104,6 +100,10 @@ def ours(kind: str) -> list[str]:
         if kind in target:
             found.append(entry.name)
     return found
+
+
+def waiting() -> set[str]:
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("loopwright-waitid")}
 
 
 def pidfds_after_a_fork() -> str:
@@ -155,58 +155,95 @@ def test_one_a_child_one_a_loop_and_none_when_idle(run: Run, watcher: PidfdChild
 
 @pytest.mark.parametrize("probed", [True, False])
 @pytest.mark.parametrize("room", [0, 1], ids=["none for the pidfd", "none for the set"])
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "in another thread"])
 def test_no_descriptor_left(
-    room: int, probed: bool, run: Run, watcher: PidfdChildWatcher, few_descriptors: Callable[[int], None]
+    elsewhere: bool,
+    room: int,
+    probed: bool,
+    run: Run,
+    watcher: PidfdChildWatcher,
+    few_descriptors: Callable[[int], None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """A thread watches that child, and nothing is left open; the next ones have descriptors again."""
+
     async def play() -> None:
-        pid, result = start("exit 3"), heard()
+        watcher.attach_loop(asyncio.get_running_loop())
+        back, held = os.pipe()
+        pids = [start("read _; exit 3", back) for _ in range(2)]
+        os.close(back)
+        results = [heard() for _ in pids]
         try_pidfd.cache_clear()
         if probed:
             probe()
         filled = fill_gaps()
         few_descriptors(room)
-        with pytest.raises(OSError) as caught:
-            watcher.add_child_handler(pid, result)
+        for pid, result in zip(pids, results, strict=True):
+            if elsewhere:
+                thread = threading.Thread(target=watcher.add_child_handler, args=(pid, result))
+                thread.start()
+                thread.join()
+            else:
+                watcher.add_child_handler(pid, result)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
         few_descriptors(-1)
         for number in filled:
             os.close(number)
-        assert caught.value.errno == errno.EMFILE
+        assert waiting() == {f"loopwright-waitid-{pid}" for pid in pids}
         assert ours("pidfd") == []
-        assert watcher.remove_child_handler(pid) is False
+        pid, result = start("exit 4"), heard()
+        watcher.add_child_handler(pid, result)
+        assert f"loopwright-waitid-{pid}" not in waiting()
+        assert await result == (pid, 4)
+        os.close(held)
+        assert await asyncio.gather(*results) == [(pid, 3) for pid in pids]
+        assert ours("pidfd") == []
+        for pid in pids:
+            with pytest.raises(ChildProcessError):
+                await_exit(pid)
+
+    run(play())
+    (warned,) = caplog.messages
+    assert "Too many open files): a thread watches it" in warned
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM])
+def test_refused_after_it_had_worked(
+    number: int, run: Run, watcher: PidfdChildWatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a program does that puts itself under a seccomp filter later."""
+
+    def refuse(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    async def play() -> None:
+        assert watcher.is_active()
+        monkeypatch.setattr(os, "pidfd_open", refuse)
+        pid, result = start("exit 3"), heard()
         watcher.add_child_handler(pid, result)
         assert await result == (pid, 3)
+        pid = start("sleep 60")
+        watcher.add_child_handler(pid, result)
+        assert watcher.remove_child_handler(pid) is True
+        os.kill(pid, signal.SIGKILL)
+        reap(pid)
 
     run(play())
 
 
-def test_no_descriptor_left_on_the_loop_of_a_registration_in_another_thread(
-    run: Run, watcher: PidfdChildWatcher, few_descriptors: Callable[[int], None]
+def test_error_that_is_no_refusal_is_raised(
+    run: Run, watcher: PidfdChildWatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There the failure comes after add_child_handler() has returned: the loop's exception handler hears of it."""
+    def fail(*_: object) -> int:
+        raise OSError(errno.EINVAL, "what no kernel says")
 
     async def play() -> None:
-        loop = asyncio.get_running_loop()
-        met: list[BaseException] = []
-        loop.set_exception_handler(lambda _loop, details: met.append(details["exception"]))
-        watcher.attach_loop(loop)
-        pid, result = start("exit 3"), heard()
-        thread = threading.Thread(target=watcher.add_child_handler, args=(pid, result))
-        thread.start()
-        thread.join()
-        filled = fill_gaps()
-        few_descriptors(0)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        few_descriptors(-1)
-        for number in filled:
-            os.close(number)
-        (error,) = met
-        assert isinstance(error, OSError)
-        assert error.errno == errno.EMFILE
-        assert ours("pidfd") == []
-        assert watcher.remove_child_handler(pid) is False
-        os.kill(pid, signal.SIGKILL)
-        reap(pid)
+        assert watcher.is_active()
+        monkeypatch.setattr(os, "pidfd_open", fail)
+        with pytest.raises(OSError, match="what no kernel says"):
+            watcher.add_child_handler(1, print)
+        assert watcher.children == ()
 
     run(play())
 
@@ -226,202 +263,6 @@ def test_forked_child_gives_its_copies_back(run: Run, watcher: PidfdChildWatcher
         child.send_signal(signal.SIGKILL)
         assert await result == (pid, 0)
         assert (await ended)[0].signal == signal.SIGKILL
-
-    run(play())
-
-
-# Together with the ledger
-
-
-def test_child_in_the_ledger_is_reaped_by_the_ledger(run: Run, watcher: PidfdChildWatcher) -> None:
-    async def play() -> None:
-        child = _spawning.launch(["sh", "-c", "exit 5"], {})
-        result, ended = heard(), heard()
-        child.hold()
-        watcher.watch_child(child, ended)
-        watcher.add_child_handler(child.pid, result)
-        assert (await ended)[0].code == 5
-        assert await result == (child.pid, 5)
-        await asyncio.sleep(0)
-        assert not child.reaped
-        await_exit(child.pid)
-        child.release()
-        assert child.reaped
-
-    run(play())
-
-
-@pytest.mark.parametrize("before", [True, False])
-def test_handler_of_a_child_in_the_ledger_hears_its_true_status(
-    before: bool, run: Run, watcher: PidfdChildWatcher
-) -> None:
-    """Two watchers see the exit: the one that tells the ledger must not have the pid reaped under the other."""
-
-    async def play() -> None:
-        for_ledger = PidfdChildWatcher()
-        child = _spawning.launch(["sh", "-c", "exit 5"], {})
-        result, ended = heard(), heard()
-        if before:
-            watcher.add_child_handler(child.pid, result)
-        for_ledger.watch_child(child, ended)
-        await_exit(child.pid)
-        if not before:
-            watcher.add_child_handler(child.pid, result)
-        assert await result == (child.pid, 5)
-        assert (await ended)[0].code == 5
-        await asyncio.sleep(0)
-        assert child.reaped
-        for_ledger.close()
-
-    run(play())
-
-
-def test_handler_removed_lets_go_of_the_child_in_the_ledger(run: Run, watcher: PidfdChildWatcher) -> None:
-    async def play() -> None:
-        child = _spawning.launch(["sh", "-c", "exit 5"], {})
-        ended = heard()
-        watcher.add_child_handler(child.pid, heard().cancel)
-        watcher.add_child_handler(child.pid, heard().cancel)
-        watcher.remove_child_handler(child.pid)
-        watcher.watch_child(child, ended)
-        await ended
-        assert child.reaped
-
-    run(play())
-
-
-def test_usage_is_told_to_the_ledger(run: Run, watcher: PidfdChildWatcher) -> None:
-    async def play() -> None:
-        child = _spawning.launch([sys.executable, "-S", "-c", "block = b'x' * (40 << 20)"], {})
-        ended = heard()
-        watcher.watch_child(child, ended)
-        (status,) = await ended
-        assert isinstance(status, ExitStatus)
-        assert status.success
-        assert status.usage is not None
-        assert status.usage.max_rss > 40 << 20
-        assert status.usage.cpu_time > 0
-        assert child.status is status
-
-    run(play())
-
-
-def test_status_lost_is_told_to_the_ledger(run: Run, watcher: PidfdChildWatcher) -> None:
-    async def play() -> None:
-        child = _spawning.launch(["true"], {})
-        ended = heard()
-        watcher.watch_child(child, ended)
-        reap(child.pid)
-        (status,) = await ended
-        assert isinstance(status, StatusLost)
-        assert "something else in this program reaped it" in status.reason
-        assert child.reaped
-
-    run(play())
-
-
-def test_closing_leaves_children_in_the_ledger_watched(run: Run, watcher: PidfdChildWatcher) -> None:
-    async def play() -> None:
-        child = _spawning.launch(["true"], {})
-        ended = heard()
-        watcher.watch_child(child, ended)
-        watcher.close()
-        await ended
-        assert child.reaped
-        assert ours("pidfd") == []
-
-    run(play())
-
-
-def test_loop_closed_before_the_ledger_was_told(loop_factory: Factory, watcher: PidfdChildWatcher) -> None:
-    told: list[object] = []
-
-    async def play() -> None:
-        watcher.watch_child(child, told.append)
-
-    async def play_again() -> None:
-        watcher.watch_child(other, ended.set_result)
-        await ended
-
-    back, held = os.pipe()
-    child = _spawning.launch(["sh", "-c", "read _; exit 4"], {"stdin": back})
-    os.close(back)
-    loop = loop_factory()
-    loop.run_until_complete(play())
-    os.close(held)
-    await_exit(child.pid)
-    loop.close()
-    other, loop = _spawning.launch(["true"], {}), loop_factory()
-    ended = loop.create_future()
-    loop.run_until_complete(play_again())
-    loop.close()
-    assert child.reaped
-    assert child.status is not None
-    assert child.status.code == 4
-    assert other.reaped
-
-
-# Interference
-
-
-def test_signal_ignored_so_that_the_kernel_reaps(
-    run: Run, watcher: PidfdChildWatcher, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def play() -> None:
-        result = heard()
-        before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-        try:
-            pid = start("sleep 0.02; exit 3")
-            watcher.add_child_handler(pid, result)
-            assert await result == (pid, 255)
-        finally:
-            signal.signal(signal.SIGCHLD, before)
-
-    run(play())
-    ((name, level, text),) = caplog.record_tuples
-    assert (name, level) == ("loopwright.watchers", logging.WARNING)
-    assert "reported as 255" in text
-    assert "SIGCHLD being ignored" in text
-
-
-TRACER = """
-import ctypes, os, sys, time
-libc = ctypes.CDLL(None, use_errno=True)
-libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
-failed = libc.ptrace(0x4206, int(sys.argv[1]), None, None)  # PTRACE_SEIZE
-print(os.strerror(ctypes.get_errno()) if failed else "seized", flush=True)
-sys.stdin.read()
-"""
-
-
-@contextlib.contextmanager
-def tracing(pid: int) -> Iterator[subprocess.Popen[str]]:
-    """A debugger that has seized the process, and lets go of it when its input ends."""
-    with subprocess.Popen([sys.executable, "-S", "-c", TRACER, str(pid)], stdin=-1, stdout=-1, text=True) as tracer:
-        assert tracer.stdout is not None
-        answer = tracer.stdout.readline().strip()
-        if answer != "seized":
-            os.kill(pid, signal.SIGKILL)
-            reap(pid)
-            pytest.skip(f"tracing is not allowed here: {answer}")
-        yield tracer
-
-
-def test_traced_child_is_told_when_its_tracer_lets_go(run: Run, watcher: PidfdChildWatcher) -> None:
-    async def play() -> None:
-        back, held = os.pipe()
-        child, result = _spawning.launch(["sh", "-c", "read _; exit 6"], {"stdin": back}), heard()
-        os.close(back)
-        with tracing(child.pid) as tracer:
-            assert tracer.stdin is not None
-            watcher.watch_child(child, result)
-            os.close(held)
-            await asyncio.sleep(0.12)  # long enough to be asked about twice
-            assert not result.done()
-            tracer.stdin.close()
-        assert await result == (child.status,)
-        assert child.status is not None
-        assert child.status.code == 6
 
     run(play())
 
@@ -462,9 +303,3 @@ def test_use_after_closing_names_what_was_asked(run: Run, watcher: PidfdChildWat
     watcher.close()
     assert repr(watcher) == "<PidfdChildWatcher closed>"
     run(play())
-
-
-def test_one_watcher_for_the_process() -> None:
-    assert get_child_watcher() is get_child_watcher()
-    assert isinstance(get_child_watcher(), AbstractChildWatcher)
-    assert get_child_watcher().is_active()

@@ -67,6 +67,7 @@ class Child:
         "__weakref__",
         "_holds",
         "_popen",
+        "_taken",
         "death_signal",
         "leads_group",
         "namespace",
@@ -98,6 +99,7 @@ class Child:
         self.reaped = False
         self._popen = popen
         self._holds = 0
+        self._taken = False
         with _lock:
             _children[pid] = self
 
@@ -121,6 +123,16 @@ class Child:
             if self.status is None:
                 self.status = status
             self._reap_if_free()
+
+    def note_taken(self, status: ExitStatus | StatusLost) -> None:
+        """It was reaped already, by a `waitpid(-1)` of ours that saw how it ended: its number is its own no more.
+
+        Whoever watches it notes the exit as ever, and asks here for the status then.
+        """
+        with _lock:
+            self._taken = True
+            if self.status is None:
+                self.status = status
 
     def hold(self) -> None:
         """Keep the pid its own, even after its exit, until `release()`. Holds are counted."""
@@ -157,7 +169,7 @@ class Child:
             raise ValueError(f"process {self.pid} leads no process group of its own")
         with _lock:
             # Somebody who took the status gave the number back too: it may be anybody's group by now.
-            if self.reaped or isinstance(self.status, StatusLost):
+            if self.reaped or self._taken or isinstance(self.status, StatusLost):
                 return False
             try:
                 os.killpg(self.pid, number)
@@ -173,7 +185,7 @@ class Child:
         with contextlib.suppress(ChildProcessError):
             if self.pidfd >= 0:
                 os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
-            elif not isinstance(self.status, StatusLost):  # else the number may be another child's by now
+            elif not (self._taken or isinstance(self.status, StatusLost)):  # else the number may be another child's by now
                 os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG)
         if self.pidfd >= 0:
             os.close(self.pidfd)

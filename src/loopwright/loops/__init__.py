@@ -9,6 +9,7 @@ from loopwright.loops._names import (
     available_loops,
     loop_factory,
     loop_names,
+    watches_by_itself,
 )
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "available_loops",
     "loop_factory",
     "loop_names",
+    "watches_by_itself",
 ]

@@ -11,6 +11,10 @@ Read in the sources of CPython 3.11.7, 3.12.1, 3.13.0, 3.14 and 3.15:
   of the Python one.
 - The policies' base class is `asyncio.AbstractEventLoopPolicy` up to 3.13 and
   `asyncio.events._AbstractEventLoopPolicy` since; the public name warns when touched on 3.14 and 3.15.
+- A standard Unix loop starts a subprocess in its method `_make_subprocess_transport`, as a
+  `_UnixSubprocessTransport`, and hands it to a watcher: to the process-wide policy's up to 3.13 (which is asked
+  by the public function, within `with watcher:` and after `watcher.is_active()`), and since 3.14 to one of
+  its own in `_watcher`, a plain object with `add_child_handler` alone.
 - What a policy does without a loop changed in 3.12 (it warns) and in 3.14 (it refuses); 3.13 and 3.15 are
   like the version before them.
 """
@@ -24,7 +28,10 @@ import select
 import selectors
 import sys
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any, Final, Literal
+
+from loopwright.errors import WatcherInactiveError
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoopPolicy as PolicyBase
@@ -39,7 +46,14 @@ __all__ = [
     "installed_policy",
     "installed_policy_or",
     "running_loop",
+    "serve_subprocesses",
 ]
+
+_unix: Any
+try:
+    from asyncio import unix_events as _unix
+except ImportError:  # Windows; standard loops there wait for process handles and ask no watcher
+    _unix = None
 
 Rules = Literal["3.11", "3.12", "3.14"]
 """Named by the Python that brought them: how `get_event_loop()` behaves where no loop is set."""
@@ -106,6 +120,58 @@ def installed_policy_or(make: Callable[[], PolicyBase]) -> PolicyBase:
 def running_loop() -> asyncio.AbstractEventLoop | None:
     """The loop that is running in this thread, or None: `get_running_loop()` without its exception."""
     return asyncio.events._get_running_loop()
+
+
+def serve_subprocesses(loop: asyncio.AbstractEventLoop, child_watcher: Callable[[], Any]) -> bool:
+    """Have a standard Unix loop hand every subprocess that it starts to the watcher that `child_watcher()` gives then.
+
+    False, and nothing is changed, for any other loop, and for a subclass that starts subprocesses in its own way.
+
+    Done on every Python, though up to 3.13 asyncio asks a watcher of its own accord: it asks the policy of the
+    process, which need not be the one that made the loop. Rejected: an object of ours in `_watcher` on 3.14. It is
+    heard of only when the child is there, too late for `is_active()`, and for a watcher that has to know of a
+    child before it can end (FastChildWatcher).
+    """
+    starting = getattr(type(loop), "_make_subprocess_transport", None)
+    if _unix is None or starting is not _unix._UnixSelectorEventLoop._make_subprocess_transport:
+        return False
+    reference = weakref.ref(loop)  # or the loop, which is to hold the function, would hold itself
+
+    async def make_subprocess_transport(*args: Any, extra: Any = None, **kwargs: Any) -> Any:
+        loop = reference()
+        watcher = child_watcher()
+        with watcher:
+            if not watcher.is_active():
+                raise WatcherInactiveError(
+                    f"no subprocess was started, for nobody would hear of its end: the child watcher {watcher!r} is"
+                    " not active (closed, without an event loop that it needs, or not for this machine); set"
+                    " another with set_child_watcher(), or None for the default one"
+                )
+            waiter = loop.create_future()  # type: ignore[union-attr] # its own method runs, so it is there
+            transport = _unix._UnixSubprocessTransport(loop, *args, waiter=waiter, extra=extra, **kwargs)
+            watcher.add_child_handler(transport.get_pid(), _exited, loop, transport)
+            try:
+                await waiter
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException:
+                transport.close()
+                # Shielded since 3.14, as a second cancellation would leave the killed child behind.
+                await asyncio.shield(transport._wait())
+                raise
+        return transport
+
+    loop._make_subprocess_transport = make_subprocess_transport  # type: ignore[attr-defined]
+    return True
+
+
+def _exited(_pid: int, returncode: int, loop: asyncio.AbstractEventLoop, transport: Any) -> None:
+    """What a subprocess's watcher calls: in whatever thread, as watchers of asyncio's and of users do."""
+    if running_loop() is loop:
+        # At once, for the child is reaped when this returns: until the transport has been told it would send signals.
+        transport._process_exited(returncode)
+    else:
+        loop.call_soon_threadsafe(transport._process_exited, returncode)
 
 
 def detach_inherited(loop: asyncio.AbstractEventLoop) -> None:

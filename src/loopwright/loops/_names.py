@@ -17,7 +17,15 @@ from typing import Any, TypeAlias
 
 from loopwright.errors import LoopUnavailableError, NotALoopError, UnknownLoopError
 
-__all__ = ["LoopFactory", "LoopLike", "LoopReport", "available_loops", "loop_factory", "loop_names"]
+__all__ = [
+    "LoopFactory",
+    "LoopLike",
+    "LoopReport",
+    "available_loops",
+    "loop_factory",
+    "loop_names",
+    "watches_by_itself",
+]
 
 LoopFactory: TypeAlias = Callable[[], asyncio.AbstractEventLoop]
 """What makes a new event loop at each call."""
@@ -53,8 +61,8 @@ def loop_factory(loop: LoopLike) -> LoopFactory:
     """A callable that makes a new event loop at each call, from any thread.
 
     `loop` is a name ("asyncio", or its alias "default", for the platform's standard loop; "selector";
-    "proactor" on Windows; "uvloop"), a class of loops, or a callable without arguments that returns a new
-    loop.
+    "proactor" on Windows; "uvloop"; "rloop"), a class of loops, or a callable without arguments that returns
+    a new loop.
 
     UnknownLoopError if no loop has that name; LoopUnavailableError if it is not installed or not for this
     platform, saying what to do; NotALoopError (a TypeError) if `loop` is none of the three, and from the
@@ -77,6 +85,23 @@ def loop_factory(loop: LoopLike) -> LoopFactory:
             f" or as a callable that returns a new one, not as {loop!r}"
         )
     return _checked(loop, f"the loop factory {getattr(loop, '__qualname__', repr(loop))}")
+
+
+def watches_by_itself(loop: LoopLike | asyncio.AbstractEventLoop | type) -> str | None:
+    """The name of the package, if these loops hear of their subprocesses' exits by means of their own and never
+    ask a child watcher; else None.
+
+    So do uvloop and rloop, on every Python. A class may also be that of a policy which makes such loops. Of a
+    factory only its module can be known before it was called; give what it made to be sure.
+    """
+    if isinstance(loop, str):
+        name = _ALIASES.get(loop, loop)
+        return name if name in _WATCH_BY_THEMSELVES else None
+    if isinstance(loop, asyncio.AbstractEventLoop):
+        loop = type(loop)
+    makers = loop.__mro__ if isinstance(loop, type) else (loop,)
+    packages = (str(getattr(maker, "__module__", "")).partition(".")[0] for maker in makers)
+    return next((package for package in packages if package in _WATCH_BY_THEMSELVES), None)
 
 
 def _checked(make: Callable[[], Any], described: str) -> LoopFactory:
@@ -106,7 +131,7 @@ def _report(name: str) -> LoopReport:
         made_by = _find(name)
     except LoopUnavailableError as error:
         return LoopReport(name, False, str(error))
-    # uvloop.new_event_loop is a function of the package; the standard loops are classes of asyncio's.
+    # new_event_loop is a function of uvloop's and rloop's package; the standard loops are classes of asyncio's.
     package = made_by.__module__.partition(".")[0]
     version = getattr(sys.modules[package], "__version__", f"Python {sys.version.split()[0]}")
     what = made_by.__name__.lstrip("_") if isinstance(made_by, type) else package
@@ -132,19 +157,28 @@ def _proactor() -> Callable[[], Any]:
 
 
 def _uvloop() -> Callable[[], Any]:
+    return _of_package("uvloop")
+
+
+def _rloop() -> Callable[[], Any]:
+    return _of_package("rloop")
+
+
+def _of_package(name: str) -> Callable[[], Any]:
+    """`new_event_loop` of a package that goes by its loop's name; both of those there are need Unix."""
     if sys.platform == "win32":
-        raise LoopUnavailableError("the loop 'uvloop' is not made for Windows; use 'asyncio'")
+        raise LoopUnavailableError(f"the loop {name!r} is not made for Windows; use 'asyncio'")
     try:
-        package = importlib.import_module("uvloop")
+        package = importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name != "uvloop":
-            raise _broken("uvloop", error) from error
+        if error.name != name:
+            raise _broken(name, error) from error
         raise LoopUnavailableError(
-            "the loop 'uvloop' is not installed for this Python; install it with: pip install uvloop",
-            name="uvloop",
+            f"the loop {name!r} is not installed for this Python; install it with: pip install {name}",
+            name=name,
         ) from error
     except ImportError as error:
-        raise _broken("uvloop", error) from error
+        raise _broken(name, error) from error
     # Not its EventLoopPolicy: with warnings as errors, touching that name raises on 3.15.
     made_by: Callable[[], Any] = package.new_event_loop
     return made_by
@@ -162,5 +196,7 @@ _NAMED: dict[str, Callable[[], Callable[[], Any]]] = {
     "selector": _selector,
     "proactor": _proactor,
     "uvloop": _uvloop,
+    "rloop": _rloop,
 }
 _ALIASES = {"default": "asyncio"}
+_WATCH_BY_THEMSELVES = frozenset({"uvloop", "rloop"})

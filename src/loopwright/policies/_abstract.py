@@ -80,7 +80,7 @@ class AbstractEventLoopPolicy(PolicyBase):
     # Narrower here than in typeshed, whose watchers are asyncio's own classes: ours do not inherit from
     # those.
     def get_child_watcher(self) -> Any:
-        """The child watcher that asyncio's subprocesses are handed to on Python 3.11 to 3.13."""
+        """The child watcher that asyncio's subprocesses are handed to."""
         raise NotImplementedError
 
     def set_child_watcher(self, watcher: Any) -> None:

@@ -10,9 +10,9 @@ import weakref
 from typing import TYPE_CHECKING
 
 from loopwright import watchers
-from loopwright.errors import NoLoopError, NotALoopError
-from loopwright.loops import loop_factory
-from loopwright.loops._asyncio_private import PYTHON_RULES, detach_inherited
+from loopwright.errors import NoLoopError, NotALoopError, WatcherIgnoredError
+from loopwright.loops import loop_factory, watches_by_itself
+from loopwright.loops._asyncio_private import PYTHON_RULES, detach_inherited, serve_subprocesses
 from loopwright.policies._abstract import AbstractEventLoopPolicy, checked_watcher
 from loopwright.policies._made import MadeLoops
 from loopwright.policies._rules import WithoutLoop, stacklevel_outside, without_loop
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from loopwright.loops import LoopLike
     from loopwright.policies._abstract import ChildWatcher
 
-__all__ = ["DefaultEventLoopPolicy", "EventLoopPolicy"]
+__all__ = ["DefaultEventLoopPolicy", "EventLoopPolicy", "ignored"]
 
 
 class _Slot(threading.local):
@@ -39,8 +39,11 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
     """A policy put together from parts; each thread has an event loop of its own.
 
     `loop` says which loops it makes: a name, a class or a factory, as `loopwright.loops.loop_factory()` takes
-    it, and with the exceptions it raises. `child_watcher` is the watcher that asyncio's subprocesses are
-    handed to on Python 3.11 to 3.13; None is the process's own, `loopwright.watchers.get_child_watcher()`.
+    it, and with the exceptions it raises. `child_watcher` is the watcher that asyncio's subprocesses
+    (`asyncio.create_subprocess_exec()`, `loop.subprocess_exec()` and so on) are handed to by the standard loops
+    that this policy makes, on every Python; None is the process's own,
+    `loopwright.watchers.process_watcher()`. uvloop and rloop hear of exits by themselves, so a watcher for
+    those is a WatcherIgnoredError (a RuntimeError).
 
     Every method may be called from any thread, and speaks of the thread it is called from. After a fork, the
     child has none of its parent's loops, and `close()` there does not touch them.
@@ -48,7 +51,8 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
 
     def __init__(self, *, loop: LoopLike = "asyncio", child_watcher: ChildWatcher | None = None) -> None:
         self._make = loop_factory(loop)
-        self._watcher = None if child_watcher is None else checked_watcher(child_watcher)
+        self._ignores_watchers = watches_by_itself(loop)
+        self._watcher = None if child_watcher is None else self._checked_watcher(child_watcher)
         self._made = MadeLoops()
         # Not `_local`: since 3.12 asyncio puts a thread-local of its own there after a fork.
         self._slot = _Slot()
@@ -102,9 +106,16 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
         """A new loop of the kind this policy makes, not set as this thread's.
 
         Who asked for it closes it; what is forgotten is closed by the policy's `close()`. NotALoopError (a
-        TypeError) if the factory given to the policy returns something else.
+        TypeError) if the factory given to the policy returns something else. WatcherIgnoredError if a child
+        watcher was given to this policy and the factory, as only its result shows, makes loops of uvloop or
+        rloop.
         """
         loop = self._make()
+        if self._watcher is not None and (package := watches_by_itself(loop)):
+            loop.close()
+            raise ignored(self._watcher, package)
+        # Asked at every subprocess, so that a subclass's get_child_watcher() counts, and set_child_watcher() at once.
+        serve_subprocesses(loop, self.get_child_watcher)
         self._made.add(loop)
         return loop
 
@@ -120,19 +131,26 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
     # The override: typeshed knows only asyncio's own watcher classes, from which ours do not inherit.
     def get_child_watcher(self) -> ChildWatcher:  # type: ignore[override]
         """The watcher given to this policy, else the process's own."""
-        return watchers.get_child_watcher() if self._watcher is None else self._watcher
+        return watchers.process_watcher() if self._watcher is None else self._watcher
 
     def set_child_watcher(self, watcher: ChildWatcher | None) -> None:
         """Use `watcher` from now on; with None, the process's own.
 
         Anything that has the methods of `loopwright.watchers.AbstractChildWatcher` will do. The watcher given
         to this policy before is closed, as asyncio does it; the process's own is not. NotAWatcherError (a
-        TypeError) for what is no watcher; then nothing changes.
+        TypeError) for what is no watcher, and WatcherIgnoredError (a RuntimeError) if the loops of this policy
+        are uvloop's or rloop's, which ask no watcher; then nothing changes.
         """
-        new = None if watcher is None else checked_watcher(watcher)
+        new = None if watcher is None else self._checked_watcher(watcher)
         old, self._watcher = self._watcher, new
         if old is not None and old is not new:
             old.close()
+
+    def _checked_watcher(self, watcher: ChildWatcher) -> ChildWatcher:
+        checked = checked_watcher(watcher)
+        if self._ignores_watchers is not None:
+            raise ignored(checked, self._ignores_watchers)
+        return checked
 
     def _leave_to_parent(self) -> None:
         """In a forked child: have no loops."""
@@ -140,6 +158,13 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
             detach_inherited(self._slot.loop)  # somebody else may have made it, so _made need not know it
         self._slot = _Slot()
         self._made.leave_to_parent()
+
+
+def ignored(watcher: ChildWatcher, package: str) -> WatcherIgnoredError:
+    return WatcherIgnoredError(
+        f"{watcher!r} would never be asked: loops of {package} watch their own subprocesses. Leave the watcher out,"
+        " or use it with loop='asyncio'; loopwright.process.spawn() and the watcher's own methods work on either"
+    )
 
 
 class DefaultEventLoopPolicy(EventLoopPolicy):

@@ -31,7 +31,7 @@ def get_event_loop_policy() -> PolicyBase:
 
     If none was set, a `DefaultEventLoopPolicy` is made and set, just as `asyncio.get_event_loop_policy()`
     sets one of its own at its first call. Both make the same loops by the same rules, so code that only knows
-    asyncio sees no difference but the child watcher on 3.11 to 3.13. A policy that is set already, asyncio's
+    asyncio sees no difference but the child watcher. A policy that is set already, asyncio's
     default included, is never replaced by asking.
     """
     return installed_policy_or(DefaultEventLoopPolicy)

@@ -243,6 +243,9 @@ class WatcherTests:
         """A new event loop of the kind that is tested; `asyncio.new_event_loop()` unless overridden."""
         return asyncio.new_event_loop()
 
+    def prepare(self, watcher: AbstractChildWatcher, loop: asyncio.AbstractEventLoop) -> None:
+        """Called before each test, in its thread: for watchers that need a loop attached; does nothing else."""
+
     @contextlib.contextmanager
     def stage(self) -> Iterator[Stage]:
         """For one test: at its end everything is closed, and what then is left over is an error."""
@@ -250,6 +253,7 @@ class WatcherTests:
         with LeakCheck():
             stage = Stage(self.make_watcher(), self.make_loop)
             try:
+                self.prepare(stage.watcher, stage.loop)
                 yield stage
                 stage.check_all_reaped()
             finally:

@@ -1,0 +1,196 @@
+"""The half of a run that is in the Python under test: installs our names, runs classes of `test.test_asyncio`, and
+writes down how each test ended. Needs Loopwright there and nothing else.
+
+    python inside.py '{"run": "Pidfd", "tests": null, "mutant": false, "limit": 60, "results": "/path"}'
+
+`tests` is the folder of another Python's `test` package, to be used in place of this one's.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import importlib.util
+import json
+import os
+import signal
+import sys
+import threading
+import unittest
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+import names
+
+WATCHERS = ("Threaded", "MultiLoop", "Safe", "Fast", "Pidfd")
+
+#: What each run runs besides the subprocess tests of its watcher: (module, class, beginning of the tests' names). Not
+#: `test_unix_events.BaseChildWatcherTests`: it tests a class of the standard library's that nobody else sees.
+ALSO = {
+    "Safe": [("test_unix_events", "SafeChildWatcherTests", "")],
+    "Fast": [("test_unix_events", "FastChildWatcherTests", "")],
+    "Policy": [
+        ("test_streams", "StreamTests", "test_read_all_from_pipe_reader"),
+        ("test_events", "EPollEventLoopTests", "test_subprocess"),
+        ("test_subprocess", "GenericWatcherTests", ""),
+        ("test_subprocess", "MultiLoopChildWatcherTests", ""),
+        ("test_unix_events", "AbstractChildWatcherTests", ""),
+        ("test_unix_events", "PolicyTests", ""),
+        ("test_unix_events", "TestFork", "test_fork_asyncio_subprocess"),
+    ],
+}
+
+
+def use_tests_of(folder: str) -> None:
+    """Have `import test` find that package, and nothing else of that Python."""
+    init = Path(folder) / "__init__.py"
+    spec = importlib.util.spec_from_file_location("test", init, submodule_search_locations=[folder])
+    assert spec is not None
+    assert spec.loader is not None
+    package = importlib.util.module_from_spec(spec)
+    sys.modules["test"] = package
+    spec.loader.exec_module(package)
+
+
+def tests_version() -> tuple[int, int]:
+    """Of which Python these tests are, known by its folder: .../lib/python3.12/test."""
+    import test
+
+    name = Path(test.__path__[0]).parent.name
+    if not name.startswith("python3."):
+        raise SystemExit(f"which Python are the tests in {test.__path__[0]} of? expected .../python3.x/test")
+    return 3, int(name.removeprefix("python3."))
+
+
+def module(name: str) -> Any:
+    return importlib.import_module(f"test.test_asyncio.{name}")
+
+
+def subprocess_class(watcher: str) -> type[unittest.TestCase]:
+    """The subprocess tests for a watcher. Not all Pythons run or have them for MultiLoopChildWatcher."""
+    tests, name = module("test_subprocess"), f"Subprocess{watcher}WatcherTests"
+    found = getattr(tests, name, None)
+    if found is None:
+        make = getattr(names.asyncio.unix_events, f"{watcher}ChildWatcher")
+
+        def get_watcher(case: unittest.TestCase) -> Any:
+            with case.assertWarns(DeprecationWarning):
+                return make()
+
+        found = type(name, (tests.SubprocessWatcherMixin, tests.test_utils.TestCase), {"_get_watcher": get_watcher})
+        found.__module__ = tests.__name__
+    # 3.11 leaves out those of MultiLoopChildWatcher, for races of its own.
+    found.__unittest_skip__ = False
+    return found
+
+
+def suite_of(run: str) -> unittest.TestSuite:
+    suite = unittest.TestSuite()
+    load = unittest.defaultTestLoader
+    if run in WATCHERS:
+        suite.addTests(load.loadTestsFromTestCase(subprocess_class(run)))
+    for module_name, class_name, beginning in ALSO.get(run, ()):
+        tests = module(module_name)
+        kind = getattr(tests, class_name, None)
+        if kind is not None:
+            suite.addTests(kind(name) for name in load.getTestCaseNames(kind) if name.startswith(beginning or "test"))
+    return suite
+
+
+class Notes(unittest.TestResult):
+    """How each test ended, and a limit of time for each."""
+
+    def __init__(self, limit: float) -> None:
+        super().__init__()
+        self.limit = limit
+        self.notes: dict[str, list[str]] = {}
+        # Some tests assert in threads of theirs, and would pass whatever those found.
+        self.in_threads: list[str] = []
+        threading.excepthook = lambda raised: self.in_threads.append(f"in a thread: {raised.exc_value!r}")
+
+    def note(self, test: Any, ending: str, detail: str = "") -> None:
+        # A subtest stands for its test. What went wrong first is what counts.
+        name = getattr(test, "test_case", test).id().removeprefix("test.test_asyncio.")
+        if self.notes.get(name, ["passed"])[0] == "passed":
+            self.notes[name] = [ending, detail]
+
+    def startTest(self, test: Any) -> None:  # noqa: N802
+        super().startTest(test)
+        self.in_threads.clear()
+
+        def too_late(*_: object) -> None:
+            raise TimeoutError(f"not done within {self.limit:g} s")
+
+        signal.signal(signal.SIGALRM, too_late)
+        # Again later, for what is done after the test may hang, too.
+        signal.setitimer(signal.ITIMER_REAL, self.limit, self.limit)
+
+    def stopTest(self, test: Any) -> None:  # noqa: N802
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        super().stopTest(test)
+        # What a test leaves to the collector would else warn in the middle of another that counts warnings. One of
+        # 3.12 does on 3.14, where a process's wait() no longer waits for the end of its pipes (CPython gh-119710).
+        gc.collect()
+
+    def addSuccess(self, test: Any) -> None:  # noqa: N802
+        self.note(test, "failed" if self.in_threads else "passed", "\n".join(self.in_threads))
+
+    def addError(self, test: Any, err: Any) -> None:  # noqa: N802
+        super().addError(test, err)
+        self.note(test, "failed", self.errors[-1][1])
+
+    def addFailure(self, test: Any, err: Any) -> None:  # noqa: N802
+        super().addFailure(test, err)
+        self.note(test, "failed", self.failures[-1][1])
+
+    def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:  # noqa: N802
+        super().addSubTest(test, subtest, err)
+        if err is not None:
+            self.note(subtest, "failed", str(err[1]))
+
+    def addSkip(self, test: Any, reason: str) -> None:  # noqa: N802
+        super().addSkip(test, reason)
+        self.note(test, "skipped", reason)
+
+    def addExpectedFailure(self, test: Any, err: Any) -> None:  # noqa: N802
+        super().addExpectedFailure(test, err)
+        self.note(test, "passed")
+
+    def addUnexpectedSuccess(self, test: Any) -> None:  # noqa: N802
+        super().addUnexpectedSuccess(test)
+        self.note(test, "failed", "unexpected success")
+
+
+class Mutated(Notes):
+    """Stops at the first test that a disabled watcher kept from ending."""
+
+    def note(self, test: Any, ending: str, detail: str = "") -> None:
+        super().note(test, ending, detail)
+        if "TimeoutError: not done within" in detail:
+            self.stop()
+
+
+def main() -> None:
+    wanted = json.loads(sys.argv[1])
+    if wanted["tests"] is not None:
+        use_tests_of(wanted["tests"])
+    version = tests_version()
+    names.install(version, mutant=wanted["mutant"])
+    result = (Mutated if wanted["mutant"] else Notes)(wanted["limit"])
+    suite_of(wanted["run"]).run(result)
+    told = {
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "tests": ".".join(map(str, version)),
+        "notes": result.notes,
+        "asked": len(names.asked),
+    }
+    Path(wanted["results"]).write_text(json.dumps(told))
+    # Threads and processes of tests that hang would be waited for; whoever runs this ends what is left.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
