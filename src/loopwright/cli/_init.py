@@ -21,4 +21,4 @@ __all__ = ["init"]
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def init(arguments: tuple[str, ...]) -> NoReturn:
     """Runs a command as the first process of a container: signals passed on, orphans reaped."""
-    become(arguments)
+    become(arguments)  # main() does so before it imports click; this is for who calls the group from Python

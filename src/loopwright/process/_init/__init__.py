@@ -7,8 +7,9 @@ typing nor dataclasses); and it imports itself relatively, because it goes by an
 `loopwright.process` would run everything that is above it.
 
 - *Signals are blocked from the first moment on*, and taken one by one with sigwaitinfo(2). None is lost before the
-  child exists, and there is no handler that could run in between. For a process 1 this matters twice: the kernel throws away
-  a signal to it that has its default disposition, unless it is blocked (`sig_ignored()` in kernel/signal.c).
+  child exists, and there is no handler that could run in between. For a process 1 this matters twice: the kernel
+  throws away a signal to it that has its default disposition, unless it is blocked (`sig_ignored()`,
+  kernel/signal.c).
 - *Only one place reaps* (`_Init._look()`), and what it learns of the main child stays. As process 1 or subreaper it
   takes everything (`waitpid(-1)`); otherwise it has no orphans and asks for the main child only, without reaping it, so
   that the number of its process group cannot be reused while that is ended.

@@ -214,7 +214,7 @@ class _Init:
         return self._child
 
     def _on_stopped(self, by: int) -> None:
-        """The child was stopped. If by its terminal (Ctrl-Z, or used in the background), a whole job is meant: us too."""
+        """The child was stopped. By its terminal (Ctrl-Z, or used in the background): then a whole job is meant."""
         if not self._terminal or self._stop_passed or by not in _rules.JOB_CONTROL:
             return
         os.kill(0, signal.SIGTSTP)
