@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -165,6 +166,31 @@ def test_the_search_goes_on_after_what_may_not_be_executed(started: Start, tmp_p
     script(tmp_path / "b", "#!/bin/sh\nexit 6\n", "tool")
     assert started("-q", "tool", env={"PATH": f"{tmp_path}/none:{tmp_path}/a:{tmp_path}/b"}).end() == 6
     assert started("-q", "tool", env={"PATH": f"{tmp_path}/a:{tmp_path}/none"}).end() == 126
+
+
+@pytest.mark.parametrize(("failures", "status"), [(3, 5), (1000, 71)])
+def test_no_room_for_a_process(failures: int, status: int) -> None:
+    """The kernel says EAGAIN to root only where a whole control group is full, so this says it in its place."""
+    code = f"""
+    import errno, os, sys
+    from loopwright.process._init import _driver
+    fork, left = os.fork, {failures}
+    def refuse():
+        global left
+        left -= 1
+        if left >= 0:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return fork()
+    os.fork = refuse
+    _driver.FORK_PAUSES = (0.001,) * 5
+    os._exit(_driver.main(["-s", "sh", "-c", "exit 5"]))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], stderr=subprocess.PIPE, text=True, timeout=SOON
+    )
+    assert done.returncode == status
+    assert "cannot start a process (Resource temporarily unavailable), trying again" in done.stderr
+    assert ("cannot start a process for 'sh': Resource" in done.stderr) is (status == 71)
 
 
 def test_words_that_are_no_text_arrive_as_they_are(started: Start) -> None:
