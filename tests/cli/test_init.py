@@ -1,4 +1,4 @@
-"""`loopwright init` as it is typed: it becomes the small program, whatever is installed. tests/process/_init has the rest."""
+"""`loopwright init` as it is typed: it becomes the small program, whatever else is installed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def test_it_becomes_a_bare_interpreter_and_adds_nothing_to_the_environment(loopw
     assert command.startswith(
         str([sys.executable, "-I", "-S", str(Path(_init.__file__).with_name("__main__.py"))])[:-1]
     )
-    bare = subprocess.run([sys.executable, "-I", "-S", "-c", LOOK], capture_output=True, text=True, check=True)
+    bare = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", LOOK], env=os.environ, capture_output=True, text=True, check=True
+    )
     assert environment == bare.stdout.splitlines()[1]
 
 
@@ -59,7 +61,7 @@ def test_it_needs_no_package(tmp_path):
 
 def test_help_lists_it():
     assert re.search(
-        r"^  init +Runs a command as the first process", CliRunner().invoke(group, ["--help"]).output, re.M
+        r"^  init +Runs a command as the first process", CliRunner().invoke(group, ["--help"]).output, re.MULTILINE
     )
 
 
