@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.process._init.conftest import INIT, SOON, python, until
+from tests.process._init.conftest import INIT, SOON, python, unshare, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,6 +71,32 @@ def test_without_orphans_it_ends_the_commands_group(started: Start, stubborn: bo
     assert init.end() == 143
     until(lambda: not alive(left))
     assert ("not ended within 0.3 s of SIGTERM: 1; killed" in init.errors()) is stubborn
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+def test_with_a_proc_that_is_not_its_own(started: Start, no_namespace: str | None, stubborn: bool) -> None:
+    """Its numbers would be those of other processes, so it is not believed: as process 1, all others are meant."""
+    if no_namespace is not None:
+        if os.environ.get("CI"):
+            pytest.fail(f"on CI this must be tested, and no PID namespace can be made: {no_namespace}")
+        pytest.skip(f"no PID namespace can be made here: {no_namespace}")
+    code = f"""
+    def daemon():
+        signal.signal(signal.SIGTERM, lambda *_: (say("asked"), {"None" if stubborn else "os._exit(0)"}))
+        say("daemon")
+        pause()
+    leave(daemon)
+    pause()
+    """
+    before = [word for word in unshare() if word != "--mount-proc"]
+    init = started("-v", "--grace", "0.3" if stubborn else "1000", "--", *python(code), before=before)
+    assert init.line() == "daemon"
+    init.send(signal.SIGTERM)
+    assert init.line() == "asked"
+    assert init.end() == 143
+    said = init.errors()
+    assert "SIGTERM to what is left: all others" in said
+    assert ("SIGKILL to what is left: all others" in said) is stubborn
 
 
 @pytest.mark.parametrize("name", ["USR1", "KILL"])
