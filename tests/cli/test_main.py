@@ -19,7 +19,7 @@ from loopwright.cli._main import LazyGroup
 def test_help_lists_every_command(loopwright):
     done = loopwright("--help")
     assert done.returncode == 0
-    for name in ("up", "check", "doctor"):
+    for name in ("up", "check", "doctor", "init"):
         assert f"\n  {name} " in done.stdout
         assert loopwright(name, "-h").returncode == 0
 
@@ -33,7 +33,7 @@ def test_the_version_is_that_of_the_package(loopwright):
     [
         ("chekc", "no such command 'chekc'; did you mean 'check'?"),
         ("Doctor", "no such command 'Doctor'; did you mean 'doctor'?"),
-        ("xyz", "no such command 'xyz'; there are: up, check, doctor"),
+        ("xyz", "no such command 'xyz'; there are: up, check, doctor, init"),
     ],
 )
 def test_a_misspelt_command_is_answered_with_the_nearest(loopwright, typed, answer):

@@ -1,6 +1,6 @@
-"""The command line: `loopwright up`, `loopwright check`, `loopwright doctor`.
+"""The command line: `loopwright up`, `loopwright check`, `loopwright doctor`, `loopwright init`.
 
-It needs what `pip install 'loopwright[supervisor]'` brings; the library underneath does not.
+It needs what `pip install 'loopwright[supervisor]'` brings; `init` and the library underneath do not.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ def main() -> None:
     0 for what was asked for, 2 for what cannot be done as it was asked (an unknown option, a wrong configuration
     file, a missing package); the commands' own help tells the rest. For the main thread: signals are its to handle.
     """
+    if sys.argv[1:2] == ["init"]:
+        # Before anything else: it needs no package, and a signal that comes before it listens is lost to a process 1.
+        from loopwright.process._init import become
+
+        become(sys.argv[2:])
     # Whoever gives up while the rest is being imported is owed no traceback. Commands that run for longer handle it.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
