@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Handler", "Handlers", "check_callable"]
+__all__ = ["Handler", "Handlers", "check_callable", "optional_handler"]
 
 
 def check_callable(callback: object, what: str) -> None:
@@ -30,6 +30,14 @@ class Handler:
         self.callback = callback
         self.args = args
         self.context = contextvars.copy_context() if context is None else context
+
+
+def optional_handler(callback: Callable[..., object] | None) -> Handler | None:
+    """A handler for a `callback=` that may be None."""
+    if callback is None:
+        return None
+    check_callable(callback, "callback")
+    return Handler(callback)
 
 
 class Handlers:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from loopwright.errors import CallerError, WatcherClosedError, WatcherStartError
 from loopwright.observe._events import Events
-from loopwright.observe._handlers import Handler, Handlers, check_callable
+from loopwright.observe._handlers import Handler, Handlers, check_callable, optional_handler
 from loopwright.observe._output import Output, OutputEvent
 from loopwright.observe._sampling import UsageEvent, sample, thresholds_for
 from loopwright.observe._target import OwnTarget, Target, target_for
@@ -204,7 +204,7 @@ class ProcessWatcher:
         """
         self._check_open()
         self._check_output()
-        handler = self._handler(callback)
+        handler = optional_handler(callback)
 
         def tell(line: str, match: re.Match[str]) -> None:
             self._publish(events, OutputEvent(self.pid or 0, line, match), handler)
@@ -234,7 +234,7 @@ class ProcessWatcher:
         iterating raises it. ValueError for numbers that cannot be meant; WatcherStartError before `start()`.
         """
         thresholds = thresholds_for(memory, cpu, for_, calm, interval)
-        handler = self._handler(callback)
+        handler = optional_handler(callback)
         self._check_open()
         self._started()
         reader = UsageReader(self.pid or 0)
@@ -331,12 +331,6 @@ class ProcessWatcher:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-    def _handler(self, callback: Callable[..., object] | None) -> Handler | None:
-        if callback is None:
-            return None
-        check_callable(callback, "callback")
-        return Handler(callback)
 
     def _started(self) -> asyncio.Future[ExitStatus | StatusLost]:
         if self._ended is None:
