@@ -29,7 +29,7 @@ async def passes(count: int = 5) -> None:
 async def until(condition: Callable[[], object]) -> None:
     """Waits for what is about to come; the time limit of `run` says if it does not."""
     while not condition():  # noqa: ASYNC110 - a condition of any kind
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
 
 
 def names(watcher: TaskWatcher) -> set[str]:
