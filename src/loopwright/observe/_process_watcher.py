@@ -35,7 +35,7 @@ __all__ = ["ProcessWatcher"]
 
 
 class ProcessWatcher:
-    """Watches a process: any process, or one that it starts.
+    """Watches a process: any process, or one that it starts::
 
         async with ProcessWatcher(pid) as watcher:
             watcher.when_above(memory=500 * 2**20, callback=warn)

@@ -50,7 +50,7 @@ class TaskTree:
 
 
 class TaskWatcher:
-    """Watches the tasks that a task starts, their own included, on any loop.
+    """Watches the tasks that a task starts, their own included, on any loop::
 
         async with TaskWatcher(limit=10) as watcher:
             watcher.on_task_done(log)
