@@ -62,6 +62,8 @@ def test_held_task_can_be_cancelled_before_and_after_its_first_step(run: Run) ->
             last = asyncio.create_task(child("last"))
             await passes()
             assert [node.state for node in watcher.tree().children] == ["running", "held", "held"]
+            assert "child() running" in repr(last)
+            assert "child" in last.get_stack()[0].f_code.co_name
             later.cancel()
             await passes()
             assert at_once.cancelled()

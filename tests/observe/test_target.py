@@ -225,3 +225,20 @@ def test_without_pidfds_it_is_looked_at(run: Run, monkeypatch: pytest.MonkeyPatc
             process.wait()
 
     run(main())
+
+
+def test_failed_start_holds_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child in the ledger that ended before it could be watched is reaped all the same."""
+
+    async def main() -> None:
+        async with await spawn(["sleep", "100"]) as process:
+            watcher = ProcessWatcher(process.pid)
+            with monkeypatch.context() as patch:
+                patch.setattr(psutil.Process, "is_running", lambda self: False)
+                with pytest.raises(NoSuchProcessError):
+                    await watcher.start()
+            process.kill()
+            await process.wait()
+        assert not psutil.pid_exists(process.pid)
+
+    run(main())

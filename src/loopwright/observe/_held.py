@@ -27,6 +27,12 @@ class Held(Coroutine[Any, Any, Any]):
         self.__name__ = getattr(coro, "__name__", type(coro).__name__)
         self.__qualname__ = getattr(coro, "__qualname__", type(coro).__qualname__)
 
+    def __getattr__(self, name: str) -> Any:
+        # What debuggers ask a coroutine (`cr_frame`, `cr_await`, ...), `Task.print_stack()` among them.
+        if name.startswith("cr_") and name != "cr_held":
+            return getattr(self.cr_held, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+
     async def _run(self) -> Any:
         try:
             await self._turn

@@ -42,9 +42,9 @@ class ProcessWatcher:
             status = await watcher.wait()
 
     `target` is a pid (anybody's: no privilege is needed), a `subprocess.Popen`, an `asyncio` process or one of
-    `spawn()`'s (both on the loop they belong to), or a command: a list, or the name of a program, for `start()` to
-    start with the keyword arguments of `spawn()`. Its output and errors then go to `read_output()`, unless `stdout` or
-    `stderr` say otherwise; of what nobody reads the newest `output_limit` bytes are kept.
+    `spawn()`'s (both on their loop), or a command (a list, or the name of a program) to start, for which `options` are
+    those of `spawn()`. Its output and errors then go to `read_output()`, unless `stdout` or `stderr` say otherwise; of
+    what nobody reads the newest `output_limit` bytes are kept.
 
     A process that the watcher started ends with it, as in `async with await spawn(...)`; others are left alone. The
     watcher belongs to the loop on which it is started; `is_active()` may be asked from any thread, also before.
@@ -142,6 +142,8 @@ class ProcessWatcher:
             self._target.attach()
         except BaseException:
             self._loop = None
+            if self._target is not None:
+                self._target.detach()
             raise
         self._handlers = Handlers(self._loop)
         self._ended = self._loop.create_future()
@@ -172,8 +174,8 @@ class ProcessWatcher:
         check_callable(callback, "an exit callback")
         self._check_open()
         handler = Handler(callback, *args)
-        if (status := self.status) is not None and self._handlers is not None:
-            self._handlers.call(handler, self.pid, status)
+        if (status := self.status) is not None:
+            self._call(handler, self.pid, status)
         else:
             self._on_exit.append(handler)
 
@@ -260,7 +262,7 @@ class ProcessWatcher:
         await self.wait_closed()
 
     def close(self) -> None:
-        """Watch no more: nothing is called any longer, and who waits gets WatcherClosedError. Idempotent.
+        """Watch no more: what happens from now on is not told, and who waits gets WatcherClosedError. Idempotent.
 
         A process that the watcher started is killed (SIGKILL); `wait_closed()` waits for its end.
         """
@@ -278,8 +280,9 @@ class ProcessWatcher:
                 task.cancel()
 
     async def wait_closed(self) -> None:
-        """Wait until everything has come to its end after `close()`: what it started, and handlers that still run."""
-        await self._block.aclose()
+        """Wait until everything has come to its end: what it started, after `close()`, and handlers that still run."""
+        if self._closed:
+            await self._block.aclose()
         current = asyncio.current_task()
         while left := [task for task in self._tasks if task is not current]:
             await asyncio.wait(left)
@@ -294,8 +297,6 @@ class ProcessWatcher:
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait
             if not ended.done():
                 ended.set_exception(error)
-            return
-        if ended.done():  # closed
             return
         ended.set_result(status)
         for task in self._samplings:

@@ -121,11 +121,15 @@ class Target:
 
     def peek(self) -> ExitStatus | None:
         """How it ended, left unreaped; None if this program cannot know."""
-        which = (os.P_PIDFD, self._pidfd) if self._pidfd >= 0 else (os.P_PID, self.pid)
         try:
-            found = os.waitid(*which, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+            return self.look()
         except ChildProcessError:
             return None
+
+    def look(self) -> ExitStatus | None:
+        """How it ended, left unreaped; None if it runs. ChildProcessError if it is no child, or was reaped."""
+        which = (os.P_PIDFD, self._pidfd) if self._pidfd >= 0 else (os.P_PID, self.pid)
+        found = os.waitid(*which, os.WEXITED | os.WNOWAIT | os.WNOHANG)
         return None if found is None else ExitStatus.from_siginfo(found.si_code, found.si_status)
 
     def taken(self) -> StatusLost:
@@ -169,7 +173,11 @@ class PidTarget(Target):
         if not self._facts.is_running():  # compares the start times
             self.detach()
             self.gone()
-        self._is_child = self._facts.ppid() == os.getpid()
+        try:
+            self.look()
+            self._is_child = True
+        except ChildProcessError:
+            self._is_child = False
 
     def looks_alive(self) -> bool:
         import psutil

@@ -135,7 +135,7 @@ class TaskWatcher:
         return self
 
     def close(self) -> None:
-        """End the watching: nothing is called any more, and what is held back goes ahead. Idempotent."""
+        """End the watching: what happens from now on is not told, and what is held back goes ahead. Idempotent."""
         self._closed = True
         self._undo.close()
         factory, token, self._token = self._factory, self._token, None
