@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import sys
 import weakref
@@ -147,8 +148,6 @@ def test_eager_tasks(run: Run) -> None:
 
 
 def test_given_context_is_left_as_it_is(run: Run) -> None:
-    import contextvars
-
     async def main() -> None:
         context = contextvars.copy_context()
         before = dict(context)
@@ -157,5 +156,29 @@ def test_given_context_is_left_as_it_is(run: Run) -> None:
             assert names(watcher) == {"in its own"}
             await task
         assert dict(context) == before
+
+    run(main())
+
+
+@eager
+def test_eager_task_in_a_context_of_its_own(run: Run) -> None:
+    """Its first steps are taken before anybody knows it, where no variable of ours is set."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined, unused-ignore]
+        context = contextvars.copy_context()
+        stop = asyncio.Event()
+
+        async def child() -> None:
+            await asyncio.create_task(stop.wait(), name="grandchild")
+
+        async with TaskWatcher() as watcher:
+            task = asyncio.create_task(child(), context=context)
+            await passes()
+            assert [node.name for node in watcher.tree().children[0].children] == ["grandchild"]
+            stop.set()
+            await watcher.wait()
+        await task
 
     run(main())

@@ -17,7 +17,7 @@ from loopwright.errors import (
     NoSuchProcessError,
     WrongLoopError,
 )
-from loopwright.observe import ProcessWatcher
+from loopwright.observe import ProcessWatcher, _target
 from loopwright.process import PIPE, ExitStatus, StatusLost, spawn
 
 if TYPE_CHECKING:
@@ -73,10 +73,8 @@ def test_popen_whose_status_was_stolen(run: Run) -> None:
         assert str(popen.pid) in status.reason
         popen.wait()
 
-    import loopwright.observe._target as target
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(target, "SETTLING", 0.05)
+        patch.setattr(_target, "SETTLING", 0.05)
         run(main())
 
 
@@ -120,13 +118,26 @@ def test_our_process_on_another_loop(run: Run) -> None:
     run(main())
 
 
-def test_pid_of_our_own_process_is_not_reaped_before_its_status_was_read(run: Run) -> None:
+def test_pid_of_our_own_process_is_not_reaped_before_its_status_was_read(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if whoever started it hears of its end first, which is nobody's to decide."""
+
     async def main() -> None:
-        async with await spawn(ENDS, stdin=PIPE) as process, ProcessWatcher(process.pid) as watcher:
+        heard = asyncio.Event()
+
+        async def readable(descriptor: int) -> None:
+            await heard.wait()
+
+        monkeypatch.setattr(_target, "_readable", readable)
+        process = await spawn(ENDS, stdin=PIPE)
+        async with ProcessWatcher(process.pid) as watcher:
             assert process.stdin is not None
             process.stdin.close()
             await process.wait()
+            heard.set()
             assert (await watcher.wait()).code == 7
+        assert not psutil.pid_exists(process.pid)
 
     run(main())
 
