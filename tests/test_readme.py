@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 REFERENCE = tuple(sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs/reference").glob("*.md")))
 PAGES = ("README.md", "docs/tutorial.md", *REFERENCE)
-LAYERS = ("errors", "loops", "policies", "process", "supervision", "testing", "watchers")
+LAYERS = ("errors", "loops", "observe", "policies", "process", "supervision", "testing", "watchers")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

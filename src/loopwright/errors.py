@@ -25,13 +25,16 @@ __all__ = [
     "MachineError",
     "MechanismUnavailableError",
     "NoLoopError",
+    "NoSuchProcessError",
     "NotALoopError",
     "NotAPolicyError",
+    "NotAProcessError",
     "NotAWatcherError",
     "UnknownLoopError",
     "WatcherClosedError",
     "WatcherIgnoredError",
     "WatcherInactiveError",
+    "WatcherStartError",
     "WrongLoopError",
     "WrongThreadError",
 ]
@@ -74,7 +77,19 @@ class LoopRunningError(CallerError, RuntimeError):
 
 
 class WatcherClosedError(CallerError, RuntimeError):
-    """A child watcher was used after its `close()`."""
+    """A watcher was used after its `close()`."""
+
+
+class WatcherStartError(CallerError, RuntimeError):
+    """A watcher was used before its `start()`, or started twice."""
+
+
+class NotAProcessError(CallerError, TypeError):
+    """Something that names no process, and is no command to start one, was given to be watched."""
+
+
+class NoSuchProcessError(CallerError, ProcessLookupError):
+    """No process has the pid that was given, or the one that had it has ended and was reaped."""
 
 
 class WatcherIgnoredError(CallerError, RuntimeError):

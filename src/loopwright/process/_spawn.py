@@ -16,7 +16,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 from loopwright import _spawning
-from loopwright._core import ExitStatus
+from loopwright._core import ExitStatus, tell_process_started
 from loopwright.process._pipes import PIPE, Pipes
 from loopwright.process._process import Process
 from loopwright.watchers import PidfdChildWatcher
@@ -99,6 +99,7 @@ async def spawn(
             else:
                 _watch(child, process)
         undo.pop_all()
+    tell_process_started(process)
     return process
 
 

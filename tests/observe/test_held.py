@@ -1,0 +1,103 @@
+"""Bounding how many tasks are under way; on every loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from loopwright.observe import TaskWatcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+async def passes(count: int = 5) -> None:
+    """Some passes of the loop."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_limit_holds_and_keeps_order(run: Run, limit: int) -> None:
+    async def main() -> None:
+        running, most, order = 0, 0, []
+
+        async def child(number: int) -> int:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            order.append(number)
+            await asyncio.create_task(asyncio.sleep(0.001))  # a grandchild needs no place of its own
+            running -= 1
+            return number
+
+        async with TaskWatcher(limit=limit) as watcher:
+            results = await asyncio.gather(*(child(number) for number in range(20)))
+            assert results == list(range(20))
+            await watcher.wait()
+        assert most == limit
+        assert order == list(range(20))
+
+    run(main())
+
+
+def test_held_task_can_be_cancelled_before_and_after_its_first_step(run: Run) -> None:
+    async def main() -> None:
+        stop = asyncio.Event()
+        ran = []
+
+        async def child(name: str) -> None:
+            ran.append(name)
+            await stop.wait()
+
+        async with TaskWatcher(limit=1) as watcher:
+            first = asyncio.create_task(child("first"))
+            at_once = asyncio.create_task(child("at once"))
+            at_once.cancel()
+            later = asyncio.create_task(child("later"))
+            last = asyncio.create_task(child("last"))
+            await passes()
+            assert [node.state for node in watcher.tree().children] == ["running", "held", "held"]
+            assert "child() running" in repr(last)
+            assert "child" in last.get_stack()[0].f_code.co_name
+            later.cancel()
+            await passes()
+            assert at_once.cancelled()
+            assert later.cancelled()
+            assert ran == ["first"]
+            stop.set()
+            await watcher.wait()
+        assert ran == ["first", "last"]
+        await asyncio.gather(first, last)
+
+    run(main())
+
+
+def test_what_is_held_goes_ahead_when_the_block_is_left(run: Run) -> None:
+    async def main() -> None:
+        stop = asyncio.Event()
+        async with TaskWatcher(limit=1):
+            tasks = [asyncio.create_task(stop.wait()) for _ in range(3)]
+            await passes()
+        await passes()
+        stop.set()
+        assert await asyncio.gather(*tasks) == [True] * 3
+
+    run(main())
+
+
+def test_failure_frees_the_place_and_stays_with_its_task(run: Run) -> None:
+    async def main() -> None:
+        async def fails() -> None:
+            raise ZeroDivisionError
+
+        async with TaskWatcher(limit=1) as watcher:
+            tasks = [asyncio.create_task(fails()) for _ in range(3)]
+            await watcher.wait()
+        assert [type(task.exception()) for task in tasks] == [ZeroDivisionError] * 3
+
+    run(main())

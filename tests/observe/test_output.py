@@ -1,0 +1,132 @@
+"""What a process printed, in bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loopwright.errors import CallerError
+from loopwright.observe import ProcessWatcher
+from loopwright.observe._output import Output
+from loopwright.process import DEVNULL, PIPE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+async def line(watcher: ProcessWatcher) -> str:
+    """What it prints up to the end of a line, in however many pieces."""
+    text = ""
+    while not text.endswith("\n"):
+        piece = await watcher.read_output()
+        assert piece
+        text += piece
+    return text
+
+
+@given(st.lists(st.one_of(st.text(max_size=20).map(str.encode), st.just(None)), max_size=30), st.data())
+def test_whatever_is_taken_when_all_of_it_is_there(pieces: list[bytes | None], data: st.DataObject) -> None:
+    """Cut anywhere, taken at any time: the same text in the end."""
+    whole = b"".join(piece for piece in pieces if piece)
+    cut = data.draw(st.integers(0, len(whole)))
+    output = Output(1 << 20)
+    text = ""
+    for part in (whole[:cut], whole[cut:]):
+        output.feed(part)
+        text += output.take()
+    output.end()
+    assert text + output.take() == whole.decode()
+    assert output.dropped == 0
+
+
+@given(st.lists(st.text(max_size=40), max_size=20), st.integers(4, 64))
+def test_the_newest_is_kept(pieces: list[str], limit: int) -> None:
+    output = Output(limit)
+    for piece in pieces:
+        output.feed(piece.encode())
+    output.end()
+    text, whole = output.take(), "".join(pieces)
+    assert len(text.encode()) <= limit
+    assert len(text.encode()) > limit - 4 or text == whole
+    assert whole.endswith(text)
+    assert output.dropped == len(whole.encode()) - len(text.encode())
+
+
+def test_read_output(run: Run) -> None:
+    script = "import sys; print('one', flush=True); input(); print('two', file=sys.stderr)"
+
+    async def main() -> None:
+        async with ProcessWatcher([sys.executable, "-c", script], stdin=PIPE) as watcher:
+            assert await line(watcher) == "one\n"
+            watcher.process.stdin.write(b"\n")  # type: ignore[union-attr]
+            assert await line(watcher) == "two\n"
+            assert await watcher.read_output() == ""
+            assert (await watcher.wait()).success
+            assert await watcher.read_output() == ""
+
+    run(main())
+
+
+def test_nobody_reads_and_it_ends_all_the_same(run: Run) -> None:
+    script = "import sys; sys.stdout.write('x' * 3_000_000 + 'end')"
+
+    async def main() -> None:
+        async with ProcessWatcher([sys.executable, "-c", script], output_limit=1000) as watcher:
+            assert (await watcher.wait()).success
+            text = ""
+            while part := await watcher.read_output():
+                text = part
+            assert text.endswith("end")
+            assert len(text) <= 1000
+            assert watcher.output_dropped >= 3_000_000 - 70_000
+
+    run(main())
+
+
+def test_when_output(run: Run) -> None:
+    script = "echo fine; echo 'ERROR 42'; echo fine; printf 'ERROR 43'"
+
+    async def main() -> None:
+        called: list[str] = []
+
+        async def callback(event: Any) -> None:
+            called.append(event.match[1])
+
+        watcher = ProcessWatcher(["sh", "-c", script])
+        events = watcher.when_output(r"ERROR (\d+)", callback=callback)  # before it can have printed anything
+        async with watcher:
+            seen = [(event.pid, event.line, event.match[1]) async for event in events]
+            assert seen == [(watcher.pid, "ERROR 42", "42"), (watcher.pid, "ERROR 43", "43")]
+            assert "fine" in await watcher.read_output()
+            await asyncio.sleep(0)
+        assert called == ["42", "43"]
+
+    run(main())
+
+
+def test_closed_watcher_wakes_its_reader(run: Run) -> None:
+    async def main() -> None:
+        async with ProcessWatcher(["sleep", "100"]) as watcher:
+            reading = asyncio.create_task(watcher.read_output())
+            await asyncio.sleep(0)
+        assert await reading == ""
+
+    run(main())
+
+
+def test_output_that_goes_elsewhere(run: Run) -> None:
+    async def main() -> None:
+        async with ProcessWatcher(["sleep", "100"], stdout=DEVNULL) as watcher:
+            with pytest.raises(CallerError, match="elsewhere"):
+                await watcher.read_output()
+            with pytest.raises(CallerError, match="elsewhere"):
+                watcher.when_output("x")
+
+    run(main())
