@@ -97,6 +97,11 @@ class Process:
         """As `subprocess.Popen.returncode`: None while it runs, the exit code, or minus the signal's number."""
         return None if self.status is None else self.status.returncode
 
+    @property
+    def leads_group(self) -> bool:
+        """Whether it was started to lead a process group of its own."""
+        return self._child.leads_group
+
     async def wait(self, timeout: float | None = None) -> ExitStatus | StatusLost:
         """Wait until it has ended, and say how; at once if it has.
 
