@@ -1,8 +1,8 @@
 """Several processes, each reading what the one before it writes.
 
 Theory of operation. The data goes through the kernel's pipes and never through this program: each stage is given its
-end of a pipe, and this side closes both ends as soon as both neighbours have theirs. That is more than tidiness: whoever
-holds a writing end keeps its reader from seeing the end of the data, and whoever holds a reading end keeps
+end of a pipe, and this side closes both ends as soon as both neighbours have theirs. That is more than tidiness:
+whoever holds a writing end keeps its reader from seeing the end of the data, and whoever holds a reading end keeps
 SIGPIPE from its writer.
 
 Stages are started from the first to the last, as shells do. If one cannot be started, those before it are killed and
