@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from loopwright.errors import ArgumentsConflictError, ProcessTimeoutError
@@ -56,6 +57,7 @@ class RunningPipeline:
         tails: Sequence[TailReceiver | None],
         ok: Sequence[Collection[int]],
         began: float,
+        until_ended: contextlib.ExitStack,
     ) -> None:
         self.stages = tuple(stages)
         """The processes, in the order of the pipeline."""
@@ -65,7 +67,13 @@ class RunningPipeline:
         self._ended: dict[int, float] = {}
         self._block = contextlib.AsyncExitStack()
         for number, stage in enumerate(self.stages):
-            stage.on_end(lambda number=number: self._ended.setdefault(number, time.monotonic() - began))  # type: ignore[misc]
+            stage.on_end(partial(self._note_end, number))
+        self._until_ended = until_ended
+
+    def _note_end(self, number: int) -> None:
+        self._ended[number] = time.monotonic() - self._began
+        if len(self._ended) == len(self.stages):
+            self._until_ended.close()
 
     @property
     def stdin(self) -> Any:
@@ -176,14 +184,17 @@ async def start_pipeline(
     common = {name: value for name, value in options.items() if name not in ("stdin", "stdout")}
     common_group = options.get("process_group") == 0
     last = len(commands) - 1
+    for number, (_, own, _) in enumerate(commands):
+        _no_conflict(number, last, own)
     stages: list[Process] = []
     tails: list[TailReceiver | None] = []
+    until_ended = contextlib.ExitStack()
     async with contextlib.AsyncExitStack() as undo, contextlib.AsyncExitStack() as starting:
+        undo.enter_context(until_ended)
         upstream: Any = options.get("stdin")
         upstream_end = contextlib.ExitStack()
         for number, (args, own, _) in enumerate(commands):
             chosen = {**common, **own}
-            _no_conflict(number, last, own)
             with contextlib.ExitStack() as childs_ends:
                 if number:
                     childs_ends.callback(upstream_end.close)
@@ -217,10 +228,10 @@ async def start_pipeline(
                 stages.append(stage)
                 tails.append(tail)
                 if common_group and not number:
-                    # Else its number might be given away, if it ended before the others have joined.
-                    starting.enter_context(stage.hold_group())
+                    # Else its number might be given away, if it ends before the others.
+                    until_ended.enter_context(stage.hold_group())
         undo.pop_all()
-    return RunningPipeline(stages, tails, [ok for _, _, ok in commands], began)
+    return RunningPipeline(stages, tails, [ok for _, _, ok in commands], began, until_ended)
 
 
 def _no_conflict(number: int, last: int, own: Mapping[str, Any]) -> None:
