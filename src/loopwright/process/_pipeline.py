@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from loopwright.errors import ArgumentsConflictError, ProcessTimeoutError
 from loopwright.process._completed import Completed, PipelineResult
 from loopwright.process._pipes import PIPE
-from loopwright.process._run import end_now
+from loopwright.process._run import end_all
 from loopwright.process._spawn import spawn
 from loopwright.process._tails import TailReceiver
 from loopwright.process._words import command_words, pipeline_words
@@ -93,10 +94,9 @@ class RunningPipeline:
         """Send a signal to every stage that runs; False if none does."""
         return True in [stage.send_signal(number) for stage in self.stages]
 
-    def kill(self) -> None:
-        """End all stages at once, by SIGKILL, and what is in their process groups."""
-        for stage in self.stages:
-            end_now(stage)
+    def kill(self) -> bool:
+        """`send_signal(SIGKILL)`."""
+        return self.send_signal(signal.SIGKILL)
 
     async def wait(self, timeout: float | None = None) -> PipelineResult:
         """Wait until all stages have ended, and say what came of it.
@@ -168,8 +168,10 @@ class RunningPipeline:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.kill()  # all first, then each is waited for
-        await self._block.aclose()
+        try:
+            await end_all(self.stages)
+        finally:
+            await self._block.aclose()
 
     def __repr__(self) -> str:
         words = pipeline_words([stage.args for stage in self.stages])

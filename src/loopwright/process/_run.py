@@ -133,16 +133,19 @@ async def _stopped(
     processes: Sequence[Process], exchange: Exchange | None, errors: Callable[[], Any] | None
 ) -> tuple[Any, Any]:
     """End all, and give what they wrote until then."""
-    for process in processes:
-        end_now(process)
+    await end_all(processes)
     if exchange is None:
         return None, None
     await exchange.what_is_there()
     return exchange.so_far("stdout"), exchange.so_far("stderr") if errors is None else errors()
 
 
-def end_now(process: Process) -> None:
-    """What the end of its `async with` block does, before that."""
-    if process.leads_group:
-        process.signal_group(signal.SIGKILL)
-    process.kill()
+async def end_all(processes: Sequence[Process]) -> None:
+    """What the end of its `async with` block does to each, for all at once; they are in their blocks and waited for.
+
+    Before anything is waited for: a stage that reads what another writes must not see that end and act on it.
+    """
+    for process in processes:
+        if process.leads_group:
+            process.signal_group(signal.SIGKILL)
+        process.kill()
