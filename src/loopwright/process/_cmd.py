@@ -159,7 +159,7 @@ class Pipeline:
                 exchange = Exchange(
                     running.stdin,
                     {"stdout": running.stdout},
-                    last.text_mode or running.stages[0].text_mode,
+                    last._text_mode or running.stages[0]._text_mode,
                     data,
                     limit,
                     truncate=bool(truncate),

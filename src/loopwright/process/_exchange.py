@@ -74,7 +74,7 @@ class Exchange:
             async with asyncio.timeout(None if running else linger) as clock:
                 with contextlib.ExitStack() as forget:
                     for process in tuple(running):
-                        forget.callback(process.on_end(partial(ended, process)))
+                        forget.callback(process._when_ended(partial(ended, process)))
                     await self._all()
         except TimeoutError:
             if not clock.expired():
@@ -152,10 +152,10 @@ class Talk:
             raise ValueError(f"process {process.pid} was started without stdin=PIPE, so there is nothing to write to")
         if exchange is None:
             streams = {"stdout": process.stdout, "stderr": process.stderr}
-            exchange = self._exchange = Exchange(process.stdin, streams, process.text_mode, data)
+            exchange = self._exchange = Exchange(process.stdin, streams, process._text_mode, data)
             for name, stream in streams.items():
                 if stream is not None:
-                    exchange.put_before(name, process.take_kept(name))
+                    exchange.put_before(name, process._take_kept(name))
         elif data is not None:
             raise ValueError(
                 f"process {process.pid} is being sent the input of an earlier communicate(): call it without one now"

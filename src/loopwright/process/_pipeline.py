@@ -68,7 +68,7 @@ class RunningPipeline:
         self._ended: dict[int, float] = {}
         self._block = contextlib.AsyncExitStack()
         for number, stage in enumerate(self.stages):
-            stage.on_end(partial(self._note_end, number))
+            stage._when_ended(partial(self._note_end, number))
         self._until_ended = until_ended
 
     def _note_end(self, number: int) -> None:
@@ -149,7 +149,7 @@ class RunningPipeline:
         tail = self._tails[number]
         if tail is None:
             return None
-        mode = self.stages[number].text_mode
+        mode = self.stages[number]._text_mode
         return tail.value() if mode is None else mode.decode_part(tail.value())
 
     def all_last_errors(self) -> Any:

@@ -49,8 +49,7 @@ class Process:
     process group, whatever is left of that is killed too, even if the process itself has ended before.
     """
 
-    text_mode: TextMode | None = None
-    """The encoding of its streams; None for bytes."""
+    _text_mode: TextMode | None = None
 
     def __init__(
         self,
@@ -162,14 +161,14 @@ class Process:
             sources.append(Source(name, stream, self._kept.setdefault(name, deque())))
         return Lines(sources, lambda: self._check_loop("read the lines of"))
 
-    def take_kept(self, name: str) -> list[Any]:
+    def _take_kept(self, name: str) -> list[Any]:
         """What was read of a stream for its lines and not asked for yet. For whoever reads on in another way."""
         kept = self._kept.get(name, deque())
         pieces = [piece[0] for piece in kept if piece is not None]
         kept.clear()
         return pieces
 
-    def on_end(self, callback: Callable[[], object]) -> Callable[[], object]:
+    def _when_ended(self, callback: Callable[[], object]) -> Callable[[], object]:
         """Have its loop call back once when it has ended, soon if it has; gives what takes that back."""
 
         def call(_: object) -> None:

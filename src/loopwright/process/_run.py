@@ -65,7 +65,7 @@ async def run(
         async def start() -> tuple[Sequence[Process], Exchange]:
             process = await stack.enter_async_context(await spawn(args, **chosen))
             streams: dict[str, Any] = {"stdout": process.stdout, "stderr": process.stderr}
-            return [process], Exchange(process.stdin, streams, process.text_mode, input, limit, truncate=truncate)
+            return [process], Exchange(process.stdin, streams, process._text_mode, input, limit, truncate=truncate)
 
         (process,), exchange = await conclude(start, args, command_words(args), timeout, linger)
         return Completed(
@@ -120,8 +120,9 @@ async def conclude(
     except TimeoutError:
         if timeout is None or not clock.expired():
             raise
+        who = still_running(processes)
         output, last = await _stopped(processes, exchange, errors)
-        message = f"`{words}` was not done after {timeout:g} s, and was ended"
+        message = f"`{words}` was not done after {timeout:g} s{who}, and was ended"
         raise ProcessTimeoutError(message, args, timeout, output, last) from None
     except OutputLimitError as error:
         output, last = await _stopped(processes, exchange, errors)
@@ -138,6 +139,14 @@ async def _stopped(
         return None, None
     await exchange.what_is_there()
     return exchange.so_far("stdout"), exchange.so_far("stderr") if errors is None else errors()
+
+
+def still_running(processes: Sequence[Process]) -> str:
+    """Which stages of a pipeline have not ended, in brackets; nothing for a single process, or if all have."""
+    running = [str(number) for number, process in enumerate(processes, 1) if process.status is None]
+    if len(processes) < 2 or not running:
+        return ""
+    return f" (stage {' and '.join(running)} of {len(processes)} still ran)"
 
 
 async def end_all(processes: Sequence[Process]) -> None:

@@ -45,5 +45,5 @@ def new_process(
         stderr and TextReader(stderr, mode),
     )
     process = TextProcess(child, args, loop, *streams, pipes)
-    process.text_mode = mode
+    process._text_mode = mode
     return process
