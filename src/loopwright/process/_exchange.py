@@ -44,7 +44,7 @@ class Exchange:
         *,
         truncate: bool = False,
     ) -> None:
-        self._writer = writer.bytes if isinstance(writer, TextWriter) else writer
+        self._writer = writer.buffer if isinstance(writer, TextWriter) else writer
         self._readers = {name: reader for name, reader in readers.items() if reader is not None}
         self._mode = mode
         self._rest = memoryview(encoded(data, mode))
@@ -131,7 +131,7 @@ class Exchange:
 
     async def _collect(self, name: str) -> None:
         reader, capture = self._readers[name], self._captures[name]
-        stream = reader.bytes if isinstance(reader, TextReader) else reader
+        stream = reader.buffer if isinstance(reader, TextReader) else reader
         while block := await stream.read(BLOCK):
             capture.add(block)
             if capture.over and not self._truncate:

@@ -84,8 +84,8 @@ class TextReader:
     """
 
     def __init__(self, reader: asyncio.StreamReader, mode: TextMode) -> None:
-        self.bytes = reader
-        """The stream underneath. What was taken out of it already, to be decoded, is not in it any more."""
+        self.buffer = reader
+        """The stream underneath, of bytes. What was taken out of it already, to be decoded, is not in it any more."""
         self.mode = mode
         self._decoder = mode.decoder()
         self._text = ""
@@ -170,7 +170,7 @@ class TextReader:
     async def _fill(self) -> bool:
         """Take more text out of the stream; False at its end. The text that was read before is let go of."""
         while not self._ended:
-            data = await self.bytes.read(BLOCK)
+            data = await self.buffer.read(BLOCK)
             self._ended = not data
             if text := self._decoder.decode(data, final=not data):
                 self._text, self._at = self._text[self._at :] + text, 0
@@ -182,8 +182,8 @@ class TextWriter:
     """Text for a process: what `asyncio.StreamWriter` is for bytes, with its names, for `str`."""
 
     def __init__(self, writer: asyncio.StreamWriter, mode: TextMode) -> None:
-        self.bytes = writer
-        """The stream underneath."""
+        self.buffer = writer
+        """The stream underneath, of bytes."""
         self.mode = mode
         # Incremental here too: what an encoding begins with (UTF-16's byte order mark) comes once.
         self._encoder = codecs.getincrementalencoder(mode.encoding)(mode.errors)
@@ -196,7 +196,7 @@ class TextWriter:
     @property
     def transport(self) -> Any:
         """The loop's transport."""
-        return self.bytes.transport
+        return self.buffer.transport
 
     def write(self, text: str) -> None:
         """Write text, as far as the pipe takes it at once; the rest is kept and written when it does: see `drain()`.
@@ -205,7 +205,7 @@ class TextWriter:
         """
         if not isinstance(text, str):
             raise TextModeError(wrong_type(text, self.mode))
-        self.bytes.write(self._encoder.encode(text))
+        self.buffer.write(self._encoder.encode(text))
 
     def writelines(self, texts: Iterable[str]) -> None:
         """Write several; no newlines are added."""
@@ -213,27 +213,27 @@ class TextWriter:
 
     async def drain(self) -> None:
         """Wait while too much is kept (64 KiB by default)."""
-        await self.bytes.drain()
+        await self.buffer.drain()
 
     def can_write_eof(self) -> bool:
         """Whether `write_eof()` can be called: yes."""
-        return self.bytes.can_write_eof()
+        return self.buffer.can_write_eof()
 
     def write_eof(self) -> None:
         """Close it once what is kept has been written."""
-        self.bytes.write_eof()
+        self.buffer.write_eof()
 
     def close(self) -> None:
         """Close it once what is kept has been written."""
-        self.bytes.close()
+        self.buffer.close()
 
     def is_closing(self) -> bool:
         """Whether it is closed, or will be."""
-        return self.bytes.is_closing()
+        return self.buffer.is_closing()
 
     async def wait_closed(self) -> None:
         """Wait until it is closed."""
-        await self.bytes.wait_closed()
+        await self.buffer.wait_closed()
 
 
 async def bytes_piece(reader: asyncio.StreamReader) -> tuple[bytes, bool] | None:
