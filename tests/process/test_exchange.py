@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -131,5 +132,21 @@ def test_a_child_that_closes_its_input_and_goes_on(run: Run) -> None:
         async with await spawn(sh(script), stdin=PIPE, stdout=PIPE, stderr=PIPE) as process:
             output, errors = await process.communicate(bytes(5 * MIB))
             assert (len(output), len(errors)) == (3_000_000, 3_000_000)
+
+    run(main())
+
+
+def test_what_came_in_the_moment_the_clock_ran_out(run: Run) -> None:
+    """The loop stands still meanwhile, so that the news of data, of the exit and of the time come to it at once."""
+
+    async def main() -> None:
+        async with await spawn(sh("read x; sleep 100 & echo $!"), stdin=PIPE, stdout=PIPE) as process:
+            talk = asyncio.create_task(process.communicate(b"go\n", linger=0))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            time.sleep(0.3)  # noqa: ASYNC251 - that is what is tried
+            output, _ = await talk
+            assert process.returncode == 0
+            os.kill(int(output), signal.SIGKILL)
 
     run(main())

@@ -118,13 +118,13 @@ def test_timeout_ends_all(run: Run, runs: Runs, descriptors: Descriptors, group:
         before = descriptors()
         running = sh("echo $$ >&2; cat; sleep 100")
         with pytest.raises(ProcessTimeoutError) as caught:
-            await (running | running | running).run(input="so far", text=True, timeout=1, **group)
+            await (running | running | running).run(input="so far", text=True, timeout=2, **group)
         error = caught.value
         assert error.stdout == "so far"
         pids = [int(line) for line in error.stderr.split()]
         assert len(pids) == 3
         assert not any(runs(pid) for pid in pids)
-        assert "was not done after 1 s (stage 1 and 2 and 3 of 3 still ran), and was ended" in str(error)
+        assert "was not done after 2 s (stage 1 and 2 and 3 of 3 still ran), and was ended" in str(error)
         assert descriptors() == before
 
     run(main())
@@ -237,7 +237,7 @@ def test_linger(run: Run) -> None:
     # The descendant holds the pipe between the stages, so the second one never ends by itself.
     async def short() -> None:
         with pytest.raises(ProcessTimeoutError) as caught:
-            await (sh("sleep 100 2>&- & echo $!") | cmd("cat")).run(linger=0.1, timeout=0.5)
+            await (sh("sleep 100 2>&- & echo $!") | cmd("cat")).run(linger=0.1, timeout=1.5)
         os.kill(int(caught.value.stdout), signal.SIGKILL)
 
     async def last() -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from loopwright.errors import OutputLimitError, ProcessTimeoutError, TextModeError
 from loopwright.process._capture import Capture
-from loopwright.process._text import BLOCK, TextReader, TextWriter, wrong_type
+from loopwright.process._text import BLOCK, WAITING, TextReader, TextWriter, at_once, wrong_type
 from loopwright.process._words import command_words
 
 if TYPE_CHECKING:
@@ -79,6 +79,9 @@ class Exchange:
         except TimeoutError:
             if not clock.expired():
                 raise
+            # What came in the very moment, to a task that was told in the same moment to stop.
+            for name in self._readers:
+                self._collect_at_once(name)
 
     async def what_is_there(self) -> None:
         """Read what an ended process left in its pipes, without waiting for others that hold them."""
@@ -87,6 +90,8 @@ class Exchange:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(AFTER_END):
                 await together(*(self._collect(name) for name in self._readers))
+        for name in self._readers:
+            self._collect_at_once(name)
 
     def output(self, name: str) -> Any:
         """All that a stream brought, decoded in text mode (which may raise); None if there is no such stream."""
@@ -130,12 +135,24 @@ class Exchange:
             await writer.wait_closed()
 
     async def _collect(self, name: str) -> None:
-        reader, capture = self._readers[name], self._captures[name]
-        stream = reader.buffer if isinstance(reader, TextReader) else reader
+        stream = self._stream(name)
         while block := await stream.read(BLOCK):
-            capture.add(block)
-            if capture.over and not self._truncate:
-                raise OutputLimitError(f"wrote more than {self._limit} bytes to its {name}")
+            self._take(name, block)
+
+    def _collect_at_once(self, name: str) -> None:
+        stream = self._stream(name)
+        while (block := at_once(stream.read(BLOCK))) and block is not WAITING:
+            self._take(name, block)
+
+    def _stream(self, name: str) -> asyncio.StreamReader:
+        reader = self._readers[name]
+        return reader.buffer if isinstance(reader, TextReader) else reader
+
+    def _take(self, name: str, block: bytes) -> None:
+        capture = self._captures[name]
+        capture.add(block)
+        if capture.over and not self._truncate:
+            raise OutputLimitError(f"wrote more than {self._limit} bytes to its {name}")
 
 
 class Talk:

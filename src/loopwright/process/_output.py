@@ -18,7 +18,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from loopwright.process._text import TextReader, bytes_piece
+from loopwright.process._text import WAITING, TextReader, at_once, bytes_piece
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -59,9 +59,6 @@ class BytesLine(bytes):
 
 L = TypeVar("L", BytesLine, TextLine)
 
-#: What a stream has nothing of yet.
-WAITING = object()
-
 
 class Source:
     """One stream of a process, for its lines."""
@@ -82,13 +79,7 @@ class Source:
         """The next piece, None at the end, or WAITING if there is none yet."""
         if self._kept:
             return self._kept.popleft()
-        reading = self._read()
-        try:
-            reading.send(None)
-        except StopIteration as end:
-            return end.value
-        reading.close()
-        return WAITING
+        return at_once(self._read())
 
     async def wait(self) -> None:
         """Until `next_at_once()` would give something."""

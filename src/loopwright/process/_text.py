@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 from loopwright.errors import ArgumentsConflictError, TextModeError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
     from typing import Any
 
-__all__ = ["LONGEST_PIECE", "TextMode", "TextReader", "TextWriter", "bytes_piece", "text_mode"]
+__all__ = ["LONGEST_PIECE", "WAITING", "TextMode", "TextReader", "TextWriter", "at_once", "bytes_piece", "text_mode"]
 
 #: What is asked of a stream at once: what Linux keeps in a pipe by default (pipe(7)).
 BLOCK = 65_536
@@ -245,6 +245,20 @@ async def bytes_piece(reader: asyncio.StreamReader) -> tuple[bytes, bool] | None
     except asyncio.LimitOverrunError as error:
         # More than that is there, with or without a newline behind it, so this does not wait and is not the last.
         return await reader.readexactly(min(error.consumed, LONGEST_PIECE)), True
+
+
+#: What a stream has nothing of yet.
+WAITING = object()
+
+
+def at_once(reading: Coroutine[Any, Any, Any]) -> Any:
+    """What a read from a stream gives if it need not wait; else WAITING: the read is dropped, and has taken nothing."""
+    try:
+        reading.send(None)
+    except StopIteration as end:
+        return end.value
+    reading.close()
+    return WAITING
 
 
 def wrong_type(given: object, mode: TextMode | None) -> str:
