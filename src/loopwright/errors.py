@@ -1,14 +1,15 @@
 """Every exception that Loopwright raises on purpose.
 
-One root, and three families named by whose fault it is, so that a program can tell them apart with three `except`
-clauses: the calling program (`CallerError`), a configuration file (`ConfigurationError`) or the machine
-(`MachineError`). Where asyncio or the standard library documents a built-in exception for
+One root, and families named by whose fault it is, so that a program can tell them apart with one `except` clause each:
+the calling program (`CallerError`), a configuration file (`ConfigurationError`), the machine (`MachineError`) or a
+child process (`ChildError`). Where asyncio or the standard library documents a built-in exception for
 the same mistake, ours inherits from that one too: code written against asyncio keeps working.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import subprocess
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ArgumentsConflictError",
     "CallerError",
+    "ChildError",
     "ClockStuckError",
     "ConfigurationError",
     "LeakError",
@@ -30,6 +32,10 @@ __all__ = [
     "NotAPolicyError",
     "NotAProcessError",
     "NotAWatcherError",
+    "OutputLimitError",
+    "ProcessFailedError",
+    "ProcessTimeoutError",
+    "TextModeError",
     "UnknownLoopError",
     "WatcherClosedError",
     "WatcherIgnoredError",
@@ -114,6 +120,8 @@ class WrongLoopError(CallerError, RuntimeError):
 
 class WrongThreadError(CallerError, RuntimeError):
     """A call that only one thread may make, mostly the main one, was made in another."""
+class TextModeError(CallerError, TypeError):
+    """bytes were given to a process in text mode, or str to one that is not; the message says which would be right."""
 
 
 class ConfigurationError(LoopwrightError):
@@ -137,3 +145,63 @@ class LoopUnavailableError(MachineError, ImportError):
 
 class MechanismUnavailableError(MachineError, OSError):
     """A kernel mechanism that was asked for does not work here; the message says what was tried and what it said."""
+
+
+class ChildError(LoopwrightError):
+    """A child process did not do what it was asked: it failed, took too long, or wrote too much."""
+
+
+class ProcessFailedError(ChildError, subprocess.CalledProcessError):
+    """A process, or a stage of a pipeline, failed. The message has its command, how it ended, and its last errors.
+
+    Also what `subprocess.run(check=True)` raises, with that one's attributes: `cmd`, `returncode`, `stdout` (also as
+    `output`), `stderr`.
+    """
+
+    def __init__(self, message: str, result: Any) -> None:
+        self.message = message
+        self.result = result
+        """What ran, and how it ended: a `Completed`, or the `PipelineResult` of a pipeline."""
+        subprocess.CalledProcessError.__init__(
+            self, result.status.returncode, result.args, result.stdout, result.stderr
+        )
+
+    @property
+    def status(self) -> Any:
+        """How the process ended that failed: an `ExitStatus`, or a `StatusLost`."""
+        return self.result.status
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ProcessTimeoutError(ChildError, TimeoutError, subprocess.TimeoutExpired):
+    """A process was not done in time. `stdout` and `stderr` have what it had written so far, where that was read.
+
+    Also what asyncio's timeouts raise, and what `subprocess.run(timeout=...)` does, with that one's attributes: `cmd`,
+    `timeout` (seconds), `output`.
+    """
+
+    def __init__(self, message: str, cmd: Any, timeout: float, output: Any = None, stderr: Any = None) -> None:
+        # Explicitly, each: OSError, which a TimeoutError is, sets `args` only from here.
+        TimeoutError.__init__(self, message)
+        subprocess.TimeoutExpired.__init__(self, cmd, timeout, output, stderr)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.message, self.cmd, self.timeout, self.output, self.stderr)
+
+
+class OutputLimitError(ChildError):
+    """A process wrote more than was to be kept, and was ended. `stdout` and `stderr` have what was kept."""
+
+    def __init__(self, message: str, stdout: Any = None, stderr: Any = None) -> None:
+        super().__init__(message, stdout, stderr)
+        self.stdout = stdout
+        self.stderr = stderr
+
+    def __str__(self) -> str:
+        return str(self.args[0])

@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from collections import deque
 from typing import TYPE_CHECKING
 
-from loopwright.errors import WrongLoopError
+from loopwright.errors import ProcessTimeoutError, WrongLoopError
+from loopwright.process._exchange import Talk
 from loopwright.process._groups import live_members
+from loopwright.process._output import Lines, Source
+from loopwright.process._words import command_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
     from typing import Any, Self
 
     from loopwright._core import ExitStatus, StatusLost
     from loopwright._spawning import Child, Command
     from loopwright.process._pipes import Pipe
+    from loopwright.process._text import TextMode
 
 __all__ = ["Process"]
 
@@ -44,6 +49,8 @@ class Process:
     process group, whatever is left of that is killed too, even if the process itself has ended before.
     """
 
+    _text_mode: TextMode | None = None
+
     def __init__(
         self,
         child: Child,
@@ -59,6 +66,8 @@ class Process:
         self._ended: asyncio.Future[ExitStatus | StatusLost] = loop.create_future()
         self._pipes = tuple(pipes)
         self._block = contextlib.ExitStack()
+        self._talk = Talk()
+        self._kept: dict[str, deque[Any]] = {}
         self.args = args
         """What it was started with."""
         self.stdin = stdin
@@ -87,45 +96,86 @@ class Process:
         """As `subprocess.Popen.returncode`: None while it runs, the exit code, or minus the signal's number."""
         return None if self.status is None else self.status.returncode
 
-    async def wait(self) -> ExitStatus | StatusLost:
+    @property
+    def leads_group(self) -> bool:
+        """Whether it was started to lead a process group of its own."""
+        return self._child.leads_group
+
+    async def wait(self, timeout: float | None = None) -> ExitStatus | StatusLost:
         """Wait until it has ended, and say how; at once if it has.
 
         Ends when the process does, not when the last descendant that holds one of its pipes does. Any number of tasks
-        may wait; cancelling one leaves the process and the others alone. WrongLoopError on another loop.
+        may wait; cancelling one leaves the process and the others alone, and so does a `timeout` (seconds), after which
+        ProcessTimeoutError is raised, a TimeoutError. WrongLoopError on another loop.
         """
         self._check_loop("wait for")
-        return await asyncio.shield(self._ended)
+        if timeout is None:
+            return await asyncio.shield(self._ended)
+        if not (await asyncio.wait([self._ended], timeout=timeout))[0]:
+            raise ProcessTimeoutError(
+                f"`{command_words(self.args)}` (process {self.pid}) still ran after {timeout:g} s", self.args, timeout
+            )
+        return self._ended.result()
 
-    async def communicate(self, data: bytes | None = None) -> tuple[bytes | None, bytes | None]:
-        """Write `data` to its input and close that, read its output and errors to their ends, wait until it has ended.
+    async def communicate(
+        self,
+        input: bytes | str | None = None,  # noqa: A002 - asyncio's name
+        timeout: float | None = None,
+        *,
+        linger: float | None = None,
+    ) -> tuple[Any, Any]:
+        """Write `input` to its input and close that, read its output and errors to their ends, wait until it has ended.
 
-        Gives (output, errors), None for a stream that is not a PIPE. An input that the process stops reading is not an
-        error. ValueError if there is `data` and no `stdin=PIPE`.
+        Gives (output, errors): bytes, or str in text mode; None for a stream that is not a PIPE. An input that the
+        process stops reading is not an error.
+
+        A stream ends when nobody holds the pipe any more, which may be long after the process if a descendant got it.
+        With `linger`, that is waited for no longer than so many seconds after the process has ended; what came until
+        then is given.
+
+        After `timeout` seconds ProcessTimeoutError is raised, with what was read so far. Neither by that nor by a
+        cancellation anything is lost: the process goes on, and so does the next `communicate()`, which takes no input.
+
+        ValueError if there is `input` and no `stdin=PIPE`; TextModeError, a TypeError, if it is bytes in text mode or
+        str otherwise; UnicodeDecodeError for output that is not in the encoding. WrongLoopError on another loop.
         """
         self._check_loop("communicate with")
-        if data is not None and self.stdin is None:
-            raise ValueError(f"process {self.pid} was started without stdin=PIPE, so there is nothing to write to")
+        return await self._talk.communicate(self, input, timeout, linger)
 
-        async def read(stream: asyncio.StreamReader | None) -> bytes | None:
-            return None if stream is None else await stream.read()
+    def lines(self, *streams: str) -> Lines[Any]:
+        """The lines of its output, as they come: `async for line in process.lines()`.
 
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._feed(data))
-            output = group.create_task(read(self.stdout))
-            errors = group.create_task(read(self.stderr))
-        await self.wait()
-        return output.result(), errors.result()
+        Of its errors with `lines("stderr")`, of both, as they come, with `lines("stdout", "stderr")`; each line knows
+        its `stream`. (For both in the exact order in which they were written, start it with `stderr=STDOUT`.) A line
+        is bytes without its `\\n`; in text mode a str, and `\\r\\n` and `\\r` end a line too. One that is longer than
+        65,536 bytes, or characters, comes in pieces, each but the last `continued`. No more is read than is asked for:
+        a process whose lines nobody takes is stopped by its full pipe.
 
-    async def _feed(self, data: bytes | None) -> None:
-        if self.stdin is None:
-            return
-        # As subprocess and asyncio do: a program that does not read its input (`head`) has not failed for it.
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            if data:
-                self.stdin.write(data)
-                await self.stdin.drain()
-            self.stdin.close()
-            await self.stdin.wait_closed()
+        ValueError for a stream that is not a PIPE; WrongLoopError, from the iteration, on another loop.
+        """
+        sources = []
+        for name in dict.fromkeys(streams or ("stdout",)):
+            stream = getattr(self, name) if name in ("stdout", "stderr") else None
+            if stream is None:
+                raise ValueError(f"process {self.pid} was started without {name}=PIPE: it has no lines to read there")
+            sources.append(Source(name, stream, self._kept.setdefault(name, deque())))
+        return Lines(sources, lambda: self._check_loop("read the lines of"))
+
+    def _take_kept(self, name: str) -> list[Any]:
+        """What was read of a stream for its lines and not asked for yet. For whoever reads on in another way."""
+        kept = self._kept.get(name, deque())
+        pieces = [piece[0] for piece in kept if piece is not None]
+        kept.clear()
+        return pieces
+
+    def _when_ended(self, callback: Callable[[], object]) -> Callable[[], object]:
+        """Have its loop call back once when it has ended, soon if it has; gives what takes that back."""
+
+        def call(_: object) -> None:
+            callback()
+
+        self._ended.add_done_callback(call)
+        return lambda: self._ended.remove_done_callback(call)
 
     def send_signal(self, number: int) -> bool:
         """Send it a signal; True if it was sent, False if it has ended. Never meets another process of the same pid.

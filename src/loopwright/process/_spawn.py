@@ -13,18 +13,23 @@ import contextlib
 import os
 import signal
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from loopwright import _spawning
 from loopwright._core import ExitStatus, tell_process_started
 from loopwright.process._pipes import PIPE, Pipes
-from loopwright.process._process import Process
+from loopwright.process._text import text_mode
+from loopwright.process._text_process import new_process
 from loopwright.watchers import PidfdChildWatcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Literal, Unpack
 
     from loopwright._spawning import Command
+    from loopwright.process._options import BytesOptions, SpawnOptions
+    from loopwright.process._process import Process
+    from loopwright.process._text_process import TextProcess
 
 __all__ = ["DEVNULL", "PIPE", "STDOUT", "spawn"]
 
@@ -35,12 +40,27 @@ DEVNULL = subprocess.DEVNULL
 _exits = PidfdChildWatcher()
 
 
+@overload
+async def spawn(
+    args: Command, *, text: Literal[True], encoding: str | None = None, **options: Unpack[BytesOptions]
+) -> TextProcess: ...
+@overload
+async def spawn(
+    args: Command, *, encoding: str, text: bool | None = None, **options: Unpack[BytesOptions]
+) -> TextProcess: ...
+@overload
+async def spawn(args: Command, **options: Unpack[SpawnOptions]) -> Process: ...
 async def spawn(
     args: Command,
     *,
     stdin: Any = None,
     stdout: Any = None,
     stderr: Any = None,
+    text: bool | None = None,
+    encoding: str | None = None,
+    errors: str | None = None,
+    universal_newlines: bool | None = None,
+    bufsize: int = -1,
     cwd: str | bytes | os.PathLike[str] | None = None,
     env: Mapping[str, str] | None = None,
     executable: str | bytes | os.PathLike[str] | None = None,
@@ -62,6 +82,11 @@ async def spawn(
     (inherited), a descriptor or file, DEVNULL, or PIPE; `stderr` also STDOUT. With PIPE the process object has an
     `asyncio.StreamWriter` for its input and an `asyncio.StreamReader` for its output.
 
+    With `text=True` (also by its old name, `universal_newlines`), an `encoding` or `errors` (the codec's, "strict" by
+    default), it is a `TextProcess`, whose streams are of str. The encoding is the locale's by default. `bufsize` is
+    there for programs written for Popen: what is written goes to the pipe at once, and what is read is kept at most
+    in a few blocks of 64 KiB, whatever it says.
+
     Must be called in a coroutine; the process belongs to the running loop, which may be any that has `add_reader`
     (asyncio's selector loop, uvloop). Raises what Popen raises, FileNotFoundError with the missing program's or
     directory's name in `filename` above all; ValueError for empty `args`; MechanismUnavailableError where no
@@ -70,6 +95,7 @@ async def spawn(
     loop = asyncio.get_running_loop()
     if isinstance(args, (list, tuple)) and not args:
         raise ValueError(f"args must begin with the program to start, and is {args!r}")
+    mode = text_mode(text, encoding, errors, universal_newlines, bufsize)
     options: dict[str, Any] = {
         "cwd": cwd,
         "env": env,
@@ -93,7 +119,7 @@ async def spawn(
             options["stdout"], reader = await pipes.for_reading(stdout)
             options["stderr"], error_reader = await pipes.for_reading(stderr)
             child = _launch(args, options)
-            process = Process(child, args, loop, writer, reader, error_reader, pipes.made)
+            process = new_process(mode, child, args, loop, writer, reader, error_reader, pipes.made)
             if child.status is not None:
                 process._on_exit(child.status)
             else:

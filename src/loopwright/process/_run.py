@@ -1,0 +1,160 @@
+"""Running a program to its end, with what it writes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+from loopwright.errors import ArgumentsConflictError, OutputLimitError, ProcessTimeoutError
+from loopwright.process._capture import Capture
+from loopwright.process._completed import Completed
+from loopwright.process._exchange import Exchange, encoded
+from loopwright.process._pipes import PIPE
+from loopwright.process._spawn import spawn
+from loopwright.process._text import text_mode
+from loopwright.process._words import command_words
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Sequence
+    from typing import Unpack
+
+    from loopwright._spawning import Command
+    from loopwright.process._options import RunOptions, SpawnOptions
+    from loopwright.process._process import Process
+
+__all__ = ["check", "conclude", "run", "with_input"]
+
+
+async def run(
+    args: Command,
+    *,
+    input: Any = None,  # noqa: A002 - subprocess's name
+    timeout: float | None = None,
+    linger: float | None = None,
+    limit: int | None = None,
+    truncate: bool = False,
+    ok: Collection[int] = (0,),
+    **options: Unpack[SpawnOptions],
+) -> Completed:
+    """Start a program, give it `input`, read what it writes, wait until it has ended, and say what came of it.
+
+    As `subprocess.run()`, but that output and errors are captured unless `stdout=` or `stderr=` say otherwise (None:
+    where this program's go). Further `options` are those of `spawn()`: with `text=True` or an `encoding`, input and
+    output are str. What it fails at is in the result, see `Completed.check()`; `check()` raises it.
+
+    - `timeout`: after so many seconds it is killed, and ProcessTimeoutError raised, with what it wrote until then.
+    - `linger`: seconds that a descendant is waited for which holds a pipe after the process has ended; for ever by
+      default.
+    - `limit`: how many bytes of each stream are kept at most. If it writes more, it is killed and OutputLimitError
+      raised; with `truncate=True` its beginning and its end are kept instead, half of the limit each, with a line in
+      between that says so.
+    - `ok`: the exit codes that are no failure.
+
+    It is killed when this is left by a cancellation or an error; with `start_new_session=True`, or `process_group=0`,
+    so is all that is in its group. Raises what `spawn()` raises; TextModeError, a TypeError, for an input of the wrong
+    type; UnicodeDecodeError for output that is not in the encoding.
+    """
+    began = time.monotonic()
+    chosen = with_input({"stdout": PIPE, "stderr": PIPE, **options}, input)
+    Capture(limit)  # a wrong limit is told before anything runs
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start() -> tuple[Sequence[Process], Exchange]:
+            process = await stack.enter_async_context(await spawn(args, **chosen))
+            streams: dict[str, Any] = {"stdout": process.stdout, "stderr": process.stderr}
+            return [process], Exchange(process.stdin, streams, process._text_mode, input, limit, truncate=truncate)
+
+        (process,), exchange = await conclude(start, args, command_words(args), timeout, linger)
+        return Completed(
+            args,
+            await process.wait(),
+            exchange.output("stdout"),
+            exchange.output("stderr"),
+            time.monotonic() - began,
+            ok,
+            exchange.omitted("stdout"),
+            exchange.omitted("stderr"),
+        )
+
+
+async def check(args: Command, **options: Unpack[RunOptions]) -> Completed:
+    """`run()`, that raises ProcessFailedError if the program fails: with its command, how it ended, its last errors.
+
+    That is a `subprocess.CalledProcessError` too.
+    """
+    return (await run(args, **options)).check()
+
+
+def with_input(options: dict[str, Any], data: Any) -> dict[str, Any]:
+    """The options of a process that is given this input. TextModeError if that is of the wrong type."""
+    if data is None:
+        return options
+    if options.get("stdin", PIPE) != PIPE:
+        raise ArgumentsConflictError(f"input= is written to a pipe, so stdin={options['stdin']!r} cannot be: give one")
+    text, encoding, errors = options.get("text"), options.get("encoding"), options.get("errors")
+    encoded(data, text_mode(text, encoding, errors, options.get("universal_newlines"), -1))
+    return {**options, "stdin": PIPE}
+
+
+async def conclude(
+    start: Callable[[], Awaitable[tuple[Sequence[Process], Exchange]]],
+    args: Any,
+    words: str,
+    timeout: float | None,
+    linger: float | None,
+    errors: Callable[[], Any] | None = None,
+) -> tuple[Sequence[Process], Exchange]:
+    """Start, exchange, wait; end what runs if that takes too long or brings too much. `errors` gives the last errors,
+    if the exchange does not have them."""
+    processes: Sequence[Process] = ()
+    exchange: Exchange | None = None
+    try:
+        async with asyncio.timeout(timeout) as clock:
+            processes, exchange = await start()
+            await exchange.run(processes, linger)
+            for process in processes:
+                await process.wait()
+    except TimeoutError:
+        if timeout is None or not clock.expired():
+            raise
+        who = still_running(processes)
+        output, last = await _stopped(processes, exchange, errors)
+        message = f"`{words}` was not done after {timeout:g} s{who}, and was ended"
+        raise ProcessTimeoutError(message, args, timeout, output, last) from None
+    except OutputLimitError as error:
+        output, last = await _stopped(processes, exchange, errors)
+        raise OutputLimitError(f"`{words}` {error}, and was ended", output, last) from None
+    return processes, exchange
+
+
+async def _stopped(
+    processes: Sequence[Process], exchange: Exchange | None, errors: Callable[[], Any] | None
+) -> tuple[Any, Any]:
+    """End all, and give what they wrote until then."""
+    await end_all(processes)
+    if exchange is None:
+        return None, None
+    await exchange.what_is_there()
+    return exchange.so_far("stdout"), exchange.so_far("stderr") if errors is None else errors()
+
+
+def still_running(processes: Sequence[Process]) -> str:
+    """Which stages of a pipeline have not ended, in brackets; nothing for a single process, or if all have."""
+    running = [str(number) for number, process in enumerate(processes, 1) if process.status is None]
+    if len(processes) < 2 or not running:
+        return ""
+    return f" (stage {' and '.join(running)} of {len(processes)} still ran)"
+
+
+async def end_all(processes: Sequence[Process]) -> None:
+    """What the end of its `async with` block does to each, for all at once; they are in their blocks and waited for.
+
+    Before anything is waited for: a stage that reads what another writes must not see that end and act on it.
+    """
+    for process in processes:
+        if process.leads_group:
+            process.signal_group(signal.SIGKILL)
+        process.kill()
