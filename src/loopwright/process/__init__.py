@@ -1,6 +1,8 @@
 """Child processes on any event loop: started, waited for, signalled, never lost."""
 
 from loopwright._core import ExitStatus, ResourceUsage, StatusLost
+from loopwright.process._ending import Ended, Left
+from loopwright.process._guarantee import Guarantee
 from loopwright.process._keeping import Keeper, keep, keeper_obstacle
 from loopwright.process._lines import LineReceiver, LineSplitter
 from loopwright.process._process import Process
@@ -10,8 +12,11 @@ __all__ = [
     "DEVNULL",
     "PIPE",
     "STDOUT",
+    "Ended",
     "ExitStatus",
+    "Guarantee",
     "Keeper",
+    "Left",
     "LineReceiver",
     "LineSplitter",
     "Process",

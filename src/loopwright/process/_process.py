@@ -8,6 +8,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from loopwright.errors import WrongLoopError
+from loopwright.process._ending import Ending
 from loopwright.process._groups import live_members
 
 if TYPE_CHECKING:
@@ -17,16 +18,14 @@ if TYPE_CHECKING:
 
     from loopwright._core import ExitStatus, StatusLost
     from loopwright._spawning import Child, Command
+    from loopwright.process._ending import Ended
+    from loopwright.process._guarantee import Guarantee
     from loopwright.process._pipes import Pipe
 
 __all__ = ["Process"]
 
 #: How often a process group is looked at while waiting for it to be empty: soon at first, then more rarely. Seconds.
 GROUP_LOOKS = (0.002, 0.005, 0.01, 0.02, 0.05)
-
-
-#: Seconds that a block waits for a group that was sent SIGKILL.
-GROUP_DEATH = 2.0
 
 
 class Process:
@@ -40,8 +39,8 @@ class Process:
             status = await process.wait()
 
     As a context manager it never leaves the process running: if it has not ended when the block does, it is killed (by
-    SIGKILL, at once) and waited for; also when the block is left by an exception or a cancellation. If it leads a
-    process group, whatever is left of that is killed too, even if the process itself has ended before.
+    SIGKILL, at once) and waited for, with all that it started; also when the block is left by an exception or a
+    cancellation. See `end()`, and `guarantee` for how far that reaches.
     """
 
     def __init__(
@@ -59,6 +58,7 @@ class Process:
         self._ended: asyncio.Future[ExitStatus | StatusLost] = loop.create_future()
         self._pipes = tuple(pipes)
         self._block = contextlib.ExitStack()
+        self._ending = Ending(child, self._ended)
         self.args = args
         """What it was started with."""
         self.stdin = stdin
@@ -177,6 +177,32 @@ class Process:
             await asyncio.sleep(GROUP_LOOKS[min(look, len(GROUP_LOOKS) - 1)])
             look += 1
 
+    @property
+    def guarantee(self) -> Guarantee:
+        """What can be promised, now, about its end and that of all that it starts. It falls when a keeper is lost.
+
+        From any thread.
+        """
+        return self._ending.guarantee
+
+    async def end(self, grace: float = 5.0, signal: int = signal.SIGTERM) -> Ended:
+        """End it and everything that it started, and say what became of that.
+
+        All of the tree are sent `signal`; what still runs after `grace` seconds is stopped, so that nothing forks on,
+        and killed (SIGKILL). With a `grace` of 0, or SIGKILL, nobody is asked. How far it reaches is `guarantee`'s to
+        say; the answer (`Ended`) has what could not be ended, or not be proved to have ended, in `left`. Nothing that
+        does not belong to the tree is signalled: each process is known by its pid and start time, and a group number
+        that may have come to mean another group is not used.
+
+        Works after the process itself has ended, and any number of times, at the same time too: the shortest grace
+        period holds. If a caller is cancelled, the grace period is over at once, and the cancellation is raised when
+        all has ended. What does not die of SIGKILL within 10 s is named, and not waited for any longer.
+
+        WrongLoopError on another loop.
+        """
+        self._check_loop("end")
+        return await self._ending.end(grace, signal)
+
     async def __aenter__(self) -> Self:
         self._check_loop("use")
         # So that its group can still be killed at the end of the block if it has ended itself by then.
@@ -186,21 +212,14 @@ class Process:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._block:
-            if self._child.leads_group:
-                self._child.signal_group(signal.SIGKILL)
-            self._child.send_signal(signal.SIGKILL)
-        for pipe in self._pipes:
-            pipe.close()
-        await _all_done(self._ended, *(pipe.closed for pipe in self._pipes))
-        if self.group_members():
-            await _all_done(asyncio.ensure_future(self._group_dies()))
-
-    async def _group_dies(self) -> None:
-        """SIGKILL was sent to all of the group: it takes a moment, unless one hangs in the kernel."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GROUP_DEATH):
-                await self.wait_group()
+        try:
+            if self._ending.may_leave_something:
+                await self.end(grace=0.0)
+        finally:
+            self._block.close()
+            for pipe in self._pipes:
+                pipe.close()
+            await _all_done(*(pipe.closed for pipe in self._pipes))
 
     def _check_loop(self, verb: str) -> None:
         running = asyncio.get_running_loop()
@@ -213,6 +232,7 @@ class Process:
     def _on_exit(self, status: ExitStatus | StatusLost) -> None:
         if not self._ended.done():
             self._ended.set_result(status)
+            self._ending.note_exit(status)
 
 
 async def _all_done(*futures: asyncio.Future[Any]) -> None:

@@ -19,6 +19,7 @@ from loopwright import _spawning
 from loopwright._core import ExitStatus
 from loopwright.process._pipes import PIPE, Pipes
 from loopwright.process._process import Process
+from loopwright.process._standing import admit
 from loopwright.watchers import PidfdChildWatcher
 
 if TYPE_CHECKING:
@@ -92,8 +93,14 @@ async def spawn(
             options["stdin"], writer = await pipes.for_writing(stdin)
             options["stdout"], reader = await pipes.for_reading(stdout)
             options["stderr"], error_reader = await pipes.for_reading(stderr)
-            child = _launch(args, options)
+            options["env"], kept = admit(env)
+            try:
+                child = _launch(args, options)
+            except BaseException:
+                kept.close()
+                raise
             process = Process(child, args, loop, writer, reader, error_reader, pipes.made)
+            process._ending.kept = kept.adopt(child.pid)
             if child.status is not None:
                 process._on_exit(child.status)
             else:
