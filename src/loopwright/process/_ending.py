@@ -181,6 +181,8 @@ class Ending:
             now = time.monotonic()
             self._course, orders = _tree.advance(course, members, now, self._refused, cgroup_empty=empty)
             if self._course.phase is _tree.Phase.OVER:
+                if self._child.leads_group and not _shared.look(since):
+                    self._deliver(signals.SIGKILL, ())  # no /proc: whoever is in its group
                 return finding
             if orders.kill_cgroup and self.kept.leaf is not None:
                 with contextlib.suppress(OSError):  # no longer ours to write: each is killed by itself below
@@ -194,10 +196,9 @@ class Ending:
     def _look(self, since: float) -> _tree.Finding:
         world = _shared.look(since)
         child = self._child
-        if not world:  # no /proc: what is left is the process itself and its group as one
-            runs = child.send_signal(0) or (child.leads_group and child.signal_group(0))
+        if not world:  # no /proc: all that can be known is whether the process itself runs
             alone = _proc.Seen(child.pid, 0, os.getpid(), child.pid if child.leads_group else 0, 0, "R")
-            return _tree.Finding({child.pid: alone} if runs else {})
+            return _tree.Finding({child.pid: alone} if child.send_signal(0) else {})
         me = os.getpid()
         above = _proc.ancestors(world, me) | {1}
         watchers = {self.kept.standing.pid} if self.kept.standing is not None else set()

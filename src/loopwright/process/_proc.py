@@ -2,10 +2,10 @@
 
 Theory of operation. A pid is a number that somebody else may have by the time it is used. A process is known here by
 its pid *and* its start time (proc_pid_stat(5), field 22: clock ticks since boot). To signal one, its pidfd is opened
-first, and its start time read again after that: if it still is the one that was seen, it has had the number all the while, so
-the pidfd is its own, and the signal goes through the pidfd (pidfd_send_signal(2)), which can only meet that process.
-Two processes that have the same number within one tick (10 ms) cannot be told apart: for that, every number there is
-would have to be used up within the tick.
+first, and its start time read again after that: if it still is the one that was seen, it has had the number all the
+while, so the pidfd is its own, and the signal goes through the pidfd (pidfd_send_signal(2)), which can only meet that
+process. Two processes that have the same number within one tick (10 ms) cannot be told apart: for that, every number
+there is would have to be used up within the tick.
 
 A look at /proc is not one moment: processes start and end while it lasts. Whoever decides looks again until what is
 seen does not change.
@@ -172,4 +172,4 @@ def send(process: Identity, number: int) -> Sent:
 
 def ticks_now() -> int:
     """The present moment as start times are counted."""
-    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK") // 1_000_000_000

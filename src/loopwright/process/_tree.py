@@ -109,9 +109,10 @@ def _anchors(seen: Seen, tree: Tree, known: Collection[Identity]) -> bool:
     """Whether this one proves that the number of the leader's group was never given back."""
     if seen.identity in known:
         return True
+    # "Or as old": within one tick nobody uses up all numbers there are, reaches this one and begins a session in it.
     # A session is joined by nobody, so who is in it and is older than the number's return descends from its leader. A
     # group of the same session can be joined, so the same says nothing of it.
-    return seen.session == tree.leader and tree.ended_at is not None and seen.started < tree.ended_at
+    return seen.session == tree.leader and tree.ended_at is not None and seen.started <= tree.ended_at
 
 
 def _with_descendants(world: Mapping[int, Seen], roots: Iterable[int], spared: Collection[int]) -> set[int]:
