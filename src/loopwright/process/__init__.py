@@ -1,8 +1,10 @@
 """Child processes on any event loop: started, waited for, signalled, never lost."""
 
 from loopwright._core import ExitStatus, ResourceUsage, StatusLost
+from loopwright.process._cgroup import cgroup_obstacle
 from loopwright.process._ending import Ended, Left
 from loopwright.process._guarantee import Guarantee
+from loopwright.process._guarding import Guard, guard
 from loopwright.process._keeping import Keeper, keep, keeper_obstacle
 from loopwright.process._lines import LineReceiver, LineSplitter
 from loopwright.process._process import Process
@@ -15,6 +17,7 @@ __all__ = [
     "Ended",
     "ExitStatus",
     "Guarantee",
+    "Guard",
     "Keeper",
     "Left",
     "LineReceiver",
@@ -22,6 +25,8 @@ __all__ = [
     "Process",
     "ResourceUsage",
     "StatusLost",
+    "cgroup_obstacle",
+    "guard",
     "keep",
     "keeper_obstacle",
     "spawn",

@@ -14,11 +14,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import time
-from dataclasses import dataclass
 
-__all__ = ["Leaf", "cgroup_obstacle", "clear", "kill", "make_base", "populated", "processes", "remove_strays"]
+__all__ = ["Leaf", "cgroup_obstacle", "clear", "kill", "make_base", "populated", "processes", "remove", "remove_strays"]
 
 #: Beginning of the folder's name; the pid of the keeper or guard that clears it follows.
 PREFIX = "loopwright-"
@@ -56,7 +54,7 @@ def cgroup_obstacle() -> str | None:
 
 def make_base(keeper: int) -> str:
     """A new folder for leaves, proved to work by a process that is put into it and killed; OSError if it does not."""
-    base = f"{own_folder()}/{PREFIX}{keeper}-{secrets.token_hex(4)}"
+    base = f"{own_folder()}/{PREFIX}{keeper}-{os.urandom(4).hex()}"
     os.mkdir(base)  # noqa: PTH102 - as above
     try:
         _prove(base)
@@ -84,11 +82,12 @@ def _prove(base: str) -> None:
         os.close(pidfd)
 
 
-@dataclass(frozen=True, slots=True)
 class Leaf:
     """The cgroup of one tree."""
 
-    path: str
+    # No dataclass, for what that imports would double the keeper.
+    def __init__(self, path: str) -> None:
+        self.path = path
 
     @classmethod
     def make(cls, base: str, name: str) -> Leaf:
@@ -115,7 +114,7 @@ class Leaf:
 
     def remove(self) -> bool:
         """Remove it with all below it; False if something is still in it."""
-        return _remove(self.path)
+        return remove(self.path)
 
 
 def kill(path: str) -> None:
@@ -147,7 +146,7 @@ def clear(path: str, patience: float = 2.0) -> bool:
     with contextlib.suppress(OSError):
         kill(path)
     deadline = time.monotonic() + patience
-    while not _remove(path):
+    while not remove(path):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.005)
@@ -162,17 +161,18 @@ def remove_strays(base: str) -> None:
             pid = name.removeprefix(PREFIX).partition("-")[0]
             stray = name.startswith(PREFIX) and name != own and pid.isdigit()
             if stray and not os.path.exists(f"/proc/{pid}"):  # noqa: PTH110 - as above
-                _remove(f"{parent}/{name}")
+                remove(f"{parent}/{name}")
 
 
-def _remove(path: str) -> bool:
+def remove(path: str) -> bool:
+    """Remove a cgroup with all below it; False if something is in it, if only a zombie about to be reaped."""
     for folder, _, _ in os.walk(path, topdown=False):
         try:
             os.rmdir(folder)  # noqa: PTH106 - as above
         except FileNotFoundError:
             continue
         except OSError:
-            return False  # EBUSY: something is in it, if only a zombie about to be reaped
+            return False  # EBUSY
     return True
 
 
