@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal as signals
 import time
@@ -25,7 +26,7 @@ from loopwright.process._guarantee import Guarantee
 from loopwright.process._standing import NOT_KEPT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from loopwright._core import ExitStatus
     from loopwright._spawning import Child
@@ -66,6 +67,10 @@ class Ended:
         """Whether it is proved that nothing is left, escapees included."""
         return not self.left and self.guarantee.proves
 
+
+#: A look that is no older than this, in seconds, is good enough for a signal: two hundred services signalled in
+#: a row share one. What a tree has started since is found by the looks that follow.
+RECENT = 0.02
 
 HANGS = f"has not died of SIGKILL in {_tree.PATIENCE:g} s (it hangs inside the kernel)"
 FORBIDDEN = "may not be signalled by this user (kill(2))"
@@ -120,6 +125,47 @@ class Ending:
         """Whether something of the tree may run, as far as can be told without looking for it."""
         return self._result is None and (not self._ended.done() or self._child.leads_group or self.kept is not NOT_KEPT)
 
+    def signal(self, number: int) -> bool:
+        """See `Process.signal_tree`."""
+        finding = self._look(time.monotonic() - RECENT)
+        self._known.update(seen.identity for seen in finding.members.values())
+        if not finding.members:
+            return False
+        if number == signals.SIGKILL:
+            self._kill_leaf()
+        if not self._deliver(number, finding.members.values()):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        return True
+
+    def members(self) -> tuple[int, ...]:
+        """See `Process.tree_members`."""
+        finding = self._look(time.monotonic())
+        self._known.update(seen.identity for seen in finding.members.values())
+        return tuple(sorted(finding.members))
+
+    async def wait(self) -> None:
+        """See `Process.wait_tree`."""
+        look = 0
+        since = time.monotonic()
+        with self._held():
+            while (found := self._look(since).members) or (self.kept.leaf is not None and self.kept.leaf.populated()):
+                self._known.update(seen.identity for seen in found.values())
+                await asyncio.sleep(_tree.LOOKS[min(look, len(_tree.LOOKS) - 1)])
+                look, since = look + 1, time.monotonic()
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[None]:
+        self._child.hold()
+        try:
+            yield
+        finally:
+            self._child.release()
+
+    def _kill_leaf(self) -> None:
+        if self.kept.leaf is not None:
+            with contextlib.suppress(OSError):  # no longer ours to write: each is killed by itself
+                self.kept.leaf.kill()
+
     async def end(self, grace: float, number: int) -> Ended:
         """See `Process.end`."""
         if self._result is not None and not self._result.left:
@@ -159,13 +205,12 @@ class Ending:
             self._wake.set()
 
     async def _drive(self) -> Ended:
-        self._child.hold()
         try:
-            finding = await self._run_course()
-            if self._ended_is_due(finding):
-                await self._pause({self._ended}, _tree.PATIENCE)
+            with self._held():
+                finding = await self._run_course()
+                if self._ended_is_due(finding):
+                    await self._pause({self._ended}, _tree.PATIENCE)
         finally:
-            self._child.release()
             self.kept.close()
         self._result = self._judge(finding)
         return self._result
@@ -184,9 +229,8 @@ class Ending:
                 if self._child.leads_group and not _shared.look(since):
                     self._deliver(signals.SIGKILL, ())  # no /proc: whoever is in its group
                 return finding
-            if orders.kill_cgroup and self.kept.leaf is not None:
-                with contextlib.suppress(OSError):  # no longer ours to write: each is killed by itself below
-                    self.kept.leaf.kill()
+            if orders.kill_cgroup:
+                self._kill_leaf()
             for number, to in orders.send:
                 self._deliver(number, [members[one] for one in to])
             since = time.monotonic()
@@ -214,18 +258,23 @@ class Ending:
         inside = self.kept.leaf.processes() if self.kept.leaf is not None else ()
         return _tree.find(world, tree, self._known, inside, _proc.marks)
 
-    def _deliver(self, number: int, to: Iterable[Seen]) -> None:
+    def _deliver(self, number: int, to: Iterable[Seen]) -> bool:
+        """Send it to each; False if none of them may be signalled."""
         child = self._child
         group = False
         if child.leads_group and number != signals.SIGCONT:
             with contextlib.suppress(PermissionError):  # none of them may be: each tells below
                 group = child.signal_group(number)
+        reached = group
         for seen in to:
             # Stopping and killing are said again to each, for only so is it heard which may not be signalled.
             if group and seen.group == child.pid and number not in (signals.SIGSTOP, signals.SIGKILL):
                 continue
-            if _send(child, seen.identity, number) is _proc.Sent.REFUSED:
+            sent = _send(child, seen.identity, number)
+            if sent is _proc.Sent.REFUSED:
                 self._refused.add(seen.identity)
+            reached = reached or sent is not _proc.Sent.REFUSED
+        return reached
 
     async def _pause(self, futures: Iterable[asyncio.Future[Any]], seconds: float) -> None:
         """Until one of them is done, it is woken, or the time is over. Being cancelled is a wish for haste."""

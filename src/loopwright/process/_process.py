@@ -203,6 +203,24 @@ class Process:
         self._check_loop("end")
         return await self._ending.end(grace, signal)
 
+    def signal_tree(self, number: int) -> bool:
+        """Send a signal to everything of its tree that can be found; False if there is nothing. See `end()`.
+
+        PermissionError if none of them may be signalled (kill(2)). WrongLoopError on another loop.
+        """
+        self._check_loop("signal the tree of")
+        return self._ending.signal(number)
+
+    def tree_members(self) -> tuple[int, ...]:
+        """The pids of its tree that have not ended: what a look at /proc (some milliseconds) sees now."""
+        self._check_loop("look at the tree of")
+        return self._ending.members()
+
+    async def wait_tree(self) -> None:
+        """Wait until nothing of its tree runs any more, itself included. It is looked at every 0.1 s at least."""
+        self._check_loop("wait for the tree of")
+        await self._ending.wait()
+
     async def __aenter__(self) -> Self:
         self._check_loop("use")
         # So that its group can still be killed at the end of the block if it has ended itself by then.
