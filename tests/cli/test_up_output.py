@@ -119,4 +119,4 @@ def test_two_hundred_services_start_and_stop(up: Start) -> None:
     session.read_until(r"s199 +\* started")
     assert session.stop() == 0
     assert session.output.count("* started, process") == 200
-    assert session.output.count("* stopped, its process group is empty") == 200
+    assert session.output.count("* stopped, nothing of it is left") == 200

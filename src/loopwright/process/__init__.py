@@ -9,6 +9,7 @@ from loopwright.process._keeping import Keeper, keep, keeper_obstacle
 from loopwright.process._lines import LineReceiver, LineSplitter
 from loopwright.process._process import Process
 from loopwright.process._spawn import DEVNULL, PIPE, STDOUT, spawn
+from loopwright.process._standing import current_guarantee
 
 __all__ = [
     "DEVNULL",
@@ -26,6 +27,7 @@ __all__ = [
     "ResourceUsage",
     "StatusLost",
     "cgroup_obstacle",
+    "current_guarantee",
     "guard",
     "keep",
     "keeper_obstacle",

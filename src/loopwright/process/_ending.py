@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from loopwright._core import StatusLost
 from loopwright.process import _proc, _tree
 from loopwright.process._guarantee import Guarantee
-from loopwright.process._standing import NOT_KEPT
+from loopwright.process._standing import NOT_KEPT, guarantee_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -100,17 +100,13 @@ class Ending:
     @property
     def guarantee(self) -> Guarantee:
         """The level in force now."""
-        child, kept = self._child, self.kept
-        above = kept.standing if kept.in_force else None
-        if getattr(child, "namespace", False):
-            return Guarantee.NAMESPACE
-        if above is not None and kept.leaf is not None:
-            return Guarantee.CGROUP
-        if above is not None and above.inherits:
-            return Guarantee.SUBREAPER
-        if above is not None or getattr(child, "parent_death_signal", None):
-            return Guarantee.DEATH_SIGNAL
-        return Guarantee.GROUP if child.leads_group else Guarantee.PROCESS
+        child = self._child
+        return guarantee_of(
+            self.kept,
+            group=child.leads_group,
+            namespace=bool(getattr(child, "namespace", False)),
+            death_signal=bool(getattr(child, "parent_death_signal", None)),
+        )
 
     def note_exit(self, status: ExitStatus | StatusLost) -> None:
         """Its leader has ended, and is about to be reaped. Its cgroup goes with it, if nothing else is in that."""

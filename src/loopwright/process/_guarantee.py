@@ -8,7 +8,10 @@ __all__ = ["Guarantee"]
 
 
 class Guarantee(enum.Enum):
-    """How far `Process.end()`, and this program's own end, reach; the strongest first. `str()` gives the sentence."""
+    """How far `Process.end()`, and this program's own end, reach; the strongest first.
+
+    The values of the first four are the letters by which the levels are called. `str()` gives the sentence.
+    """
 
     NAMESPACE = "a"
     CGROUP = "b"
@@ -26,6 +29,12 @@ class Guarantee(enum.Enum):
     def proves(self) -> bool:
         """Whether `end()` can prove that nothing is left, escapees included."""
         return self in (Guarantee.NAMESPACE, Guarantee.CGROUP, Guarantee.SUBREAPER)
+
+    @property
+    def title(self) -> str:
+        """A few words for a line that has no room for the sentence: `level b (cgroup)`."""
+        name = self.name.lower().replace("_", " ")
+        return f"level {self.value} ({name})" if len(self.value) == 1 else f"no level (its {name} alone)"
 
     def __str__(self) -> str:
         return self.sentence

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from loopwright.process._cgroup import Leaf
+from loopwright.process._guarantee import Guarantee
 from loopwright.process._proc import MARK, ticks_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["NOT_KEPT", "Kept", "Standing", "admit", "set_standing", "standing"]
+__all__ = ["NOT_KEPT", "Kept", "Standing", "admit", "current_guarantee", "guarantee_of", "set_standing", "standing"]
 
 
 @dataclass(slots=True)
@@ -91,6 +92,27 @@ def set_standing(new: Standing | None) -> None:
     """Have processes that are started from now on kept so."""
     global _standing  # noqa: PLW0603 - it is the process that is kept
     _standing = new
+
+
+def guarantee_of(kept: Kept, *, group: bool, namespace: bool = False, death_signal: bool = False) -> Guarantee:
+    """The level in force for a tree that was given `kept` to be found by."""
+    above = kept.standing if kept.in_force else None
+    if namespace:
+        return Guarantee.NAMESPACE
+    if above is not None and kept.leaf is not None:
+        return Guarantee.CGROUP
+    if above is not None and above.inherits:
+        return Guarantee.SUBREAPER
+    if above is not None or death_signal:
+        return Guarantee.DEATH_SIGNAL
+    return Guarantee.GROUP if group else Guarantee.PROCESS
+
+
+def current_guarantee() -> Guarantee:
+    """The level of what is started now, in a process group of its own and with nothing else asked for."""
+    above = _standing
+    leaf = Leaf(above.base) if above is not None and above.base is not None else None
+    return guarantee_of(Kept(above, leaf=leaf), group=True)
 
 
 def admit(env: Mapping[Any, Any] | None) -> tuple[Mapping[Any, Any] | None, Kept]:
