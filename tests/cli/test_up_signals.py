@@ -98,7 +98,9 @@ def test_killed_it_leaves_nothing_of_any_process_group(up: Start, who: str) -> N
         )
     else:
         assert "its keeper was killed" in session.output
-        assert re.search(r"was ended to level [bc] \(\w+\), and is to no level .* the keeper was killed", session.output)
+        assert re.search(
+            r"was ended to level [bc] \(\w+\), and is to no level .* the keeper was killed", session.output
+        )
 
 
 def test_what_left_its_group_goes_with_its_service(up: Start) -> None:

@@ -230,8 +230,7 @@ class Ending:
             for number, to in orders.send:
                 self._deliver(number, [members[one] for one in to])
             since = time.monotonic()
-            if orders.wait > 0:
-                await self._pause((), orders.wait)
+            await self._pause((), orders.wait)
 
     def _look(self, since: float) -> _tree.Finding:
         world = _shared.look(since)

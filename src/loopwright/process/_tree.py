@@ -219,8 +219,10 @@ def _freeze(
         return replace(course, phase=Phase.KILL, until=now + PATIENCE, looks=0), Orders()
     # To all that move, again: one that was continued from outside in the meantime would otherwise be waited for.
     send = ((int(signals.SIGSTOP), tuple(sorted(moving))),)
-    course = replace(course, stopped=course.stopped.union(moving), looks=course.looks + 1)
-    return course, Orders(send, wait=min(_pause(course), max(course.until - now, 0.0)))
+    # Somebody new: what forks is stopped by looking again faster than it forks, not by waiting.
+    new = not course.stopped.issuperset(moving)
+    course = replace(course, stopped=course.stopped.union(moving), looks=1 if new else course.looks + 1)
+    return course, Orders(send, wait=0.0 if new else min(_pause(course), course.until - now))
 
 
 def _kill(
