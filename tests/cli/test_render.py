@@ -152,7 +152,7 @@ def test_an_alarm_is_coloured_by_how_bad_it_is_and_the_rest_is_not() -> None:
     for event, _ in STORY:
         shown = renderer.render(event)
         after_name = shown.partition("*")[0].rpartition(" ")[2] if not isinstance(event, Output) else ""
-        expected = {Failed: FAILURE, Restarting: WARNING, Note: WARNING}.get(type(event))
+        expected = {Failed: FAILURE, LevelFell: FAILURE, Restarting: WARNING, Note: WARNING}.get(type(event))
         if isinstance(event, Note) and not event.warning:
             expected = None
         if isinstance(event, Exited) and not event.asked:

@@ -2,7 +2,7 @@
 
 from loopwright._core import ExitStatus, ResourceUsage, StatusLost
 from loopwright.process._cgroup import cgroup_obstacle
-from loopwright.process._ending import Ended, Left
+from loopwright.process._ended import Ended, Left
 from loopwright.process._guarantee import Guarantee
 from loopwright.process._guarding import Guard, guard
 from loopwright.process._keeping import Keeper, keep, keeper_obstacle

@@ -17,11 +17,11 @@ import errno
 import os
 import signal as signals
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from loopwright._core import StatusLost
 from loopwright.process import _proc, _tree
+from loopwright.process._ended import CGROUP, DOUBTFUL, FORBIDDEN, HANGS, UNMARKED, Ended, Left
 from loopwright.process._guarantee import Guarantee
 from loopwright.process._standing import NOT_KEPT, guarantee_of
 
@@ -32,53 +32,12 @@ if TYPE_CHECKING:
     from loopwright._spawning import Child
     from loopwright.process._proc import Identity, Seen
 
-__all__ = ["Ended", "Ending", "Left"]
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """A process that may be left of a tree."""
-
-    pid: int
-    name: str
-    """Its program's name as the kernel has it: 15 bytes at most, and the program may have chosen another."""
-    why: str
-    """Why it was not ended, or is not known to belong to the tree, as half a sentence after `it`."""
-
-    def __str__(self) -> str:
-        return f"process {self.pid} ({self.name}): it {self.why}"
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """What became of a tree."""
-
-    status: ExitStatus | StatusLost | None
-    """How its first process ended; None if that could not be ended."""
-    killed: tuple[int, ...]
-    """The pids of those that SIGKILL was sent to, sorted."""
-    left: tuple[Left, ...]
-    """What could not be ended, or not be proved to have nothing to do with it."""
-    guarantee: Guarantee
-    """The level at which it was ended."""
-
-    @property
-    def proved(self) -> bool:
-        """Whether it is proved that nothing is left, escapees included."""
-        return not self.left and self.guarantee.proves
+__all__ = ["Ending"]
 
 
 #: A look that is no older than this, in seconds, is good enough for a signal: two hundred services signalled in
 #: a row share one. What a tree has started since is found by the looks that follow.
 RECENT = 0.02
-
-HANGS = f"has not died of SIGKILL in {_tree.PATIENCE:g} s (it hangs inside the kernel)"
-FORBIDDEN = "may not be signalled by this user (kill(2))"
-DOUBTFUL = (
-    "is in what was its process group, whose number may have come to mean another one since, so it is not touched"
-)
-UNMARKED = "was orphaned and carries no mark, so it may be of this tree or of another"
-CGROUP = "is in its cgroup, and cannot be seen from here"
 
 
 class Ending:

@@ -78,10 +78,11 @@ def children() -> list[int]:
             try:
                 with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123 - as above
                     # proc_pid_stat(5): state and parent follow the parenthesis that closes the name
-                    state, parent = file.read().rpartition(b") ")[2].split()[:2]
+                    fields = file.read().rpartition(b") ")[2].split()
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if int(parent) == me and state not in (b"Z", b"X"):
+            # Of a zombie with more threads only the first has ended: it runs.
+            if int(fields[1]) == me and (fields[0] not in (b"Z", b"X") or int(fields[17]) > 1):
                 found.append(int(name))
     return found
 

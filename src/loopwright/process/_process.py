@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from loopwright._core import ExitStatus, StatusLost
     from loopwright._spawning import Child, Command
-    from loopwright.process._ending import Ended
+    from loopwright.process._ended import Ended
     from loopwright.process._guarantee import Guarantee
     from loopwright.process._pipes import Pipe
 
