@@ -115,8 +115,11 @@ def current_guarantee() -> Guarantee:
     return guarantee_of(Kept(above, leaf=leaf), group=True)
 
 
-def admit(env: Mapping[Any, Any] | None) -> tuple[Mapping[Any, Any] | None, Kept]:
-    """What the environment of a new process is to be, and what its tree will be found by."""
+def admit(env: Mapping[Any, Any] | None, *, cgroup: bool = True) -> tuple[Mapping[Any, Any] | None, Kept]:
+    """What the environment of a new process is to be, and what its tree will be found by.
+
+    `cgroup=False` for one that is to be in a cgroup of its starter's choice.
+    """
     above = _standing
     if above is None or above.lost():
         return env, NOT_KEPT
@@ -125,7 +128,7 @@ def admit(env: Mapping[Any, Any] | None) -> tuple[Mapping[Any, Any] | None, Kept
     # Trees within trees: whoever looks for an outer one must find what an inner one marked too.
     marks = ":".join(filter(None, (os.environ.get(MARK), above.token, mark)))
     leaf = None
-    if above.base is not None:
+    if above.base is not None and cgroup:
         with contextlib.suppress(OSError):  # a limit on cgroups, say: it is kept without one, and its level says so
             leaf = Leaf.make(above.base, mark)
     given: dict[Any, Any] = dict(os.environ if env is None else env)
