@@ -62,9 +62,9 @@ def test_what_ends_when_asked_is_not_killed(run: Run, group: bool) -> None:
 def test_another_signal(run: Run) -> None:
     async def main() -> None:
         process = await spawn(["sleep", "100"])
-        ended = await process.end(signal=signal.SIGINT)
+        ended = await process.end(signal=signal.SIGUSR1)
         assert ended.status is not None
-        assert ended.status.signal == signal.SIGINT
+        assert ended.status.signal == signal.SIGUSR1
 
     run(main())
 
