@@ -60,8 +60,10 @@ STORY: list[tuple[Event, str]] = [
     (Note(instance="", at=NOON, text="3 services", warning=False), "loopwright * 3 services"),
     (
         LevelFell(instance="", at=NOON, was=Guarantee.CGROUP, now=Guarantee.GROUP, reason="the keeper was killed"),
-        "loopwright * what services leave was ended to level b (cgroup), and is to no level (its group alone) from now "
-        "on: the keeper was killed",
+        (
+            "loopwright * what services leave was ended to level b (cgroup), and is to no level (its group alone) from now "
+            "on: the keeper was killed"
+        ),
     ),
     (Note(instance="web.1", at=NOON, text="left: process 9"), "web.1      * left: process 9"),
     (Started(instance="db", at=NOON, pid=4711, attempt=0), "db         * started, process 4711"),

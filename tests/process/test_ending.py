@@ -59,6 +59,28 @@ def test_what_ends_when_asked_is_not_killed(run: Run, group: bool) -> None:
     run(main())
 
 
+@pytest.mark.parametrize(
+    ("attribute", "value", "level"),
+    [
+        ("namespace", True, Guarantee.NAMESPACE),
+        ("death_signal", signal.SIGKILL, Guarantee.DEATH_SIGNAL),
+        ("death_signal", signal.SIGTERM, Guarantee.PROCESS),
+    ],
+)
+def test_how_it_was_started_makes_the_level(run: Run, attribute: str, value: Any, level: Guarantee) -> None:
+    async def main() -> None:
+        process = await spawn(sh(STUBBORN), stdout=PIPE)
+        async with process:
+            await numbers(process)
+            setattr(process._child, attribute, value)
+            ended = await process.end(grace=0.05)
+            assert ended.guarantee is process.guarantee is level
+            assert ended.proved is (level is Guarantee.NAMESPACE)
+            assert process.pid in ended.killed
+
+    run(main())
+
+
 def test_another_signal(run: Run) -> None:
     async def main() -> None:
         process = await spawn(["sleep", "100"])

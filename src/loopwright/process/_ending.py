@@ -64,7 +64,8 @@ class Ending:
             self.kept,
             group=child.leads_group,
             namespace=bool(getattr(child, "namespace", False)),
-            death_signal=bool(getattr(child, "parent_death_signal", None)),
+            # Another signal than this one may be ignored, and promises nothing.
+            death_signal=getattr(child, "death_signal", None) == signals.SIGKILL,
         )
 
     def note_exit(self, status: ExitStatus | StatusLost) -> None:
