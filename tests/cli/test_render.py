@@ -61,8 +61,8 @@ STORY: list[tuple[Event, str]] = [
     (
         LevelFell(instance="", at=NOON, was=Guarantee.CGROUP, now=Guarantee.GROUP, reason="the keeper was killed"),
         (
-            "loopwright * what services leave was ended to level b (cgroup), and is to no level (its group alone) from now "
-            "on: the keeper was killed"
+            "loopwright * what services leave was ended to level b (cgroup), and is to no level (its group alone) from "
+            "now on: the keeper was killed"
         ),
     ),
     (Note(instance="web.1", at=NOON, text="left: process 9"), "web.1      * left: process 9"),
