@@ -19,12 +19,14 @@ from loopwright import supervision
 from loopwright._core import ExitStatus, ResourceUsage, StatusLost
 from loopwright.cli import _render
 from loopwright.cli._render import FAILURE, PALETTE, WARNING, Renderer, duration, size, use_color
+from loopwright.process import Guarantee
 from loopwright.supervision import (
     Event,
     Exited,
     Failed,
     Finished,
     Healthy,
+    LevelFell,
     Note,
     Output,
     Restarting,
@@ -56,6 +58,13 @@ def exited(instance: str, status: ExitStatus | StatusLost, ran_for: float, *, as
 
 STORY: list[tuple[Event, str]] = [
     (Note(instance="", at=NOON, text="3 services", warning=False), "loopwright * 3 services"),
+    (
+        LevelFell(instance="", at=NOON, was=Guarantee.CGROUP, now=Guarantee.GROUP, reason="the keeper was killed"),
+        (
+            "loopwright * what services leave was ended to level b (cgroup), and is to no level (its group alone) from "
+            "now on: the keeper was killed"
+        ),
+    ),
     (Note(instance="web.1", at=NOON, text="left: process 9"), "web.1      * left: process 9"),
     (Started(instance="db", at=NOON, pid=4711, attempt=0), "db         * started, process 4711"),
     (Output(instance="db", at=NOON, line="ready\r"), "db         | ready"),
@@ -111,7 +120,7 @@ STORY: list[tuple[Event, str]] = [
         exited("web.2", StatusLost("SIGCHLD is ignored in this program", usage=None), 4),
         "web.2      * ended after 4.0 s, its status lost: SIGCHLD is ignored in this program",
     ),
-    (Stopped(instance="db", at=NOON), "db         * stopped, its process group is empty"),
+    (Stopped(instance="db", at=NOON), "db         * stopped, nothing of it is left"),
     (Finished(instance="db", at=NOON), "db         * finished; it will not be started again"),
 ]
 
@@ -145,7 +154,7 @@ def test_an_alarm_is_coloured_by_how_bad_it_is_and_the_rest_is_not() -> None:
     for event, _ in STORY:
         shown = renderer.render(event)
         after_name = shown.partition("*")[0].rpartition(" ")[2] if not isinstance(event, Output) else ""
-        expected = {Failed: FAILURE, Restarting: WARNING, Note: WARNING}.get(type(event))
+        expected = {Failed: FAILURE, LevelFell: FAILURE, Restarting: WARNING, Note: WARNING}.get(type(event))
         if isinstance(event, Note) and not event.warning:
             expected = None
         if isinstance(event, Exited) and not event.asked:

@@ -98,9 +98,12 @@ def test_killed_it_leaves_nothing_of_any_process_group(up: Start, who: str) -> N
         )
     else:
         assert "its keeper was killed" in session.output
+        assert re.search(
+            r"was ended to level [bc] \(\w+\), and is to no level .* the keeper was killed", session.output
+        )
 
 
-def test_what_left_its_group_goes_with_the_supervisor_at_the_latest(up: Start) -> None:
+def test_what_left_its_group_goes_with_its_service(up: Start) -> None:
     session = up(
         '''
         [services.daemon]
@@ -114,7 +117,8 @@ def test_what_left_its_group_goes_with_the_supervisor_at_the_latest(up: Start) -
         '''
     )
     session.read_until(r"daemon +\* finished")
-    assert any("while" in command for command in session.processes().values())
+    assert not any("while" in command for command in session.processes().values())
+    assert re.search(r"with what has left its process group: level [bc] ", session.output)
     assert session.stop() == 0
 
 

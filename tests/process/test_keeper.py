@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -221,6 +222,26 @@ def test_nothing_it_leaves_remains(start: Start, soon: Soon, runs: Runs, how: st
     assert status == (128 + signal.SIGKILL if how == "killed" else 3)
     assert ("was ended by SIGKILL; 8 " if how == "killed" else "ended with status 3; 8 ") in said
     assert list(filter(runs, below)) == []
+
+
+@pytest.mark.parametrize("how", ["killed", "ends"])
+def test_a_process_whose_first_thread_has_ended(start: Start, soon: Soon, how: str) -> None:
+    """It shows as a zombie, and runs."""
+    code = """
+    import ctypes, platform, threading
+    if not os.fork():
+        threading.Thread(target=time.sleep, args=[1000]).start()
+        say(os.getpid())
+        ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[platform.machine()], 0)  # exit(2): of this thread
+    sys.stdin.read()
+    """
+    kept = start(code, stdin=subprocess.PIPE)
+    [pid] = kept.numbers()
+    soon(lambda: " Z " in Path(f"/proc/{pid}/stat").read_text())
+    if how == "killed":
+        kept.kill()
+    assert kept.end()[2].endswith("; 1 process it left was killed\n")
+    assert not Path(f"/proc/{pid}").exists()
 
 
 def test_two_hundred_in_a_burst(start: Start, runs: Runs) -> None:

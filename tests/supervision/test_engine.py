@@ -233,7 +233,7 @@ def test_what_a_stopped_process_leaves_has_what_remains_of_the_grace_period(play
     scene.run()
     assert scene.placement.signals("web") == [(1.0, TERM), (5.0, KILL)]
     assert scene.times(Exited) == [2.0]
-    assert scene.said(Stopping)[1][1].reason == "something in its process group still runs after a grace period of 4 s"
+    assert scene.said(Stopping)[1][1].reason == "something that it started still runs after a grace period of 4 s"
 
 
 def test_a_kill_while_stopping_asks_nobody_to_wait_for_anybody(play: Play) -> None:

@@ -300,7 +300,7 @@ def test_what_it_leaves_and_ignores_the_stop_signal_is_killed(loop_factory: Loop
     assert story.run(loop_factory).success
     killing = story.only(Stopping)
     assert killing.signal is signal.SIGKILL
-    assert killing.reason == "something in its process group still runs after a grace period of 0.3 s"
+    assert killing.reason == "something that it started still runs after a grace period of 0.3 s"
     assert not runs(int(story.lines()[0]))
 
 

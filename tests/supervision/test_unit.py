@@ -166,7 +166,7 @@ def test_a_restart_waits_for_what_the_last_process_left_and_ends_it(play: Play) 
     assert scene.placement.signals("web")[:2] == [(1.0, TERM), (6.0, KILL)]
     assert scene.placement.starts("web") == [0.0, 6.5]
     killing = scene.said(Stopping)[0][1]
-    assert killing.reason == "something in its process group still runs after a grace period of 5 s"
+    assert killing.reason == "something that it started still runs after a grace period of 5 s"
     assert (killing.signal, killing.grace) == (KILL, 0.0)
 
 

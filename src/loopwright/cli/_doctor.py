@@ -14,7 +14,7 @@ import click
 from loopwright import _native
 from loopwright.loops import available_loops
 from loopwright.policies import get_event_loop_policy
-from loopwright.process import keeper_obstacle
+from loopwright.process import Guarantee, cgroup_obstacle, keeper_obstacle
 from loopwright.watchers import probe
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def _findings() -> Iterator[_Finding]:
         yield _Finding(f"loop {loop.name}", loop.available, loop.detail)
     yield _policy()
     yield _keeper()
+    yield _level()
     yield _descriptors()
 
 
@@ -102,6 +103,19 @@ def _keeper() -> _Finding:
     return _Finding(
         "keeper", False, f"a supervisor that is killed with SIGKILL leaves its services running: {obstacle}"
     )
+
+
+def _level() -> _Finding:
+    """The level at which `loopwright up` ends what a service leaves: docs/design/ending.md."""
+    obstacle = cgroup_obstacle()
+    if keeper_obstacle() is not None:
+        level = Guarantee.GROUP
+    else:
+        level = Guarantee.CGROUP if obstacle is None else Guarantee.SUBREAPER
+    why = f"{level.title}: {level.sentence}"
+    if obstacle is not None:
+        why = f"{why}; no cgroups: {obstacle}"
+    return _Finding("ending a tree", level.proves, why)
 
 
 def _descriptors() -> _Finding:

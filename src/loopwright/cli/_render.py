@@ -19,6 +19,7 @@ from loopwright.supervision import (
     Failed,
     Finished,
     Healthy,
+    LevelFell,
     Note,
     Output,
     Restarting,
@@ -142,7 +143,7 @@ class Renderer:
 _FIXED: dict[type[Event], str] = {
     Finished: "finished; it will not be started again",
     Healthy: "has run well for long enough; its earlier failures are forgotten",
-    Stopped: "stopped, its process group is empty",
+    Stopped: "stopped, nothing of it is left",
 }
 
 
@@ -192,6 +193,14 @@ def _(event: Stopping) -> tuple[str, int]:
 @_told.register
 def _(event: Failed) -> tuple[str, int]:
     return f"failed: {event.reason}; it will not be started again", FAILURE
+
+
+@_told.register
+def _(event: LevelFell) -> tuple[str, int]:
+    text = (
+        f"what services leave was ended to {event.was.title}, and is to {event.now.title} from now on: {event.reason}"
+    )
+    return text, FAILURE
 
 
 @_told.register

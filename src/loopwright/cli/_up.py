@@ -22,8 +22,8 @@ from loopwright.cli._render import Renderer, duration, use_color
 from loopwright.cli._sink import Sink
 from loopwright.cli._summary import Summary
 from loopwright.policies import run
-from loopwright.process import ResourceUsage, keep, keeper_obstacle
-from loopwright.supervision import Note, Supervisor
+from loopwright.process import ResourceUsage, current_guarantee, keep, keeper_obstacle
+from loopwright.supervision import LevelFell, Note, Supervisor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,6 +84,7 @@ class _Session:
         names = [instance.name for service in configuration.services for instance in service.each()]
         self._renderer = Renderer(names, color=self._color, own_memory=_own_memory)
         self._summary = Summary(names, own_memory=_own_memory)
+        self._level = current_guarantee()
         self._keeper_lost = False
         self._arrived: deque[tuple[signal.Signals, float]] = deque()
         self._last_wish = -math.inf
@@ -162,6 +163,7 @@ class _Session:
                 f"process {os.getpid()}, kept by process {self._keeper.pid}: should the first be killed, "
                 "the second kills all that it leaves"
             )
+            self._note(f"a service is ended with what has left its process group: {self._level.title}")
         else:
             self._note(
                 f"process {os.getpid()}, without a keeper: if it is killed with SIGKILL, services go on running "
@@ -202,6 +204,8 @@ class _Session:
 
     def _on_keeper_lost(self) -> None:
         self._keeper_lost = True
+        now = current_guarantee()
+        self._show(LevelFell(instance="", at=time.time(), was=self._level, now=now, reason="the keeper was killed"))
         self._supervisor.kill("its keeper was killed, and without it nothing would end them if this were killed too")
 
     def _on_broken(self, error: OSError) -> None:

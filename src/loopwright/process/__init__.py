@@ -3,6 +3,10 @@
 from loopwright._core import ExitStatus, ResourceUsage, StatusLost
 from loopwright.process._cmd import Cmd, Pipeline, cmd, pipeline
 from loopwright.process._completed import Completed, PipelineResult
+from loopwright.process._cgroup import cgroup_obstacle
+from loopwright.process._ended import Ended, Left
+from loopwright.process._guarantee import Guarantee
+from loopwright.process._guarding import Guard, guard
 from loopwright.process._keeping import Keeper, keep, keeper_obstacle
 from loopwright.process._lines import LineReceiver, LineSplitter
 from loopwright.process._options import RunOptions, SpawnOptions
@@ -13,6 +17,7 @@ from loopwright.process._run import check, run
 from loopwright.process._spawn import DEVNULL, PIPE, STDOUT, spawn
 from loopwright.process._text import TextReader, TextWriter
 from loopwright.process._text_process import TextProcess
+from loopwright.process._standing import current_guarantee
 
 __all__ = [
     "DEVNULL",
@@ -21,8 +26,12 @@ __all__ = [
     "BytesLine",
     "Cmd",
     "Completed",
+    "Ended",
     "ExitStatus",
+    "Guarantee",
+    "Guard",
     "Keeper",
+    "Left",
     "LineReceiver",
     "LineSplitter",
     "Lines",
@@ -38,8 +47,11 @@ __all__ = [
     "TextProcess",
     "TextReader",
     "TextWriter",
+    "cgroup_obstacle",
     "check",
     "cmd",
+    "current_guarantee",
+    "guard",
     "keep",
     "keeper_obstacle",
     "pipeline",

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from loopwright.process._proc import read
+
 __all__ = ["live_members"]
 
 PROC = Path("/proc")
@@ -31,11 +33,10 @@ def _in_group(pid: int, group: int) -> bool:
     try:
         if os.getpgid(pid) != group:
             return False
-        stat = (PROC / str(pid) / "stat").read_bytes()
-    except (ProcessLookupError, FileNotFoundError):
+    except ProcessLookupError:
         return False  # it ended while we looked
-    # proc_pid_stat(5): the name in parentheses may hold anything, so the state is what follows the last one.
-    return stat[stat.rindex(b")") + 2 : stat.rindex(b")") + 3] not in (b"Z", b"X")
+    seen = read(pid)
+    return seen is not None and seen.runs
 
 
 def _leader_alone(group: int) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """The keeper: a small program above a supervisor, that ends what is left when the supervisor is gone.
 
-Run as a program of its own (`python -I -S _keeper.py PID`, by `keep()` in `_keeping.py`), importing nothing but what a
-bare interpreter has, so that it stays small and has nothing to crash on.
+Run as a program of its own (`python -I -S _keeper.py PID [CGROUP]`, by `keep()` in `_keeping.py`), importing nothing
+but what a bare interpreter has, so that it stays small and has nothing to crash on.
 
 Theory of operation. It is the supervisor's parent and a *subreaper* (prctl(2), PR_SET_CHILD_SUBREAPER): what the
 supervisor or its services leave behind when they die, whether killed with SIGKILL or daemonised on purpose, becomes a
@@ -10,6 +10,9 @@ child of the keeper. Being the parent is what makes the ending provable:
 - Only a parent can reap. So the pid of a direct child cannot be reused between looking at it and killing it, and the
   keeper kills direct children only; the orphans of those it killed are its children in the next round.
 - `waitpid(-1)` saying ECHILD is the proof that nothing is left.
+
+Where the trees that the supervisor started have cgroups, the folder of these is killed first, in one step, which spares
+a race with what forks faster than it is swept; and it is removed in the end.
 
 Signals that ask a program to end are passed on to the supervisor, which has a process group of its own so that Ctrl-C
 at a terminal does not reach it twice. The exit status is the supervisor's.
@@ -21,6 +24,13 @@ import os
 import signal
 import sys
 import time
+
+if __name__ == "__main__":
+    # A bare interpreter has no path to the package: what is needed of it lies beside this file.
+    sys.path.append(os.path.dirname(__file__))  # noqa: PTH120 - no pathlib here
+    import _cgroup  # type: ignore[import-not-found]
+else:
+    from loopwright.process import _cgroup
 
 #: Passed on to the supervisor.
 PASSED_ON = tuple(
@@ -68,17 +78,24 @@ def children() -> list[int]:
             try:
                 with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123 - as above
                     # proc_pid_stat(5): state and parent follow the parenthesis that closes the name
-                    state, parent = file.read().rpartition(b") ")[2].split()[:2]
+                    fields = file.read().rpartition(b") ")[2].split()
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if int(parent) == me and state not in (b"Z", b"X"):
+            # Of a zombie with more threads only the first has ended: it runs.
+            if int(fields[1]) == me and (fields[0] not in (b"Z", b"X") or int(fields[17]) > 1):
                 found.append(int(name))
     return found
 
 
-def sweep() -> tuple[int, list[int]]:
+def sweep(base: str | None = None) -> tuple[int, list[int]]:
     """Kill and reap until no child is left: how many were killed, and those that did not die in time."""
     killed: set[int] = set()
+    if base is not None:
+        killed.update(_cgroup.processes(base))
+        try:
+            _cgroup.kill(base)
+        except OSError as error:
+            tell(f"cannot kill the cgroup {base} as a whole ({error.strerror}); killing one by one")
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
@@ -98,10 +115,12 @@ def sweep() -> tuple[int, list[int]]:
         signal.sigtimedwait([signal.SIGCHLD], 0.02)
 
 
-def main(supervisor: int) -> int:
+def main(supervisor: int, base: str | None = None) -> int:
     """The keeper's whole life; the supervisor's status as a shell says it, 128 and the number for a signal."""
     code = keep_watch(supervisor)
-    killed, left = sweep()
+    killed, left = sweep(base)
+    if base is not None:
+        _cgroup.clear(base)
     if killed or code < 0:
         end = f"was ended by {signal_name(-code)}" if code < 0 else f"ended with status {code}"
         count = "1 process" if killed == 1 else f"{killed} processes"
@@ -129,4 +148,4 @@ def tell(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    sys.exit(main(int(sys.argv[1]), *sys.argv[2:]))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
+import select
 import signal
 import sys
 import threading
@@ -11,13 +13,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from loopwright.errors import CallerError, MechanismUnavailableError
-from loopwright.process import _keeper
+from loopwright.process import _cgroup, _keeper
+from loopwright.process._standing import Standing, set_standing
 
 if TYPE_CHECKING:
     import ctypes
     from collections.abc import Callable
 
-__all__ = ["Keeper", "keep", "keeper_obstacle"]
+__all__ = ["Keeper", "has_ended", "keep", "keeper_obstacle"]
 
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2), Linux 3.4
 PR_GET_CHILD_SUBREAPER = 37
@@ -30,6 +33,13 @@ class Keeper:
     pid: int
     pidfd: int
     """Becomes readable when the keeper has ended."""
+    cgroup: str | None = None
+    """The folder in which every process that this program starts gets a cgroup of its own; None if they get none."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether the keeper has ended, and keeps nothing any more."""
+        return has_ended(self.pidfd)
 
     def when_lost(self, callback: Callable[[], object]) -> None:
         """Have `callback()` called on the running loop if the keeper is killed. Once."""
@@ -63,13 +73,24 @@ def keeper_obstacle() -> str | None:
     return None
 
 
-def keep() -> Keeper:
+def has_ended(pidfd: int) -> bool:
+    """Whether the process of a pidfd has ended, reaped or not."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def keep(*, cgroup: bool = True) -> Keeper:
     """Split this program in two: the caller goes on in a child, under a keeper that takes over this process id.
 
     From then on, whatever the caller's process leaves running when it ends, in whatever way, is killed by the keeper:
     everything that descends from it, through process groups, sessions and daemonising. Signals that ask the process to
     end (INT, TERM, HUP, QUIT, USR1, USR2) are passed on to it, and its exit status becomes the keeper's. It gets a
     process group of its own. `Keeper.when_lost()` tells if the keeper is killed.
+
+    What `spawn()` starts from then on gets a mark in its environment (LOOPWRIGHT_TREE), by which `Process.end()` finds
+    daemons; and, where this user may make them, a cgroup of its own, unless `cgroup` is False. `Process.guarantee` says
+    what that comes to.
 
     To be called early, before there are threads or a running event loop (fork(2) copies neither): CallerError
     otherwise. MechanismUnavailableError, an OSError, where `keeper_obstacle()` says why. Never unasked: a program that
@@ -89,6 +110,7 @@ def keep() -> Keeper:
     # (wait(2)), here, in the keeper and in every program that is started from here.
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    base = _new_base() if cgroup else None
     for stream in filter(None, (sys.stdout, sys.stderr)):  # None: closed by whoever started this program
         stream.flush()
     keeper = os.getpid()
@@ -96,21 +118,41 @@ def keep() -> Keeper:
     child = os.fork()
     if child:
         os.close(pidfd)
-        _become_keeper(child)
+        _become_keeper(child, base)
     os.setpgid(0, 0)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return Keeper(keeper, pidfd)
+    kept = Keeper(keeper, pidfd, base)
+    set_standing(Standing(keeper, inherits=True, lost=lambda: kept.lost, base=base))
+    if base is not None:
+        atexit.register(_clear_in_its_stead, kept, os.getpid())
+    return kept
 
 
-def _become_keeper(child: int) -> None:
+def _new_base() -> str | None:
+    try:
+        base = _cgroup.make_base(os.getpid())
+    except OSError:
+        return None  # `cgroup_obstacle()` says why
+    _cgroup.remove_strays(base)
+    return base
+
+
+def _clear_in_its_stead(keeper: Keeper, program: int) -> None:
+    """What the keeper would have done with the cgroups, had it not been killed."""
+    if keeper.cgroup is not None and keeper.lost and os.getpid() == program:
+        _cgroup.clear(keeper.cgroup)
+
+
+def _become_keeper(child: int, base: str | None) -> None:
     """Turn this process into the small program, which keeps pid, children, blocked signals and subreaper mark."""
     try:
         # S606: no shell is wanted, and every part of the command is ours.
-        os.execv(sys.executable, [sys.executable, "-I", "-S", _keeper.__file__, str(child)])  # noqa: S606
+        words = [str(child), base] if base is not None else [str(child)]
+        os.execv(sys.executable, [sys.executable, "-I", "-S", _keeper.__file__, *words])  # noqa: S606
     except OSError as error:
         # The interpreter's file has gone, or there is no memory for another: this one can do it too, only larger.
         _keeper.tell(f"cannot become a program of its own ({error.strerror}); going on as I am")
-        os._exit(_keeper.main(child))
+        os._exit(_keeper.main(child, base))
 
 
 def _libc() -> ctypes.CDLL:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from loopwright.process._pipes import PipeFile
+from loopwright.process._pipes import ReadPipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,62 +62,38 @@ def _whole_characters(data: bytearray, length: int) -> int:
     return length
 
 
-class LineReceiver(asyncio.Protocol):
-    """The protocol for the reading end of a pipe: calls `on_line(text, continued)`, and sets `ended` at its end."""
+class LineReceiver:
+    """Reads a pipe on a loop: calls `on_line(text, continued)`, and sets `ended` at its end."""
 
     def __init__(self, on_line: Callable[[str, bool], object], loop: asyncio.AbstractEventLoop) -> None:
         self._splitter = LineSplitter()
         self._on_line = on_line
         self._loop = loop
-        self._paused = False
-        self._transport: asyncio.ReadTransport | None = None
+        self._pipe: ReadPipe | None = None
         self.ended: asyncio.Future[None] = loop.create_future()
         """Done when the pipe is closed, by its last writer or by us."""
 
-    async def read_from(self, number: int) -> None:
-        """Join the reading end of a pipe to the loop; its descriptor is closed with it, also if this raises."""
-        file = PipeFile(number)
-        try:
-            await self._loop.connect_read_pipe(lambda: self, file)
-        except BaseException:
-            file.close()
-            raise
+    def read_from(self, number: int) -> None:
+        """Read from the reading end of a pipe; its descriptor is closed with it, also if this raises."""
+        self._pipe = ReadPipe(self._loop, number, self._receive)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The pipe is joined to the loop."""
-        self._transport = transport  # type: ignore[assignment]  # connect_read_pipe gives a ReadTransport
-
-    def data_received(self, data: bytes) -> None:
-        """Something was read."""
-        for text, continued in self._splitter.feed(data):
+    def _receive(self, data: bytes) -> None:
+        for text, continued in self._splitter.feed(data) if data else self._splitter.end():
             self._on_line(text, continued)
-
-    def eof_received(self) -> bool:
-        """The last writer has closed it; False, for a pipe's end is its end (uvloop would keep it open for writing)."""
-        return False
-
-    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """The pipe is closed."""
-        for text, continued in self._splitter.end():
-            self._on_line(text, continued)
-        self._transport = None
-        if not self.ended.done():
+        if not data and not self.ended.done():
             self.ended.set_result(None)
 
     def pause(self) -> None:
         """Read no more for now: the pipe fills, and then its writer waits."""
-        if self._transport is not None and not self._paused:
-            self._paused = True
-            self._transport.pause_reading()
+        if self._pipe is not None:
+            self._pipe.pause_reading()
 
     def resume(self) -> None:
         """Read again."""
-        if self._paused:
-            self._paused = False
-            if self._transport is not None:
-                self._transport.resume_reading()
+        if self._pipe is not None:
+            self._pipe.resume_reading()
 
     def close(self) -> None:
         """Close the pipe, whoever still holds its other end."""
-        if self._transport is not None:
-            self._transport.close()
+        if self._pipe is not None:
+            self._pipe.let_go()

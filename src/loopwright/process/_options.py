@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    from loopwright.process._spawn import SpawnWatcher
 
 __all__ = ["BytesOptions", "RunOptions", "SpawnOptions"]
 
@@ -34,6 +36,15 @@ class BytesOptions(TypedDict, total=False):
     extra_groups: Sequence[str | int] | None
     umask: int
     preexec_fn: Callable[[], object] | None
+    pipesize: int
+    parent_death_signal: int | None
+    rlimits: Mapping[int, int | tuple[int, int]] | None
+    cgroup: str | bytes | os.PathLike[str] | None
+    pty: bool | tuple[int, int]
+    nice: int | None
+    affinity: Iterable[int] | None
+    pid_namespace: bool
+    watcher: SpawnWatcher | None
 
 
 class SpawnOptions(BytesOptions, total=False):

@@ -160,7 +160,7 @@ class RunningPipeline:
     async def __aenter__(self) -> Self:
         for tail in self._tails:
             if tail is not None:
-                self._block.push_async_callback(tail.close)
+                self._block.callback(tail.close)
         for stage in self.stages:
             await self._block.enter_async_context(stage)
         return self
@@ -213,8 +213,8 @@ async def start_pipeline(
                     chosen.setdefault("stdout", options.get("stdout"))
                 tail = None
                 if "stderr" not in chosen or chosen["stderr"] == PIPE:
-                    tail, chosen["stderr"] = await TailReceiver.join(childs_ends)
-                    undo.push_async_callback(tail.close)
+                    tail, chosen["stderr"] = TailReceiver.join(childs_ends)
+                    undo.callback(tail.close)
                 if common_group and number and "process_group" not in own:
                     chosen["process_group"] = stages[0].pid
                 try:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["PIPE", "ReadPipe", "WritePipe", "is_pipe", "new_reader", "new_writer"]
+__all__ = ["PIPE", "ReadPipe", "WritePipe"]
 
 PIPE = subprocess.PIPE
 #: What is read at once: all that a pipe holds by default (pipe(7)).
@@ -33,12 +33,17 @@ class ReadPipe(asyncio.ReadTransport):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, number: int, receive: Callable[[bytes], object]) -> None:
         super().__init__()
-        os.set_blocking(number, False)
         self._loop = loop
-        self._number = number
+        self._number = -1
         self._receive = receive
         self._reading = True
-        loop.add_reader(number, self._on_readable)
+        try:
+            os.set_blocking(number, False)
+            loop.add_reader(number, self._on_readable)
+        except BaseException:
+            os.close(number)
+            raise
+        self._number = number
 
     def __repr__(self) -> str:
         state = "closed" if self._number < 0 else f"descriptor {self._number}"
@@ -48,10 +53,6 @@ class ReadPipe(asyncio.ReadTransport):
         if getattr(self, "_number", -1) >= 0:  # a loop was closed, and whoever held this is gone with it
             warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
             os.close(self._number)
-
-    def receive_by(self, receive: Callable[[bytes], object]) -> None:
-        """Give what comes to somebody else from now on."""
-        self._receive = receive
 
     def is_closing(self) -> bool:
         """Whether it is closed, or at its end."""
@@ -76,8 +77,10 @@ class ReadPipe(asyncio.ReadTransport):
     def close(self) -> None:
         """Let go of it at once; what is still in it is lost. Idempotent. The receiver hears an end."""
         if self._number >= 0:
-            self._let_go()
+            self._close_number()
             self._receive(b"")
+
+    let_go = close
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """`fileno` is its descriptor, -1 once it is closed."""
@@ -93,10 +96,10 @@ class ReadPipe(asyncio.ReadTransport):
                 raise
             data = b""
         if not data:
-            self._let_go()
+            self._close_number()
         self._receive(data)
 
-    def _let_go(self) -> None:
+    def _close_number(self) -> None:
         number, self._number = self._number, -1
         if self._reading and not self._loop.is_closed():
             self._loop.remove_reader(number)
@@ -106,9 +109,7 @@ class ReadPipe(asyncio.ReadTransport):
 class WritePipe(asyncio.WriteTransport):
     """This side of a pipe that the process reads from."""
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, number: int, protocol: asyncio.StreamReaderProtocol | None = None
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, number: int) -> None:
         super().__init__()
         os.set_blocking(number, False)
         self._loop = loop
@@ -199,6 +200,8 @@ class WritePipe(asyncio.WriteTransport):
         if self._number >= 0:
             self._lose(None)
 
+    let_go = abort
+
     def _on_writable(self) -> None:
         try:
             del self._buffer[: os.write(self._number, self._buffer)]
@@ -233,29 +236,3 @@ class WritePipe(asyncio.WriteTransport):
             self._loop.remove_writer(number)
         os.close(number)
         self._loop.call_soon(self._protocol.connection_lost, error)
-
-
-def new_reader(loop: asyncio.AbstractEventLoop, number: int) -> tuple[asyncio.StreamReader, ReadPipe]:
-    """A reader on the reading end of a pipe, which is its own from now on."""
-    reader = asyncio.StreamReader(loop=loop)
-
-    def receive(data: bytes) -> None:
-        if data:
-            reader.feed_data(data)
-        else:
-            reader.feed_eof()
-
-    pipe = ReadPipe(loop, number, receive)
-    reader.set_transport(pipe)
-    return reader, pipe
-
-
-def new_writer(loop: asyncio.AbstractEventLoop, number: int) -> tuple[asyncio.StreamWriter, WritePipe]:
-    """A writer on the writing end of a pipe, which is its own from now on."""
-    pipe = WritePipe(loop, number)
-    return asyncio.StreamWriter(pipe, pipe.get_protocol(), None, loop), pipe
-
-
-def is_pipe(wish: Any) -> bool:
-    """Whether a stream is to be a pipe. By type, for a descriptor of -1 is a mistake and True is no descriptor."""
-    return type(wish) is int and wish == PIPE

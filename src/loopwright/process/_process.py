@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections import deque
 from typing import TYPE_CHECKING
 
+from loopwright._core import StatusLost
 from loopwright.errors import ProcessTimeoutError, WrongLoopError
+from loopwright.process import _proc
+from loopwright.process._ending import Ending
 from loopwright.process._exchange import Talk
 from loopwright.process._groups import live_members
 from loopwright.process._output import Lines, Source
+from loopwright.process._streams import set_terminal_size
 from loopwright.process._words import command_words
 
 if TYPE_CHECKING:
@@ -19,19 +24,18 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Self
 
-    from loopwright._core import ExitStatus, StatusLost
+    from loopwright._core import ExitStatus
     from loopwright._spawning import Child, Command
-    from loopwright.process._pipes import Pipe
+    from loopwright.process._ended import Ended
+    from loopwright.process._guarantee import Guarantee
+    from loopwright.process._pipes import ReadPipe, WritePipe
+    from loopwright.process._standing import Kept
     from loopwright.process._text import TextMode
 
 __all__ = ["Process"]
 
 #: How often a process group is looked at while waiting for it to be empty: soon at first, then more rarely. Seconds.
 GROUP_LOOKS = (0.002, 0.005, 0.01, 0.02, 0.05)
-
-
-#: Seconds that a block waits for a group that was sent SIGKILL.
-GROUP_DEATH = 2.0
 
 
 class Process:
@@ -45,11 +49,27 @@ class Process:
             status = await process.wait()
 
     As a context manager it never leaves the process running: if it has not ended when the block does, it is killed (by
-    SIGKILL, at once) and waited for; also when the block is left by an exception or a cancellation. If it leads a
-    process group, whatever is left of that is killed too, even if the process itself has ended before.
+    SIGKILL, at once) and waited for, with all that it started; also when the block is left by an exception or a
+    cancellation. See `end()`, and `guarantee` for how far that reaches.
     """
 
-    _text_mode: TextMode | None = None
+    __slots__ = (
+        "__weakref__",
+        "_child",
+        "_ended",
+        "_ended_at",
+        "_kept",
+        "_loop",
+        "_pieces",
+        "_pipes",
+        "_talk",
+        "_text_mode",
+        "_tree",
+        "args",
+        "stderr",
+        "stdin",
+        "stdout",
+    )
 
     def __init__(
         self,
@@ -59,15 +79,20 @@ class Process:
         stdin: asyncio.StreamWriter | None,
         stdout: asyncio.StreamReader | None,
         stderr: asyncio.StreamReader | None,
-        pipes: Sequence[Pipe],
+        pipes: Sequence[ReadPipe | WritePipe],
+        kept: Kept,
     ) -> None:
         self._child = child
         self._loop = loop
         self._ended: asyncio.Future[ExitStatus | StatusLost] = loop.create_future()
         self._pipes = tuple(pipes)
-        self._block = contextlib.ExitStack()
-        self._talk = Talk()
-        self._kept: dict[str, deque[Any]] = {}
+        self._text_mode: TextMode | None = None
+        self._kept = kept
+        # Made when they are first needed: most processes are only waited for, and there may be very many.
+        self._tree: Ending | None = None
+        self._talk: Talk | None = None
+        self._pieces: dict[str, deque[Any]] | None = None
+        self._ended_at: int | None = None
         self.args = args
         """What it was started with."""
         self.stdin = stdin
@@ -140,6 +165,8 @@ class Process:
         str otherwise; UnicodeDecodeError for output that is not in the encoding. WrongLoopError on another loop.
         """
         self._check_loop("communicate with")
+        if self._talk is None:
+            self._talk = Talk()
         return await self._talk.communicate(self, input, timeout, linger)
 
     def lines(self, *streams: str) -> Lines[Any]:
@@ -154,16 +181,18 @@ class Process:
         ValueError for a stream that is not a PIPE; WrongLoopError, from the iteration, on another loop.
         """
         sources = []
+        if self._pieces is None:
+            self._pieces = {}
         for name in dict.fromkeys(streams or ("stdout",)):
             stream = getattr(self, name) if name in ("stdout", "stderr") else None
             if stream is None:
                 raise ValueError(f"process {self.pid} was started without {name}=PIPE: it has no lines to read there")
-            sources.append(Source(name, stream, self._kept.setdefault(name, deque())))
+            sources.append(Source(name, stream, self._pieces.setdefault(name, deque())))
         return Lines(sources, lambda: self._check_loop("read the lines of"))
 
     def _take_kept(self, name: str) -> list[Any]:
         """What was read of a stream for its lines and not asked for yet. For whoever reads on in another way."""
-        kept = self._kept.get(name, deque())
+        kept = (self._pieces or {}).get(name, deque())
         pieces = [piece[0] for piece in kept if piece is not None]
         kept.clear()
         return pieces
@@ -227,30 +256,81 @@ class Process:
             await asyncio.sleep(GROUP_LOOKS[min(look, len(GROUP_LOOKS) - 1)])
             look += 1
 
+    @property
+    def guarantee(self) -> Guarantee:
+        """What can be promised, now, about its end and that of all that it starts. It falls when a keeper is lost.
+
+        From any thread.
+        """
+        return self._endings().guarantee
+
+    async def end(self, grace: float = 5.0, signal: int = signal.SIGTERM) -> Ended:
+        """End it and everything that it started, and say what became of that.
+
+        All of the tree are sent `signal`; what still runs after `grace` seconds is stopped, so that nothing forks on,
+        and killed (SIGKILL). With a `grace` of 0, or SIGKILL, nobody is asked. How far it reaches is `guarantee`'s to
+        say; the answer (`Ended`) has what could not be ended, or not be proved to have ended, in `left`. Nothing that
+        does not belong to the tree is signalled: each process is known by its pid and start time, and a group number
+        that may have come to mean another group is not used.
+
+        Works after the process itself has ended, and any number of times, at the same time too: the shortest grace
+        period holds. If a caller is cancelled, the grace period is over at once, and the cancellation is raised when
+        all has ended. What does not die of SIGKILL within 10 s is named, and not waited for any longer.
+
+        WrongLoopError on another loop.
+        """
+        self._check_loop("end")
+        return await self._endings().end(grace, signal)
+
+    def signal_tree(self, number: int) -> bool:
+        """Send a signal to everything of its tree that can be found; False if there is nothing. See `end()`.
+
+        PermissionError if none of them may be signalled (kill(2)). WrongLoopError on another loop.
+        """
+        self._check_loop("signal the tree of")
+        return self._endings().signal(number)
+
+    def tree_members(self) -> tuple[int, ...]:
+        """The pids of its tree that have not ended: what a look at /proc (some milliseconds) sees now."""
+        self._check_loop("look at the tree of")
+        return self._endings().members()
+
+    async def wait_tree(self) -> None:
+        """Wait until nothing of its tree runs any more, itself included. It is looked at every 0.1 s at least."""
+        self._check_loop("wait for the tree of")
+        await self._endings().wait()
+
+    def resize_terminal(self, rows: int, columns: int) -> None:
+        """Change the size of the terminal that it was started on (`pty=`); the programs there get SIGWINCH.
+
+        ValueError if it was started on none, or both sides are closed.
+        """
+        number = -1 if self.stdin is None else self.stdin.get_extra_info("fileno", -1)
+        if number < 0 or not os.isatty(number):
+            raise ValueError(f"process {self.pid} is on no terminal of ours: start it with pty=True for that")
+        set_terminal_size(number, rows, columns)
+
+    def _endings(self) -> Ending:
+        if self._tree is None:
+            self._tree = Ending(self._child, self._ended, self._kept, self._ended_at)
+        return self._tree
+
     async def __aenter__(self) -> Self:
         self._check_loop("use")
         # So that its group can still be killed at the end of the block if it has ended itself by then.
-        self._block.enter_context(self.hold_group())
+        self._child.hold()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._block:
-            if self._child.leads_group:
-                self._child.signal_group(signal.SIGKILL)
-            self._child.send_signal(signal.SIGKILL)
-        for pipe in self._pipes:
-            pipe.close()
-        await _all_done(self._ended, *(pipe.closed for pipe in self._pipes))
-        if self.group_members():
-            await _all_done(asyncio.ensure_future(self._group_dies()))
-
-    async def _group_dies(self) -> None:
-        """SIGKILL was sent to all of the group: it takes a moment, unless one hangs in the kernel."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GROUP_DEATH):
-                await self.wait_group()
+        try:
+            if self._endings().may_leave_something:
+                await self.end(grace=0.0)
+        finally:
+            self._child.release()
+            for pipe in self._pipes:
+                pipe.let_go()
 
     def _check_loop(self, verb: str) -> None:
         running = asyncio.get_running_loop()
@@ -261,17 +341,12 @@ class Process:
             )
 
     def _on_exit(self, status: ExitStatus | StatusLost) -> None:
-        if not self._ended.done():
-            self._ended.set_result(status)
-
-
-async def _all_done(*futures: asyncio.Future[Any]) -> None:
-    """SIGKILL was sent and the pipes let go of, so the wait is short; a cancellation meanwhile is raised after it."""
-    cancelled: asyncio.CancelledError | None = None
-    while pending := [future for future in futures if not future.done()]:
-        try:
-            await asyncio.wait(pending)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
+        if self._ended.done():
+            return
+        if not isinstance(status, StatusLost):
+            self._ended_at = _proc.ticks_now()
+        self._ended.set_result(status)
+        if self._tree is not None:
+            self._tree.note_exit(status)
+        else:
+            self._kept.close()

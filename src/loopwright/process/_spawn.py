@@ -1,9 +1,10 @@
 """Starting a child process from an event loop.
 
-Theory of operation. What can wait or fail comes before the child exists: its pipes are made, and this side's ends
-joined to the loop, first. Then the child is started and watched in one step without an await in between, so there
-is no point at which a cancellation could leave a child that nobody knows of. Whatever fails, the descriptors made on
-the way are closed and a child that was started is killed and reaped.
+Theory of operation. What can fail comes before the child exists: its pipes are made, and this side's ends joined to the
+loop. Then a worker starts it, off the loop (`_native._workers`), and the loop is told by the same set of descriptors
+that will tell of the exit (`watchers._hub`). From the moment the child exists to the moment it is in the ledger and
+watched there is no await; before that, a cancellation or a loop that closes has the worker not start it, or kill and
+reap what it has started. Whatever fails, the descriptors made on the way are closed.
 """
 
 from __future__ import annotations
@@ -12,32 +13,42 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from loopwright import _spawning
 from loopwright._core import ExitStatus, tell_process_started
-from loopwright.process._pipes import PIPE, Pipes
+from loopwright._spawning import Request
+from loopwright.process._pipes import PIPE
+from loopwright.process._standing import NOT_KEPT, admit
+from loopwright.process._streams import DEVNULL, STDOUT, Streams, check_terminal
 from loopwright.process._text import text_mode
 from loopwright.process._text_process import new_process
-from loopwright.watchers import PidfdChildWatcher
+from loopwright.watchers import ThreadedChildWatcher
+from loopwright.watchers._hub import hub_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Literal, Unpack
 
-    from loopwright._spawning import Command
+    from loopwright._core import StatusLost
+    from loopwright._spawning import Child, Command
     from loopwright.process._options import BytesOptions, SpawnOptions
     from loopwright.process._process import Process
+    from loopwright.process._standing import Kept
     from loopwright.process._text_process import TextProcess
 
-__all__ = ["DEVNULL", "PIPE", "STDOUT", "spawn"]
+__all__ = ["DEVNULL", "PIPE", "STDOUT", "SpawnWatcher", "spawn"]
 
-STDOUT = subprocess.STDOUT
-DEVNULL = subprocess.DEVNULL
+#: For a child without a process descriptor (refused, or none left). Of our own, so that no program that closes or
+#: replaces the watcher it sees can make `wait()` hang.
+_without_descriptors = ThreadedChildWatcher()
 
-#: Of our own, so that no program that closes or replaces the watcher it sees can make `wait()` hang.
-_exits = PidfdChildWatcher()
+
+class SpawnWatcher(Protocol):
+    """What `spawn(watcher=)` takes: every watcher of `loopwright.watchers`."""
+
+    def watch_child(self, child: Any, on_exit: Callable[[ExitStatus | StatusLost], None], /) -> None:
+        """Have `on_exit(status)` called on the running loop when the child has ended, and the ledger told after."""
 
 
 @overload
@@ -75,6 +86,15 @@ async def spawn(
     extra_groups: Sequence[str | int] | None = None,
     umask: int = -1,
     preexec_fn: Callable[[], object] | None = None,
+    pipesize: int = -1,
+    parent_death_signal: int | None = None,
+    rlimits: Mapping[int, int | tuple[int, int]] | None = None,
+    cgroup: str | bytes | os.PathLike[str] | None = None,
+    pty: bool | tuple[int, int] = False,
+    nice: int | None = None,
+    affinity: Iterable[int] | None = None,
+    pid_namespace: bool = False,
+    watcher: SpawnWatcher | None = None,
 ) -> Process:
     """Start a program and give its `Process`.
 
@@ -87,70 +107,142 @@ async def spawn(
     there for programs written for Popen: what is written goes to the pipe at once, and what is read is kept at most
     in a few blocks of 64 KiB, whatever it says.
 
+    Beyond Popen's:
+
+    - `parent_death_signal`: sent to it when this program ends, in whatever way (prctl(2), PR_SET_PDEATHSIG). A program
+      that is set-user-ID does not get it.
+    - `rlimits`: resource limits, as `{resource.RLIMIT_CPU: 10}` or `{...: (soft, hard)}` (setrlimit(2)).
+    - `nice`: its niceness, -20 to 19; `affinity`: the CPUs it may run on.
+    - `cgroup`: the folder of a cgroup (version 2) in which it starts (Linux 5.7).
+    - `pty`: True, or (rows, columns), for a new pseudo-terminal as its three streams and controlling terminal, in a
+      session of its own. `stdin` and `stdout` of the process object are then the terminal's other side;
+      `resize_terminal()` changes its size.
+    - `pid_namespace=True`: it is the first process of a new pid namespace (pid_namespaces(7); needs CAP_SYS_ADMIN).
+      All that it starts ends with it. As with every first process, SIGTERM does nothing unless it handles it.
+    - `watcher`: the child watcher that hears of its end; without one it is heard by process descriptor, or by a thread
+      where those cannot be had.
+
+    The program is started by a thread of ours, so that the loop is not held meanwhile; user=, group= and extra_groups=
+    cost a copy of this program's page tables. With `preexec_fn`, which is Python to be run in a copy of this program,
+    and where nothing is compiled, it is started here by `subprocess.Popen`, and the loop is held for that time.
+
     Must be called in a coroutine; the process belongs to the running loop, which may be any that has `add_reader`
-    (asyncio's selector loop, uvloop). Raises what Popen raises, FileNotFoundError with the missing program's or
-    directory's name in `filename` above all; ValueError for empty `args`; MechanismUnavailableError where no
-    way of watching works on this machine. Nothing is left over when it raises: no child, no descriptor.
+    (asyncio's selector loop, uvloop, rloop), in any thread. Raises what Popen raises, FileNotFoundError with the missing
+    program's or directory's name in `filename` above all; OSError that says what could not be done otherwise, such as
+    PermissionError for a niceness; ValueError and TypeError for bad arguments, ArgumentsConflictError (a TypeError) for
+    those that exclude each other; MechanismUnavailableError (an OSError) for what this machine cannot do. Nothing is
+    left over when it raises or is cancelled: no child, no descriptor.
     """
     loop = asyncio.get_running_loop()
-    if isinstance(args, (list, tuple)) and not args:
-        raise ValueError(f"args must begin with the program to start, and is {args!r}")
     mode = text_mode(text, encoding, errors, universal_newlines, bufsize)
-    options: dict[str, Any] = {
-        "cwd": cwd,
-        "env": env,
-        "executable": executable,
-        "shell": shell,
-        "start_new_session": start_new_session,
-        "process_group": process_group,
-        "pass_fds": pass_fds,
-        "close_fds": close_fds,
-        "restore_signals": restore_signals,
-        "user": user,
-        "group": group,
-        "extra_groups": extra_groups,
-        "umask": umask,
-        "preexec_fn": preexec_fn,
-    }
-    async with contextlib.AsyncExitStack() as undo:
-        with contextlib.ExitStack() as childs_ends:
-            pipes = Pipes(loop, undo, childs_ends)
-            options["stdin"], writer = await pipes.for_writing(stdin)
-            options["stdout"], reader = await pipes.for_reading(stdout)
-            options["stderr"], error_reader = await pipes.for_reading(stderr)
-            child = _launch(args, options)
-            process = new_process(mode, child, args, loop, writer, reader, error_reader, pipes.made)
-            if child.status is not None:
-                process._on_exit(child.status)
-            else:
-                _watch(child, process)
-        undo.pop_all()
+    request = Request(
+        args,
+        executable=executable,
+        shell=shell,
+        cwd=cwd,
+        env=env,
+        start_new_session=start_new_session,
+        process_group=process_group,
+        pass_fds=pass_fds,
+        close_fds=close_fds,
+        restore_signals=restore_signals,
+        user=user,
+        group=group,
+        extra_groups=extra_groups,
+        umask=umask,
+        preexec_fn=preexec_fn,
+        parent_death_signal=parent_death_signal,
+        rlimits=rlimits,
+        cgroup=cgroup,
+        nice=nice,
+        affinity=affinity,
+        pid_namespace=pid_namespace,
+    )
+    request.check()
+    if pty:
+        check_terminal(stdin, stdout, stderr)
+    streams = Streams(loop, pipesize)
+    kept = NOT_KEPT
+    try:
+        request.streams = (
+            streams.connect_terminal(pty, request) if pty else streams.connect(stdin, stdout, stderr)
+        )
+        request.env, kept = admit(env, cgroup=cgroup is None)
+        child, kept = await _start(loop, request, kept)
+        process = new_process(
+            mode, child, args, loop, streams.stdin, streams.stdout, streams.stderr, streams.ours, kept
+        )
+        if child.status is not None:
+            process._on_exit(child.status)
+        else:
+            _watch(loop, child, process, watcher)
+    except BaseException:
+        streams.close_ours()
+        kept.close()
+        raise
+    finally:
+        streams.close_theirs()
     tell_process_started(process)
     return process
 
 
-def _launch(args: Command, options: dict[str, Any]) -> _spawning.Child:
+async def _start(loop: asyncio.AbstractEventLoop, request: Request, kept: Kept) -> tuple[Child, Kept]:
+    if kept.leaf is not None:
+        request.cgroup = kept.leaf.path
+        try:
+            return await _start_by_worker(loop, request), kept
+        except OSError:
+            # The cgroup is our idea: where a child cannot be started into it, it is started, and then moved.
+            request.cgroup = None
+    child = await _start_by_worker(loop, request)
+    return child, kept.adopt(child.pid)
+
+
+async def _start_by_worker(loop: asyncio.AbstractEventLoop, request: Request) -> Child:
     try:
-        return _spawning.launch(args, options)
+        with request.opened():
+            start = _spawning.order(request)
+            if start is not None:
+                hub = hub_of(loop)
+                started = hub.start(start)
+                try:
+                    await started
+                except BaseException:
+                    hub.drop(start)
+                    raise
+                child = _spawning.taken(start, request)
+                if child is not None:
+                    return child
+            return _spawning.launch_plain(request)
     except FileNotFoundError as error:
-        if isinstance(args, str) and " " in args and not options["shell"]:
+        args = request.args
+        if isinstance(args, str) and " " in args and not request.shell:
             error.add_note(
                 f"a string is the name of a program as a whole; with arguments give a list: {args.split()!r}"
             )
         raise
 
 
-def _watch(child: _spawning.Child, process: Process) -> None:
+def _watch(loop: asyncio.AbstractEventLoop, child: Child, process: Process, watcher: SpawnWatcher | None) -> None:
     try:
-        _exits.watch_child(child, process._on_exit)
+        if watcher is not None:
+            watcher.watch_child(child, process._on_exit)
+            return
+        if child.pidfd >= 0:
+            # Where there is no room for it in the set, a thread can wait for it all the same.
+            with contextlib.suppress(OSError):
+                hub_of(loop).watch(child, process._on_exit)
+                return
+        _without_descriptors.watch_child(child, process._on_exit)
     except BaseException:
         _abandon(child)
         raise
 
 
-def _abandon(child: _spawning.Child) -> None:
+def _abandon(child: Child) -> None:
     """A child that cannot be watched must not be left running."""
     child.send_signal(signal.SIGKILL)
+    kind, number = (os.P_PIDFD, child.pidfd) if child.pidfd >= 0 else (os.P_PID, child.pid)
     with contextlib.suppress(ChildProcessError):
-        os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOWAIT)
+        os.waitid(kind, number, os.WEXITED | os.WNOWAIT)
     child.note_exit(ExitStatus(None, signal.SIGKILL))

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from loopwright._spawning import Child, Command
-    from loopwright.process._pipes import Pipe
+    from loopwright.process._pipes import ReadPipe, WritePipe
+    from loopwright.process._standing import Kept
     from loopwright.process._text import TextMode
 
 __all__ = ["TextProcess", "new_process"]
@@ -20,6 +21,8 @@ __all__ = ["TextProcess", "new_process"]
 
 class TextProcess(Process):
     """A `Process` started in text mode: the same, with streams of str, decoded as they come."""
+
+    __slots__ = ()
 
     stdin: TextWriter | None  # type: ignore[assignment]
     stdout: TextReader | None  # type: ignore[assignment]
@@ -34,16 +37,17 @@ def new_process(
     stdin: asyncio.StreamWriter | None,
     stdout: asyncio.StreamReader | None,
     stderr: asyncio.StreamReader | None,
-    pipes: Sequence[Pipe],
+    pipes: Sequence[ReadPipe | WritePipe],
+    kept: Kept,
 ) -> Process:
     """The object for a child, of bytes or of text."""
     if mode is None:
-        return Process(child, args, loop, stdin, stdout, stderr, pipes)
+        return Process(child, args, loop, stdin, stdout, stderr, pipes, kept)
     streams: tuple[Any, Any, Any] = (
         stdin and TextWriter(stdin, mode),
         stdout and TextReader(stdout, mode),
         stderr and TextReader(stderr, mode),
     )
-    process = TextProcess(child, args, loop, *streams, pipes)
+    process = TextProcess(child, args, loop, *streams, pipes, kept)
     process._text_mode = mode
     return process

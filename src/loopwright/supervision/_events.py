@@ -10,6 +10,7 @@ import signal
 from dataclasses import dataclass
 
 from loopwright._core import ExitStatus, StatusLost
+from loopwright.process import Guarantee
 
 __all__ = [
     "Event",
@@ -17,6 +18,7 @@ __all__ = [
     "Failed",
     "Finished",
     "Healthy",
+    "LevelFell",
     "Note",
     "Output",
     "Restarting",
@@ -107,6 +109,15 @@ class Finished(Event):
 class Failed(Event):
     """It has failed and will not be started again."""
 
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelFell(Event):
+    """What services leave behind is no longer ended as far as it was. Sent by whoever watches over the keeper."""
+
+    was: Guarantee
+    now: Guarantee
     reason: str
 
 

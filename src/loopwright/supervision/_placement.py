@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from loopwright._core import ExitStatus
+    from loopwright.process import Ended
     from loopwright.supervision._spec import Instance
 
 __all__ = ["LocalPlacement", "Placed", "Placement"]
@@ -95,7 +96,7 @@ class LocalPlacement:
         receiver = LineReceiver(on_line, asyncio.get_running_loop())
         ours, services = os.pipe()
         try:
-            await receiver.read_from(ours)
+            receiver.read_from(ours)
             try:
                 process = await spawn(
                     instance.spec.command,
@@ -108,7 +109,6 @@ class LocalPlacement:
                 )
             except BaseException:
                 receiver.close()
-                await receiver.ended
                 raise
         finally:
             os.close(services)
@@ -124,6 +124,7 @@ class _LocalPlaced:
         self._hurried = False
         self._hopeless: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._patience: asyncio.TimerHandle | None = None
+        self._killing: asyncio.Task[Ended] | None = None
         # The group's number stays its own until wait_gone() has seen the last of it.
         self._hold = contextlib.ExitStack()
         self._hold.enter_context(process.hold_group())
@@ -140,18 +141,12 @@ class _LocalPlaced:
         return await self._unless_hopeless(self._process.wait()) or StatusLost(self._hopeless.result())
 
     async def wait_gone(self) -> str | None:
-        status = self._process.status
-        if status is not None and not isinstance(status, StatusLost):
-            await self._unless_hopeless(self._process.wait_group())
+        await self._unless_hopeless(self._process.wait_tree())
         if self._patience is not None:
             self._patience.cancel()
-        note = None
-        if self.given_up:
-            note = self._hopeless.result()
-        elif members := self._process.group_members():
-            # Whoever took its status gave its number back too. So these are not signalled, nor waited for.
-            pids = ", ".join(map(str, members))
-            note = f"not ended, for they may be somebody else's: processes in what was its process group ({pids})"
+        note = self._hopeless.result() if self.given_up else await self._last_look()
+        if self._killing is not None:
+            await asyncio.wait({self._killing})
         self._hold.close()
         while not self._receiver.ended.done():
             releases = self._releases
@@ -168,8 +163,11 @@ class _LocalPlaced:
 
     def signal(self, number: int) -> bool:
         if number == signal.SIGKILL and self._patience is None:
-            self._patience = asyncio.get_running_loop().call_later(PATIENCE, self._give_up)
-        return self._process.signal_group(number)
+            loop = asyncio.get_running_loop()
+            self._patience = loop.call_later(PATIENCE, self._give_up)
+            # Killed in the same moment as far as it can be seen, and then swept: what forks meanwhile is not missed.
+            self._killing = loop.create_task(self._process.end(grace=0.0))
+        return self._process.signal_tree(number)
 
     def hold_output(self, hold: bool) -> None:
         self._held = hold and not self._hurried
@@ -183,8 +181,17 @@ class _LocalPlaced:
         self._hurried = True
         self.hold_output(False)
 
+    async def _last_look(self) -> str | None:
+        """Nothing of it is seen any more: what there is that may belong to it, and why it was not ended."""
+        left = (await self._process.end(grace=0.0)).left
+        if members := self._process.group_members():
+            # Whoever took its status gave its number back too. So these are not signalled, nor waited for.
+            pids = ", ".join(map(str, members))
+            return f"not ended, for they may be somebody else's: processes in what was its process group ({pids})"
+        return "; ".join(map(str, left)) or None
+
     def _give_up(self) -> None:
-        members = ", ".join(map(str, self._process.group_members() or (self.pid,)))
+        members = ", ".join(map(str, self._process.tree_members() or (self.pid,)))
         self._hopeless.set_result(
             f"still running {PATIENCE:g} s after SIGKILL, and not waited for any longer: {members} (either it may not "
             "be signalled by this user, or it hangs inside the kernel)"

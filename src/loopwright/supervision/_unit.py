@@ -148,7 +148,7 @@ class Unit:
         if self._send(signal.SIGKILL):
             reason = self.reason
             if self._stimulus is Stimulus.GRACE_OVER:
-                what = "something in its process group" if self._leader_ended else "it"
+                what = "something that it started" if self._leader_ended else "it"
                 reason = f"{what} still runs after a grace period of {self._spec.grace_period:g} s"
             self._say(_events.Stopping, signal=signal.SIGKILL, grace=0.0, reason=reason)
 

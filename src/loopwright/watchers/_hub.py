@@ -13,26 +13,26 @@ Theory of operation. A loop that starts or watches children for `loopwright.proc
   that nobody can take any more are killed; children that have ended are reaped, and the others looked at each time.
 - **A fork.** In the child none of this is wanted: its copies are closed without taking anything out of the set, which
   would take it out of the parent's.
-- **Where there is no pidfd** (refused, or no descriptor left), a thread waits for that one child, and tells the loop.
 
 All of a hub is used on its loop's thread; the table of hubs is guarded by the GIL, one operation at a time.
 """
 
 from __future__ import annotations
 
-import asyncio
-import errno
 import os
-import threading
 from typing import TYPE_CHECKING
 
 from loopwright import _native
-from loopwright._core import ExitStatus, ResourceUsage, StatusLost
+from loopwright._core import StatusLost
 from loopwright.watchers._plain import PlainPidfdSet
+from loopwright.watchers._readable import TRACED_RETRY, told_status
+from loopwright.watchers._watch import KEY_MASK, look_by_pidfd, reaping
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
+    from loopwright._core import ExitStatus
     from loopwright._native import PidfdSet, Start, StartPort
     from loopwright._spawning import Child
 
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["Hub", "hub_of"]
 
 PORT = 0  # the key of the eventfd; children have 1 and more
-KEYS = 0xFFFF_FFFF
-#: A zombie that is being traced is withheld from its parent until the tracer lets go (ptrace(2)): ask again after this.
-TRACED_RETRY = 0.05
 
 _hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
 #: Children of loops that were closed, that had not ended when they were last looked at.
@@ -64,9 +61,8 @@ def _drop_closed_loops() -> None:
         if loop.is_closed() and (hub := _hubs.pop(loop, None)) is not None:
             _orphans.extend(hub.abandon())
     for child in _orphans[:]:
-        if child.status is not None or (status := look(child)) is None:
-            continue
-        child.note_exit(status)
+        if child.status is None and (status := look_by_pidfd(child.pidfd)) is not None:
+            child.note_exit(settled(child, status))
     _orphans[:] = [child for child in _orphans if not child.reaped]
 
 
@@ -116,14 +112,13 @@ class Hub:
         self._close_soon_if_idle()
 
     def watch(self, child: Child, on_exit: OnExit) -> None:
-        """Have `on_exit(status)` called when it has ended; the ledger is told after that."""
-        if child.pidfd < 0:
-            _watch_by_thread(self._loop, child, on_exit)
-            self._close_soon_if_idle()
-            return
-        key = self._last_key = self._last_key % KEYS + 1
+        """Have `on_exit(status)` called when it has ended; the ledger is told after that. It must have a pidfd.
+
+        OSError as epoll_ctl(2): ENOSPC or ENOMEM, where there are too many.
+        """
+        key = self._last_key = self._last_key % KEY_MASK + 1
         while key in self._children:  # after 2**32 children, the key of one that still lives
-            key = self._last_key = self._last_key % KEYS + 1
+            key = self._last_key = self._last_key % KEY_MASK + 1
         self._pidfds.add(child.pidfd, key)
         self._children[key] = (child, on_exit)
 
@@ -141,7 +136,7 @@ class Hub:
                 continue
             del self._children[key]
             self._pidfds.discard(child.pidfd)
-            status = exit_status(pid, code, value, usage)
+            status = settled(child, told_status(pid, code, value, usage))
             try:
                 on_exit(status)
             finally:
@@ -191,53 +186,12 @@ class Hub:
         return children
 
 
-def exit_status(pid: int, code: int, value: int, usage: tuple[float, ...] | None) -> ExitStatus | StatusLost:
-    """What `PidfdSet.drain()` says, as a value."""
-    if pid < 0:
-        return StatusLost(
-            f"something else in this program reaped it ({os.strerror(code)}), unless it was no child of this program; "
-            "a call of os.wait() or os.waitpid(-1), SIGCHLD being ignored, or a dropped subprocess.Popen does that"
-        )
-    return ExitStatus.from_siginfo(code, value, None if usage is None else ResourceUsage(*usage))  # type: ignore[arg-type]  # floats and ints in their order
-
-
-def look(child: Child) -> ExitStatus | StatusLost | None:
-    """How a child ended, left unreaped; None if it has not."""
-    how = os.WEXITED | os.WNOWAIT | os.WNOHANG
-    try:
-        found = (
-            os.waitid(os.P_PIDFD, child.pidfd, how) if child.pidfd >= 0 else os.waitid(os.P_PID, child.pid, how)
-        )
-    except ChildProcessError:
-        return exit_status(-1, errno.ECHILD, 0, None)
-    return None if found is None else exit_status(found.si_pid, found.si_code, found.si_status, None)
-
-
-def _watch_by_thread(loop: asyncio.AbstractEventLoop, child: Child, on_exit: OnExit) -> None:
-    """For a child that has no pidfd: a thread waits for it, without reaping."""
-
-    def publish(status: ExitStatus | StatusLost) -> None:
-        try:
-            on_exit(status)
-        finally:
-            child.note_exit(status)
-
-    def wait() -> None:
-        status: ExitStatus | StatusLost
-        try:
-            found = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        except ChildProcessError:
-            status = exit_status(-1, errno.ECHILD, 0, None)
-        else:
-            if found is None:
-                raise AssertionError("waitid(2) without WNOHANG came back with nothing")
-            status = exit_status(found.si_pid, found.si_code, found.si_status, None)
-        try:
-            loop.call_soon_threadsafe(publish, status)
-        except RuntimeError:  # the loop was closed meanwhile
-            child.note_exit(status)
-
-    threading.Thread(target=wait, name=f"loopwright-waits-for-{child.pid}", daemon=True).start()
+def settled(child: Child, status: ExitStatus | StatusLost) -> ExitStatus | StatusLost:
+    """The true status instead of one that seems lost, if a watcher of ours reaped the child and wrote it down."""
+    if not isinstance(status, StatusLost):
+        return status
+    with reaping.lock:
+        return child.status or status
 
 
 def _forget_in_forked_child() -> None:

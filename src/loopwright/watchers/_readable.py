@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from loopwright._native._pidfds import Told
 
-__all__ = ["ReadableSet", "ReadableWard"]
+__all__ = ["ReadableSet", "ReadableWard", "TRACED_RETRY", "told_status"]
 
 #: A zombie that is being traced is withheld from its parent until the tracer lets go (ptrace(2)): ask again after this.
 TRACED_RETRY = 0.05
@@ -88,7 +88,7 @@ class ReadableWard(Ward):
                 self.loop.call_later(TRACED_RETRY, self._rearm, watch)
                 continue
             self.disarm(watch)
-            self._tell(watch, _status(pid, code, value, usage))
+            self._tell(watch, told_status(pid, code, value, usage))
 
     def _rearm(self, watch: Watch) -> None:
         if watch.armed and self.entries is not None:
@@ -109,7 +109,8 @@ class ReadableWard(Ward):
             entries.close()
 
 
-def _status(pid: int, code: int, value: int, usage: tuple[Any, ...] | None) -> ExitStatus | StatusLost:
+def told_status(pid: int, code: int, value: int, usage: tuple[Any, ...] | None) -> ExitStatus | StatusLost:
+    """What a set says of a process, as a value."""
     if pid < 0:
         return StatusLost(LOST.replace("No child processes", os.strerror(code), 1))
     return ExitStatus.from_siginfo(code, value, None if usage is None else ResourceUsage(*usage))

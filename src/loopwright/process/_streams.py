@@ -1,0 +1,159 @@
+"""A new process's three standard streams: what the child is given, and what is on this side of it."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import struct
+import subprocess
+import termios
+from typing import TYPE_CHECKING, Any
+
+from loopwright._spawning import INHERITED, NULL
+from loopwright.errors import ArgumentsConflictError
+from loopwright.process._pipes import PIPE, ReadPipe, WritePipe
+
+if TYPE_CHECKING:
+    from loopwright._spawning import Request
+
+__all__ = ["DEVNULL", "STDOUT", "Streams", "set_terminal_size"]
+
+STDOUT = subprocess.STDOUT
+DEVNULL = subprocess.DEVNULL
+
+
+class Streams:
+    """The streams of one process, while it is being started."""
+
+    __slots__ = ("_loop", "_pipesize", "_theirs", "ours", "stderr", "stdin", "stdout")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, pipesize: int = -1) -> None:
+        self._loop = loop
+        self._pipesize = pipesize
+        self._theirs: list[int] = []
+        self.ours: list[ReadPipe | WritePipe] = []
+        self.stdin: asyncio.StreamWriter | None = None
+        self.stdout: asyncio.StreamReader | None = None
+        self.stderr: asyncio.StreamReader | None = None
+
+    def connect(self, stdin: Any, stdout: Any, stderr: Any) -> tuple[int, int, int]:
+        """Make what is asked for, as descriptors for the child. ValueError or TypeError for what cannot be a stream."""
+        first = INHERITED if stdin is None else self._first(stdin)
+        second = INHERITED if stdout is None else self._output(stdout, "stdout")
+        if stderr is None:
+            return first, second, INHERITED
+        if _is(stderr, STDOUT):
+            return first, second, 1 if second == INHERITED else second
+        return first, second, self._output(stderr, "stderr")
+
+    def connect_terminal(self, wish: bool | tuple[int, int], request: Request) -> tuple[int, int, int]:
+        """All three are a new pseudo-terminal, which the child is to control (pty(7))."""
+        ours, theirs = os.openpty()
+        self._theirs.append(theirs)
+        try:
+            if not isinstance(wish, bool):
+                set_terminal_size(theirs, *wish)
+            second = os.dup(ours)
+        except BaseException:
+            os.close(ours)
+            raise
+        try:
+            self.stdout = self._reader(ours)
+        except BaseException:
+            os.close(second)
+            raise
+        self.stdin = self._writer(second)
+        request.start_new_session = request.terminal = True
+        return theirs, theirs, theirs
+
+    def close_theirs(self) -> None:
+        """Close the child's ends here: it has them now, or will never be."""
+        for number in self._theirs:
+            os.close(number)
+        self._theirs.clear()
+
+    def close_ours(self) -> None:
+        """There will be no process."""
+        for pipe in self.ours:
+            pipe.let_go()
+
+    def _first(self, wish: Any) -> int:
+        if not _is(wish, PIPE):
+            return _number(wish, "stdin")
+        theirs, ours = os.pipe()
+        self._theirs.append(theirs)
+        self._resize(ours)
+        self.stdin = self._writer(ours)
+        return theirs
+
+    def _output(self, wish: Any, name: str) -> int:
+        if not _is(wish, PIPE):
+            return _number(wish, name)
+        ours, theirs = os.pipe()
+        self._theirs.append(theirs)
+        self._resize(ours)
+        reader = self._reader(ours)
+        if name == "stdout":
+            self.stdout = reader
+        else:
+            self.stderr = reader
+        return theirs
+
+    def _resize(self, number: int) -> None:
+        if self._pipesize > 0:
+            try:
+                fcntl.fcntl(number, fcntl.F_SETPIPE_SZ, self._pipesize)
+            except BaseException:
+                os.close(number)
+                raise
+
+    def _reader(self, number: int) -> asyncio.StreamReader:
+        reader = asyncio.StreamReader(loop=self._loop)
+
+        def receive(data: bytes) -> None:
+            if data:
+                reader.feed_data(data)
+            else:
+                reader.feed_eof()
+
+        pipe = ReadPipe(self._loop, number, receive)
+        reader.set_transport(pipe)
+        self.ours.append(pipe)
+        return reader
+
+    def _writer(self, number: int) -> asyncio.StreamWriter:
+        pipe = WritePipe(self._loop, number)
+        self.ours.append(pipe)
+        return asyncio.StreamWriter(pipe, pipe.get_protocol(), None, self._loop)
+
+
+def set_terminal_size(number: int, rows: int, columns: int) -> None:
+    """Tell a terminal how large it is; the programs on it get SIGWINCH (ioctl_tty(2)). OSError for what is none."""
+    fcntl.ioctl(number, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+def check_terminal(stdin: Any, stdout: Any, stderr: Any) -> None:
+    """ArgumentsConflictError if a stream is asked for beside a terminal."""
+    for name, wish in (("stdin", stdin), ("stdout", stdout), ("stderr", stderr)):
+        if wish is not None:
+            raise ArgumentsConflictError(
+                f"pty= connects all three streams to the terminal: leave out {name}={wish!r}, or pty="
+            )
+
+
+def _is(wish: Any, special: int) -> bool:
+    # By type, for True is no descriptor.
+    return type(wish) is int and wish == special
+
+
+def _number(wish: Any, name: str) -> int:
+    """The descriptor of what is given for a stream."""
+    if _is(wish, DEVNULL):
+        return NULL
+    number = wish if type(wish) is int else wish.fileno() if hasattr(wish, "fileno") else None
+    if type(number) is not int:
+        raise TypeError(f"{name} takes None, PIPE, DEVNULL, a descriptor or a file with one, not {wish!r}")
+    if number < 0:
+        raise ValueError(f"{name}={wish!r} is no descriptor, nor PIPE or DEVNULL (nor STDOUT, which is for stderr)")
+    return number
