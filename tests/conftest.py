@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import importlib
 import importlib.util
 import os
 from typing import TYPE_CHECKING
@@ -21,16 +22,15 @@ def make_loop(name: str) -> asyncio.AbstractEventLoop:
     """A new loop of the kind that tests call `name`, whatever policy is set."""
     if name == "asyncio":
         return asyncio.SelectorEventLoop()
-    import uvloop
-
-    return uvloop.new_event_loop()
+    loop: asyncio.AbstractEventLoop = importlib.import_module(name).new_event_loop()
+    return loop
 
 
 def has_loop(name: str) -> bool:
     return name == "asyncio" or importlib.util.find_spec(name) is not None
 
 
-LOOPS = ("asyncio", "uvloop")
+LOOPS = ("asyncio", "uvloop", "rloop")
 
 
 @pytest.fixture(params=LOOPS)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from loopwright.testing._watcher_changes import WatcherChanges
-from loopwright.testing._watcher_faults import WatcherFaults
+from loopwright.testing._watcher_company import WatcherCompany
+from loopwright.testing._watcher_loops import WatcherLoops
+from loopwright.testing._watcher_machine import WatcherMachine
 from loopwright.testing._watcher_rules import WatcherRules
 
 __all__ = ["ChildWatcherContract"]
 
 
-class ChildWatcherContract(WatcherRules, WatcherChanges, WatcherFaults):
+class ChildWatcherContract(WatcherRules, WatcherChanges, WatcherCompany, WatcherLoops, WatcherMachine):
     """What every child watcher promises (`loopwright.watchers.AbstractChildWatcher`), as a class of tests.
 
     Subclass it and say what is to be tested; every method whose name begins with `test_` is then a test, for pytest
