@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 class TestPidfdChildWatcher(ChildWatcherContract):
     @pytest.fixture(autouse=True)
-    def every_loop_and_set(self, loop_factory: Callable[[], asyncio.AbstractEventLoop], pidfd_set: str) -> None:
-        self.loop_factory = loop_factory
+    def every_loop_and_set(self, watched_loop_factory: Callable[[], asyncio.AbstractEventLoop], pidfd_set: str) -> None:
+        self.loop_factory = watched_loop_factory
 
     def make_watcher(self) -> PidfdChildWatcher:
         return PidfdChildWatcher()
