@@ -15,7 +15,7 @@ from typing import Any
 
 from loopwright.testing._leaks import LeakCheck
 from loopwright.testing._watcher_apart import apart, open_descriptors
-from loopwright.testing._watcher_stage import QUIET, Hearing, Stage, WatcherTests
+from loopwright.testing._watcher_stage import QUIET, Hearing, Stage, WatcherTests, same
 
 __all__ = ["WatcherCompany"]
 
@@ -115,7 +115,7 @@ class WatcherCompany(WatcherTests):
                 stage.run(asyncio.sleep(QUIET))
                 stopped.set()
                 thief.join()
-                assert sorted(pid for pid, _ in hearing.calls) == sorted(pids)
+                same(sorted(pid for pid, _ in hearing.calls), sorted(pids))
                 lost = [pid for pid, code in hearing.calls if code != 7]
                 assert set(hearing.calls) == {(pid, 255 if pid in lost else 7) for pid in pids}
                 for pid in lost:
@@ -208,7 +208,7 @@ class WatcherCompany(WatcherTests):
                 await hearing.heard(200)
                 await asyncio.sleep(QUIET)
                 assert len(hearing.calls) == 200
-                assert set(hearing.calls) == expected
+                same(set(hearing.calls), expected)
 
             stage.run(play())
 
@@ -222,7 +222,7 @@ class WatcherCompany(WatcherTests):
                 stage.ended(*ends)
                 await hearing.heard(30)
                 await asyncio.sleep(QUIET)
-                assert sorted(hearing.calls) == sorted(ends.items())
+                same(sorted(hearing.calls), sorted(ends.items()))
 
             stage.run(play())
 
@@ -252,7 +252,7 @@ class WatcherCompany(WatcherTests):
                 await asyncio.get_running_loop().run_in_executor(None, thread.join)
                 await hearing.heard(len(pids) - len(removed))
                 await asyncio.sleep(QUIET)
-                assert sorted(pid for pid, _ in hearing.calls) == sorted(set(pids) - removed)
+                same(sorted(pid for pid, _ in hearing.calls), sorted(set(pids) - removed))
                 assert replaced.calls == []
                 for pid in removed:
                     assert stage.steal(pid) == 0

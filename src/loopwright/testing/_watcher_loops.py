@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from loopwright.testing._watcher_apart import apart, fork_alive
-from loopwright.testing._watcher_stage import LIMIT, QUIET, Hearing, WatcherTests, refused
+from loopwright.testing._watcher_stage import LIMIT, QUIET, Hearing, WatcherTests, refused, same
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ class WatcherLoops(WatcherTests):
                         pids = [stage.start("exit 0") for _ in range(8)]
                         await stage.register(hearing, *pids)
                         await hearing.heard(8)
-                        assert sorted(pid for pid, _ in hearing.calls) == sorted(pids)
+                        same(sorted(pid for pid, _ in hearing.calls), sorted(pids))
                         assert set(hearing.threads) == {threading.get_ident()}
                         assert set(hearing.loops) == {loop}
 
@@ -173,7 +173,7 @@ class WatcherLoops(WatcherTests):
                 stage.go()
                 await hearing.heard(3)
                 await asyncio.sleep(QUIET)
-                assert sorted(hearing.calls) == sorted((pid, index) for index, pid in enumerate(pids))
+                same(sorted(hearing.calls), sorted((pid, index) for index, pid in enumerate(pids)))
 
             stage.run(play())
 
@@ -192,7 +192,7 @@ class WatcherLoops(WatcherTests):
                         await stage.register(hearing, pid)
                     await hearing.heard(10)
                     await asyncio.sleep(QUIET)
-                    assert sorted(hearing.calls) == sorted(ends.items())
+                    same(sorted(hearing.calls), sorted(ends.items()))
 
             stage.run(play())
 

@@ -23,7 +23,7 @@ from loopwright.testing._watcher_apart import (
     open_descriptors,
     signals_raining,
 )
-from loopwright.testing._watcher_stage import Hearing, Stage, WatcherTests
+from loopwright.testing._watcher_stage import Hearing, Stage, WatcherTests, same
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,7 +81,7 @@ class WatcherMachine(WatcherTests):
                 stage.go()
                 stage.run(hearing.heard(len(ends)))
                 stage.run(asyncio.sleep(0))
-                assert sorted(hearing.calls) == sorted(ends.items())
+                same(sorted(hearing.calls), sorted(ends.items()))
 
         self.in_fork(play)
 
@@ -106,7 +106,7 @@ class WatcherMachine(WatcherTests):
                 stage.go()
                 stage.run(hearing.heard(3))
                 stage.run(asyncio.sleep(0))
-                assert sorted(pid for pid, _ in hearing.calls) == sorted(pids)
+                same(sorted(pid for pid, _ in hearing.calls), sorted(pids))
                 for pid, code in hearing.calls:
                     assert code in {3, 255}, f"a lost status was reported as {code}"
                     assert code == 3 or any(str(pid) in text for text in warned), f"no warning names process {pid}"
@@ -121,7 +121,7 @@ class WatcherMachine(WatcherTests):
                 signal.signal(signal.SIGCHLD, lambda *_: None)
                 stage.go()
                 stage.run(hearing.heard(3))
-                assert sorted(hearing.calls) == sorted((pid, 3) for pid in pids)
+                same(sorted(hearing.calls), sorted((pid, 3) for pid in pids))
 
         self.in_fork(play)
 
@@ -136,7 +136,7 @@ class WatcherMachine(WatcherTests):
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
                 stage.run(hearing.heard(len(ends)))
                 stage.run(asyncio.sleep(0))
-                assert sorted(hearing.calls) == sorted(ends.items())
+                same(sorted(hearing.calls), sorted(ends.items()))
 
         self.in_fork(play)
 
@@ -183,9 +183,14 @@ class WatcherMachine(WatcherTests):
                 stage.run(self.check_one(stage))
                 ends = {stage.start(script, held=True): code for script, code in ENDS.items()}
                 special = [stage.start("exit 9", held=True) for _ in range(3)]
-                with arrange():
-                    refused = stage.run(self.check_essentials(stage, fault, ends, special))
-                    assert passes or not refused or not stage.watcher.is_active(), "active, yet it refuses children"
+
+                async def under_the_fault() -> dict[int, int]:
+                    with arrange():
+                        refused = await self.check_essentials(stage, fault, ends, special)
+                        assert passes or not refused or not stage.watcher.is_active(), "active, yet it refuses children"
+                        return refused
+
+                refused = stage.run(under_the_fault())
                 for pid, code in refused.items():
                     assert stage.steal(pid) == code, "a child that was refused was tampered with"
                 if passes:
@@ -222,7 +227,7 @@ class WatcherMachine(WatcherTests):
             refused[late] = 9
         await told.heard(len(expected))
         await in_vain.nothing()
-        assert sorted(told.calls) == sorted(expected.items())
+        same(sorted(told.calls), sorted(expected.items()))
         assert set(told.threads) <= {threading.get_ident()}
         assert set(told.loops) <= {stage.loop}
         assert stage.steal(removed) == stage.steal(stranger) == 9

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from loopwright.watchers import AbstractChildWatcher
 
-__all__ = ["LIMIT", "QUIET", "Hearing", "Stage", "WatcherTests", "refused"]
+__all__ = ["LIMIT", "QUIET", "Hearing", "Stage", "WatcherTests", "refused", "same"]
 
 T = TypeVar("T")
 
@@ -41,6 +41,12 @@ def refused(function: Callable[..., object], *args: object) -> None:
     except RuntimeError:
         return
     raise AssertionError(f"{function!r} should have raised RuntimeError")
+
+
+def same(actual: object, expected: object) -> None:
+    """AssertionError, with both in it, unless they are equal: in a forked child nobody else would say what they were."""
+    if actual != expected:
+        raise AssertionError(f"{actual!r}\nshould have been\n{expected!r}")
 
 
 class Hearing:
