@@ -44,7 +44,7 @@ def refused(function: Callable[..., object], *args: object) -> None:
 
 
 def same(actual: object, expected: object) -> None:
-    """AssertionError, with both in it, unless they are equal: in a forked child nobody else would say what they were."""
+    """AssertionError, with both in it, unless they are equal: in a forked child nobody else would say so."""
     if actual != expected:
         raise AssertionError(f"{actual!r}\nshould have been\n{expected!r}")
 
