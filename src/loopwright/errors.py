@@ -31,6 +31,7 @@ __all__ = [
     "UnknownLoopError",
     "WatcherClosedError",
     "WrongLoopError",
+    "WrongThreadError",
 ]
 
 
@@ -84,6 +85,10 @@ class LeakError(CallerError, AssertionError):
 
 class WrongLoopError(CallerError, RuntimeError):
     """Something that belongs to one event loop was used from another; the message names both."""
+
+
+class WrongThreadError(CallerError, RuntimeError):
+    """A call that only one thread may make, mostly the main one, was made in another."""
 
 
 class ConfigurationError(LoopwrightError):

@@ -70,6 +70,7 @@ class Child:
         self.reaped = False
         self._popen = popen
         self._holds = 0
+        self._taken = False
         self._lock = threading.RLock()
         with _lock:
             _children[pid] = self
@@ -95,6 +96,16 @@ class Child:
             if self.status is None:
                 self.status = status
             self._reap_if_free()
+
+    def note_taken(self, status: ExitStatus | StatusLost) -> None:
+        """It was reaped already, by a `waitpid(-1)` of ours that saw how it ended: its number is its own no more.
+
+        Whoever watches it notes the exit as ever, and asks here for the status then.
+        """
+        with self._lock:
+            self._taken = True
+            if self.status is None:
+                self.status = status
 
     def hold(self) -> None:
         """Keep the pid its own, even after its exit, until `release()`. Holds are counted."""
@@ -128,7 +139,7 @@ class Child:
             raise ValueError(f"process {self.pid} leads no process group of its own")
         with self._lock:
             # Somebody who took the status gave the number back too: it may be anybody's group by now.
-            if self.reaped or isinstance(self.status, StatusLost):
+            if self.reaped or self._taken or isinstance(self.status, StatusLost):
                 return False
             try:
                 os.killpg(self.pid, number)

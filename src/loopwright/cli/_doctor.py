@@ -63,7 +63,8 @@ def _findings() -> Iterator[_Finding]:
     yield _core()
     for mechanism in probe():
         why = f"{mechanism.watcher}: {mechanism.reason}"
-        yield _Finding(f"watching by {mechanism.name}", mechanism.works, why, needed=True)
+        # Starting programs needs a process descriptor of each, whatever else could tell of exits.
+        yield _Finding(f"watching by {mechanism.name}", mechanism.works, why, needed=mechanism.name == "pidfd")
     for loop in available_loops():
         yield _Finding(f"loop {loop.name}", loop.available, loop.detail)
     yield _policy()

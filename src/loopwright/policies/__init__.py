@@ -10,6 +10,7 @@ from loopwright.policies._registry import (
     set_event_loop_policy,
 )
 from loopwright.policies._runner import Runner, run
+from loopwright.policies._watcher import get_child_watcher, set_child_watcher
 
 __all__ = [
     "AbstractEventLoopPolicy",
@@ -17,10 +18,12 @@ __all__ = [
     "DefaultEventLoopPolicy",
     "EventLoopPolicy",
     "Runner",
+    "get_child_watcher",
     "get_event_loop",
     "get_event_loop_policy",
     "new_event_loop",
     "run",
+    "set_child_watcher",
     "set_event_loop",
     "set_event_loop_policy",
 ]

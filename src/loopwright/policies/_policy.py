@@ -40,7 +40,7 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
 
     `loop` says which loops it makes: a name, a class or a factory, as `loopwright.loops.loop_factory()` takes
     it, and with the exceptions it raises. `child_watcher` is the watcher that asyncio's subprocesses are
-    handed to on Python 3.11 to 3.13; None is the process's own, `loopwright.watchers.get_child_watcher()`.
+    handed to on Python 3.11 to 3.13; None is the process's own, `loopwright.watchers.process_watcher()`.
 
     Every method may be called from any thread, and speaks of the thread it is called from. After a fork, the
     child has none of its parent's loops, and `close()` there does not touch them.
@@ -120,7 +120,7 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
     # The override: typeshed knows only asyncio's own watcher classes, from which ours do not inherit.
     def get_child_watcher(self) -> ChildWatcher:  # type: ignore[override]
         """The watcher given to this policy, else the process's own."""
-        return watchers.get_child_watcher() if self._watcher is None else self._watcher
+        return watchers.process_watcher() if self._watcher is None else self._watcher
 
     def set_child_watcher(self, watcher: ChildWatcher | None) -> None:
         """Use `watcher` from now on; with None, the process's own.

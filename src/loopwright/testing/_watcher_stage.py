@@ -277,6 +277,9 @@ class WatcherTests:
         """
         return fault != "system calls interrupted"
 
+    def prepare(self, watcher: AbstractChildWatcher, loop: asyncio.AbstractEventLoop) -> None:
+        """Called before each test, in its thread: for watchers that need a loop attached; does nothing else."""
+
     @contextlib.contextmanager
     def stage(self) -> Iterator[Stage]:
         """For one test: at its end everything is closed, and what then is left over is an error."""
@@ -284,6 +287,7 @@ class WatcherTests:
         with LeakCheck():
             stage = Stage(self.make_watcher(), self.make_loop)
             try:
+                self.prepare(stage.watcher, stage.loop)
                 yield stage
                 stage.check_all_reaped()
             finally:

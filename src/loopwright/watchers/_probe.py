@@ -10,12 +10,24 @@ import errno
 import functools
 import os
 import platform
+import select
+import signal
 import sys
 from dataclasses import dataclass
 
 from loopwright import _native
 
-__all__ = ["Mechanism", "probe", "probe_pidfd", "try_pidfd"]
+__all__ = [
+    "Mechanism",
+    "probe",
+    "probe_kqueue",
+    "probe_pidfd",
+    "probe_polling",
+    "probe_sigchld",
+    "probe_thread",
+    "probe_waitany",
+    "try_pidfd",
+]
 
 #: What a call says that works, at a moment when there is no room: no reason to believe so for ever.
 NO_ROOM = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
@@ -31,11 +43,77 @@ class Mechanism:
     works: bool
     reason: str
     """Why it works or does not, as a sentence for a person."""
+    by_default: bool = True
+    """Whether `default_watcher()` may choose it: not if it interferes with other code in the program."""
 
 
 def probe() -> tuple[Mechanism, ...]:
     """Every mechanism that Loopwright can use, the best first. Makes a few system calls the first time; cached."""
-    return (probe_pidfd(),)
+    return (
+        probe_pidfd(),
+        probe_kqueue(),
+        probe_thread(),
+        probe_polling(),
+        probe_sigchld(),
+        probe_waitany(),
+    )
+
+
+def probe_kqueue() -> Mechanism:
+    """Whether there is a kqueue(2): macOS and the BSDs."""
+    works = hasattr(select, "kqueue")
+    reason = "kqueue(2) tells of processes; not tested" if works else f"there is no kqueue(2) on {sys.platform}"
+    return Mechanism("kqueue", "KqueueChildWatcher", works, reason)
+
+
+@functools.cache
+def probe_thread() -> Mechanism:
+    """Whether a thread can wait for a child and leave it unreaped."""
+    works, reason = _can_wait()
+    return Mechanism("thread", "ThreadedChildWatcher", works, f"{reason}; a thread a child" if works else reason)
+
+
+@functools.cache
+def probe_polling() -> Mechanism:
+    """Whether a child can be asked after without waiting."""
+    works, reason = _can_wait()
+    return Mechanism(
+        "polling", "PollingChildWatcher", works, f"{reason}; up to a tenth of a second late" if works else reason
+    )
+
+
+@functools.cache
+def probe_sigchld() -> Mechanism:
+    """Whether the kernel signals exits, and children can be asked after."""
+    works, reason = _can_wait()
+    if not hasattr(signal, "SIGCHLD"):
+        works, reason = False, f"there is no SIGCHLD on {sys.platform}"
+    elif works:
+        reason = "SIGCHLD tells that some child has ended; only on request, as it takes the signal's one handler"
+    return Mechanism("sigchld", "MultiLoopChildWatcher, SafeChildWatcher", works, reason, by_default=False)
+
+
+@functools.cache
+def probe_waitany() -> Mechanism:
+    """As `probe_sigchld()`: the rest is what every Unix has."""
+    works, reason = probe_sigchld().works, probe_sigchld().reason
+    if works:
+        reason = "waitpid(-1) after SIGCHLD; only on request, as it reaps everybody's children"
+    return Mechanism("waitany", "FastChildWatcher", works, reason, by_default=False)
+
+
+def _can_wait() -> tuple[bool, str]:
+    if not hasattr(os, "waitid"):
+        if hasattr(os, "fork") and hasattr(os, "waitpid"):
+            return True, "waitpid(2) works, and reaps a child before its end can be told; not tested"
+        return False, f"this Python for {sys.platform} has no waitid(2)"
+    try:
+        os.waitid(os.P_PID, os.getpid(), os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:  # what it must say: this process is not its own child
+        return True, "waitid(2) works"
+    except OSError as error:
+        return False, f"waitid(2) says {error.strerror}"
+    return False, "waitid(2) took this process for its own child"
 
 
 def probe_pidfd() -> Mechanism:

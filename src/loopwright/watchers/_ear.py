@@ -1,0 +1,115 @@
+"""This process's one handler of SIGCHLD, for all watchers that live by it.
+
+Theory of operation. A signal has one handler a process. Were each watcher to set one of its own and restore the one
+before, closing them in another order than they were opened would bring a closed one back. So there is one, set with the
+first watcher and given up with the last; what was there before is called after us, every time.
+
+- The handler runs in the main thread, between any two steps of it, locks held or not: it takes none, and only asks
+  loops to call somebody soon.
+- `loop.add_signal_handler(SIGCHLD, ...)`, asyncio's way, does not depend on the handler but on the wake-up descriptor
+  (`signal.set_wakeup_fd()`), to which every signal with a Python handler is written: one set before us hears as before.
+- Whoever sets a handler after us takes our place, as the last one does in Unix; nobody is told of it. `hears()` says
+  so to those who then have to look at their children more often, and at the end their handler is left alone.
+- Signals are handled in the main thread alone, and a handler can be set there alone. Given up elsewhere, it stays,
+  calling only what was before it, until the next signal or the next visit from the main thread takes it away.
+- With SIGCHLD ignored, the kernel reaps and every status is lost (wait(2)). While ours is set it does not; what was
+  ignored is ignored again at the end.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from typing import TYPE_CHECKING, Any, Protocol
+
+from loopwright.errors import WrongThreadError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+__all__ = ["Ear", "Listener", "ear", "in_main_thread"]
+
+logger = logging.getLogger("loopwright.watchers")
+
+
+class Listener(Protocol):
+    """Who is told of SIGCHLD."""
+
+    def _on_sigchld(self) -> None:
+        """Called in a signal handler: takes no locks."""
+
+
+def in_main_thread() -> bool:
+    """Whether signal handlers can be set here."""
+    return threading.current_thread() is threading.main_thread()
+
+
+class Ear:
+    """See above. `join()` and the like may be called from any thread, the first `join()` from the main one."""
+
+    def __init__(self) -> None:
+        # Replaced, never changed: the handler may come between any two steps of a change.
+        self._listeners: tuple[Listener, ...] = ()
+        self._before: Any = None
+        self._set = False
+        self._within = False
+
+    def hears(self) -> bool:
+        """Whether our handler is the process's."""
+        return self._set and signal.getsignal(signal.SIGCHLD) == self._heard
+
+    def join(self, listener: Listener) -> None:
+        """Tell it of SIGCHLD from now on. WrongThreadError (a RuntimeError) outside the main thread."""
+        if not in_main_thread():
+            raise WrongThreadError(
+                "a handler of SIGCHLD can only be set in the main thread, and this is "
+                f"{threading.current_thread().name!r}; make the watcher, or attach its loop, in the main thread"
+            )
+        if not self.hears():
+            # Whoever took our place may call us in turn: `_within` ends that circle.
+            before = signal.signal(signal.SIGCHLD, self._heard)
+            if before is None:
+                logger.warning(
+                    "SIGCHLD had a handler that was not set by Python: it does not hear while a child watcher uses "
+                    "the signal, and the default one takes its place afterwards"
+                )
+                before = signal.SIG_DFL
+            self._before, self._set = before, True
+            signal.siginterrupt(signal.SIGCHLD, False)  # as asyncio: fewer EINTR for those who do not expect any
+        if listener not in self._listeners:
+            self._listeners = (*self._listeners, listener)
+
+    def leave(self, listener: Listener) -> None:
+        """Tell it no more."""
+        self._listeners = tuple(other for other in self._listeners if other is not listener)
+        if not self._listeners and in_main_thread():
+            self._give_up()
+
+    def _give_up(self) -> None:
+        if not self._set:
+            return
+        if self.hears():
+            signal.signal(signal.SIGCHLD, self._before)
+            self._set = False
+        else:
+            logger.warning("the handler of SIGCHLD was changed by other code while a child watcher used it; it stays")
+            self._set = False
+
+    def _heard(self, number: int, frame: FrameType | None) -> None:
+        if self._within:
+            return
+        self._within = True
+        try:
+            before = self._before
+            for listener in self._listeners:
+                listener._on_sigchld()
+            if not self._listeners and self.hears():
+                self._give_up()
+            if callable(before):
+                before(number, frame)
+        finally:
+            self._within = False
+
+
+ear = Ear()
