@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
