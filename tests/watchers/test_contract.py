@@ -103,3 +103,4 @@ class TestSafeChildWatcher(WithLoopAttached):
 
 class TestFastChildWatcher(WithLoopAttached):
     kind = FastChildWatcher
+    reaps_everybody = True

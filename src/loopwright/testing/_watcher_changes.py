@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-
 from loopwright.testing._watcher_stage import Hearing, WatcherTests, refused
 
 __all__ = ["WatcherChanges"]
@@ -77,7 +75,7 @@ class WatcherChanges(WatcherTests):
                 assert stage.watcher.remove_child_handler(pid) is True
                 stage.ended(pid)
                 await hearing.nothing()
-                assert stage.steal(pid) == 0
+                stage.check_left(pid, 0)
 
             stage.run(play())
 
@@ -90,7 +88,7 @@ class WatcherChanges(WatcherTests):
                 assert stage.elsewhere(stage.watcher.remove_child_handler, pid) is False
                 stage.ended(pid)
                 await hearing.nothing()
-                stage.steal(pid)
+                stage.check_left(pid, 0)
 
             stage.run(play())
 
@@ -102,7 +100,7 @@ class WatcherChanges(WatcherTests):
                 stage.ended(pid)
                 assert stage.watcher.remove_child_handler(pid) is True
                 await hearing.nothing()
-                assert stage.steal(pid) == 9
+                stage.check_left(pid, 9)
 
             stage.run(play())
 
@@ -122,7 +120,7 @@ class WatcherChanges(WatcherTests):
                 stage.ended(*pids)
                 called, _ = await hearing.only()
                 assert answers == [True]
-                stage.steal(pids[1 - pids.index(called)])
+                stage.check_left(pids[1 - pids.index(called)], 0)
 
             stage.run(play())
 
@@ -170,8 +168,8 @@ class WatcherChanges(WatcherTests):
                 stage.watcher.close()
                 assert stage.watcher.remove_child_handler(alive) is False, "closing forgot it"
                 await hearing.nothing()
-                assert stage.steal(ended) == 3
-                assert stage.end(alive) == -signal.SIGKILL
+                stage.check_left(ended, 3)
+                stage.end(alive)
 
             stage.run(play())
 
@@ -193,7 +191,7 @@ class WatcherChanges(WatcherTests):
                 stage.elsewhere(stage.watcher.close)
                 stage.ended(pid)
                 await hearing.nothing()
-                stage.steal(pid)
+                stage.check_left(pid, 0)
 
             stage.run(play())
 

@@ -144,7 +144,7 @@ class WatcherLoops(WatcherTests):
             next_pid = stage.start("exit 3")
             stage.watcher.add_child_handler(next_pid, hearing)
             assert stage.run(hearing.only()) == (next_pid, 3)
-            stage.steal(removed)
+            stage.check_left(removed, 0)
 
     def test_attached_loop_that_was_closed_is_refused(self) -> None:
         with self.stage() as stage:

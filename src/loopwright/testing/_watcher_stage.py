@@ -13,6 +13,7 @@ import os
 import signal
 import threading
 import time
+import unittest
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from loopwright.testing._leaks import LeakCheck
@@ -99,8 +100,15 @@ class Hearing:
 class Stage:
     """One watcher, one loop, and the children of one test."""
 
-    def __init__(self, watcher: AbstractChildWatcher, make_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    def __init__(
+        self,
+        watcher: AbstractChildWatcher,
+        make_loop: Callable[[], asyncio.AbstractEventLoop],
+        *,
+        reaps_everybody: bool = False,
+    ) -> None:
         self.watcher = watcher
+        self.reaps_everybody = reaps_everybody
         self._make_loop = make_loop
         self._loops: list[asyncio.AbstractEventLoop] = []
         self._children: set[int] = set()
@@ -179,12 +187,23 @@ class Stage:
             return True
         return False
 
-    def end(self, pid: int) -> int:
-        """End a child that nobody but the test must have reaped, and reap it; gives its returncode."""
-        if self.is_reaped(pid):
-            raise AssertionError(f"process {pid} was reaped by something that had no business with it")
-        os.kill(pid, signal.SIGKILL)
-        return self.steal(pid)
+    def end(self, pid: int) -> None:
+        """End a child that nobody but the test must have reaped, and reap it."""
+        if not self._gone(pid):
+            os.kill(pid, signal.SIGKILL)
+            self.steal(pid)
+
+    def check_left(self, pid: int, code: int) -> None:
+        """AssertionError unless a child that is none of the watcher's business ended with this code; reap it."""
+        if not self._gone(pid):
+            same(self.steal(pid), code)
+
+    def _gone(self, pid: int) -> bool:
+        if not self.is_reaped(pid):
+            return False
+        if self.reaps_everybody:
+            return True
+        raise AssertionError(f"process {pid} was reaped by something that had no business with it")
 
     def steal(self, pid: int) -> int:
         """Wait for a child and reap it behind the watcher's back; gives its returncode."""
@@ -261,6 +280,10 @@ class Stage:
 class WatcherTests:
     """What every part of the contract suite is built on: a class of tests that says what it tests."""
 
+    #: Whether the watcher reaps, on purpose, every child that ends, and before it tells of it (`FastChildWatcher`). It
+    #: is then not asked to leave anybody's children alone, nor to keep a pid for its callback; all else is.
+    reaps_everybody = False
+
     def make_watcher(self) -> AbstractChildWatcher:
         """A new watcher of the kind that is tested. To be overridden."""
         raise NotImplementedError(f"{type(self).__name__} must override make_watcher() and return a new child watcher")
@@ -280,12 +303,17 @@ class WatcherTests:
     def prepare(self, watcher: AbstractChildWatcher, loop: asyncio.AbstractEventLoop) -> None:
         """Called before each test, in its thread: for watchers that need a loop attached; does nothing else."""
 
+    def skip_if_it_reaps_everybody(self) -> None:
+        """For tests of what such a watcher, as it says, does not promise."""
+        if self.reaps_everybody:
+            raise unittest.SkipTest("it reaps every child, and before it tells of it, on purpose")
+
     @contextlib.contextmanager
     def stage(self) -> Iterator[Stage]:
         """For one test: at its end everything is closed, and what then is left over is an error."""
         self.make_loop().close()  # what a library opens with its first loop and keeps is no leak
         with LeakCheck():
-            stage = Stage(self.make_watcher(), self.make_loop)
+            stage = Stage(self.make_watcher(), self.make_loop, reaps_everybody=self.reaps_everybody)
             try:
                 self.prepare(stage.watcher, stage.loop)
                 yield stage
