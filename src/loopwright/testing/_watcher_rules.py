@@ -174,8 +174,13 @@ class WatcherRules(WatcherTests):
 
             async def play() -> None:
                 stage.watcher.attach_loop(stage.loop)
-                hearing, pid = Hearing(), stage.start("exit 2")
-                later = threading.Timer(QUIET, stage.watcher.add_child_handler, (pid, hearing))
+                hearing, pid = Hearing(), stage.start("exit 2", held=True)
+
+                def register() -> None:
+                    stage.watcher.add_child_handler(pid, hearing)
+                    stage.go()
+
+                later = threading.Timer(QUIET, register)
                 later.start()
                 assert await hearing.only() == (pid, 2)
                 later.join()

@@ -100,7 +100,7 @@ class FastChildWatcher(AttachedWatcher):
             return kept or found
 
     def _new_ward(self, loop: asyncio.AbstractEventLoop) -> Ward:
-        return AnyWard(loop, self._drain)
+        return AnyWard(loop, self._drain, self._find_lost)
 
     def _on_sigchld(self) -> None:
         super()._on_sigchld()
@@ -136,6 +136,18 @@ class FastChildWatcher(AttachedWatcher):
                     return
                 self._reaped(pid, ExitStatus.from_wait(status, ResourceUsage.from_rusage(usage)))
 
+    def _find_lost(self, watches: tuple[Watch, ...]) -> None:
+        """Tell of those, on their loop's thread, that somebody else has reaped: no drain will ever meet them."""
+        for watch in watches:
+            with self._lock, reaping.lock:
+                if watch.taken or watch.status is not None or not watch.armed:
+                    continue
+                found = look(watch.pid)
+                if not isinstance(found, StatusLost):
+                    continue
+                watch.armed = None
+            self._tell(watch, found)
+
     def _reaped(self, pid: int, status: ExitStatus) -> None:
         child = child_of(pid)
         if child is not None:
@@ -165,9 +177,15 @@ class FastChildWatcher(AttachedWatcher):
 class AnyWard(TimedWard):
     """The watches of one loop; a scan looks at all children of the process at once."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, drain: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        drain: Callable[[], None],
+        find_lost: Callable[[tuple[Watch, ...]], None],
+    ) -> None:
         super().__init__(loop, ear.hears)
         self._drain = drain
+        self._find_lost = find_lost
 
     def arm(self, watch: Watch) -> None:
         super().arm(watch)
@@ -175,6 +193,11 @@ class AnyWard(TimedWard):
 
     def scan(self) -> None:
         self._drain()
+
+    def _scan_by_timer(self) -> None:
+        # Not at each signal: it costs a system call a child.
+        super()._scan_by_timer()
+        self._find_lost(tuple(self.watches.values()))
 
 
 def _log_unknown(pid: int, status: ExitStatus | StatusLost) -> None:
