@@ -37,6 +37,10 @@ class OnEveryLoop(ChildWatcherContract):
     def make_loop(self) -> asyncio.AbstractEventLoop:
         return self.loop_factory()
 
+    def may_refuse(self, fault: str) -> bool:
+        """None of ours may, but for the exceptions below."""
+        return False
+
 
 class TestPidfdChildWatcher(OnEveryLoop):
     kind = PidfdChildWatcher
@@ -48,6 +52,9 @@ class TestPidfdChildWatcher(OnEveryLoop):
 
 class TestThreadedChildWatcher(OnEveryLoop):
     kind = ThreadedChildWatcher
+
+    def may_refuse(self, fault: str) -> bool:
+        return fault == "no thread can be started"
 
 
 class TestPollingChildWatcher(OnEveryLoop):

@@ -110,7 +110,8 @@ class ScanWard(TimedWard):
 
     def scan(self) -> None:
         for watch in tuple(self.watches.values()):
-            if watch.armed and (status := look(watch.pid)) is not None:
+            # Not one that follows an asyncio process: asyncio reaps that, and tells how it ended.
+            if watch.armed is True and (status := look(watch.pid)) is not None:
                 watch.armed = None
                 self._tell(watch, status)
 

@@ -140,7 +140,7 @@ class FastChildWatcher(AttachedWatcher):
         """Tell of those, on their loop's thread, that somebody else has reaped: no drain will ever meet them."""
         for watch in watches:
             with self._lock, reaping.lock:
-                if watch.taken or watch.status is not None or not watch.armed:
+                if watch.taken or watch.status is not None or watch.armed is not True:
                     continue
                 found = look(watch.pid)
                 if not isinstance(found, StatusLost):
