@@ -21,7 +21,7 @@ import pytest
 from loopwright import _spawning
 from loopwright._core import ExitStatus, StatusLost
 from loopwright.errors import WatcherClosedError
-from loopwright.watchers import AbstractChildWatcher, PidfdChildWatcher, get_child_watcher, probe
+from loopwright.watchers import PidfdChildWatcher, probe
 from loopwright.watchers._probe import try_pidfd
 
 if TYPE_CHECKING:
@@ -81,8 +81,9 @@ def fill_gaps() -> list[int]:
     return made
 
 
-def start(script: str) -> int:
-    return os.posix_spawn("/bin/sh", ["sh", "-c", script], os.environ)
+def start(script: str, stdin: int = 0) -> int:
+    actions = [(os.POSIX_SPAWN_DUP2, stdin, 0)]
+    return os.posix_spawn("/bin/sh", ["sh", "-c", script], os.environ, file_actions=actions)
 
 
 def await_exit(pid: int) -> None:
@@ -104,6 +105,10 @@ def ours(kind: str) -> list[str]:
         if kind in target:
             found.append(entry.name)
     return found
+
+
+def waiting() -> set[str]:
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("loopwright-waitid")}
 
 
 def pidfds_after_a_fork() -> str:
@@ -155,58 +160,95 @@ def test_one_a_child_one_a_loop_and_none_when_idle(run: Run, watcher: PidfdChild
 
 @pytest.mark.parametrize("probed", [True, False])
 @pytest.mark.parametrize("room", [0, 1], ids=["none for the pidfd", "none for the set"])
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "in another thread"])
 def test_no_descriptor_left(
-    room: int, probed: bool, run: Run, watcher: PidfdChildWatcher, few_descriptors: Callable[[int], None]
+    elsewhere: bool,
+    room: int,
+    probed: bool,
+    run: Run,
+    watcher: PidfdChildWatcher,
+    few_descriptors: Callable[[int], None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """A thread watches that child, and nothing is left open; the next ones have descriptors again."""
+
     async def play() -> None:
-        pid, result = start("exit 3"), heard()
+        watcher.attach_loop(asyncio.get_running_loop())
+        back, held = os.pipe()
+        pids = [start("read _; exit 3", back) for _ in range(2)]
+        os.close(back)
+        results = [heard() for _ in pids]
         try_pidfd.cache_clear()
         if probed:
             probe()
         filled = fill_gaps()
         few_descriptors(room)
-        with pytest.raises(OSError) as caught:
-            watcher.add_child_handler(pid, result)
+        for pid, result in zip(pids, results, strict=True):
+            if elsewhere:
+                thread = threading.Thread(target=watcher.add_child_handler, args=(pid, result))
+                thread.start()
+                thread.join()
+            else:
+                watcher.add_child_handler(pid, result)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
         few_descriptors(-1)
         for number in filled:
             os.close(number)
-        assert caught.value.errno == errno.EMFILE
+        assert waiting() == {f"loopwright-waitid-{pid}" for pid in pids}
         assert ours("pidfd") == []
-        assert watcher.remove_child_handler(pid) is False
+        pid, result = start("exit 4"), heard()
+        watcher.add_child_handler(pid, result)
+        assert f"loopwright-waitid-{pid}" not in waiting()
+        assert await result == (pid, 4)
+        os.close(held)
+        assert await asyncio.gather(*results) == [(pid, 3) for pid in pids]
+        assert ours("pidfd") == []
+        for pid in pids:
+            with pytest.raises(ChildProcessError):
+                await_exit(pid)
+
+    run(play())
+    (warned,) = caplog.messages
+    assert "Too many open files): a thread watches it" in warned
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM])
+def test_refused_after_it_had_worked(
+    number: int, run: Run, watcher: PidfdChildWatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a program does that puts itself under a seccomp filter later."""
+
+    def refuse(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    async def play() -> None:
+        assert watcher.is_active()
+        monkeypatch.setattr(os, "pidfd_open", refuse)
+        pid, result = start("exit 3"), heard()
         watcher.add_child_handler(pid, result)
         assert await result == (pid, 3)
+        pid = start("sleep 60")
+        watcher.add_child_handler(pid, result)
+        assert watcher.remove_child_handler(pid) is True
+        os.kill(pid, signal.SIGKILL)
+        reap(pid)
 
     run(play())
 
 
-def test_no_descriptor_left_on_the_loop_of_a_registration_in_another_thread(
-    run: Run, watcher: PidfdChildWatcher, few_descriptors: Callable[[int], None]
+def test_error_that_is_no_refusal_is_raised(
+    run: Run, watcher: PidfdChildWatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There the failure comes after add_child_handler() has returned: the loop's exception handler hears of it."""
+    def fail(*_: object) -> int:
+        raise OSError(errno.EINVAL, "what no kernel says")
 
     async def play() -> None:
-        loop = asyncio.get_running_loop()
-        met: list[BaseException] = []
-        loop.set_exception_handler(lambda _loop, details: met.append(details["exception"]))
-        watcher.attach_loop(loop)
-        pid, result = start("exit 3"), heard()
-        thread = threading.Thread(target=watcher.add_child_handler, args=(pid, result))
-        thread.start()
-        thread.join()
-        filled = fill_gaps()
-        few_descriptors(0)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        few_descriptors(-1)
-        for number in filled:
-            os.close(number)
-        (error,) = met
-        assert isinstance(error, OSError)
-        assert error.errno == errno.EMFILE
-        assert ours("pidfd") == []
-        assert watcher.remove_child_handler(pid) is False
-        os.kill(pid, signal.SIGKILL)
-        reap(pid)
+        assert watcher.is_active()
+        monkeypatch.setattr(os, "pidfd_open", fail)
+        with pytest.raises(OSError, match="what no kernel says"):
+            watcher.add_child_handler(1, print)
+        assert watcher.children == ()
 
     run(play())
 
@@ -462,9 +504,3 @@ def test_use_after_closing_names_what_was_asked(run: Run, watcher: PidfdChildWat
     watcher.close()
     assert repr(watcher) == "<PidfdChildWatcher closed>"
     run(play())
-
-
-def test_one_watcher_for_the_process() -> None:
-    assert get_child_watcher() is get_child_watcher()
-    assert isinstance(get_child_watcher(), AbstractChildWatcher)
-    assert get_child_watcher().is_active()

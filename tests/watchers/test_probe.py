@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loopwright import _native
+from loopwright import _native, watchers
 from loopwright.errors import MechanismUnavailableError
-from loopwright.watchers import Mechanism, PidfdChildWatcher, _probe, probe
+from loopwright.watchers import Mechanism, PidfdChildWatcher, _probe, choose, default_watcher, probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def nothing_remembered() -> Iterator[None]:
-    _probe.try_pidfd.cache_clear()
+    def forget() -> None:
+        for remembered in (_probe.try_pidfd, _probe.probe_thread, _probe.probe_polling, _probe.probe_sigchld):
+            remembered.cache_clear()
+
+    forget()
     yield
-    _probe.try_pidfd.cache_clear()
+    forget()
 
 
 def failing(number: int) -> Callable[..., int]:
@@ -34,7 +38,7 @@ def failing(number: int) -> Callable[..., int]:
 
 
 def the_mechanism() -> Mechanism:
-    (found,) = probe()
+    found = probe()[0]
     assert (found.name, found.watcher) == ("pidfd", "PidfdChildWatcher")
     return found
 
@@ -114,8 +118,8 @@ def test_no_room_at_the_moment_is_not_remembered(number: int, monkeypatch: pytes
 
 
 FILTERED = """
-import ctypes, os, struct, sys
-from loopwright.watchers import PidfdChildWatcher, probe
+import asyncio, ctypes, os, struct, sys
+from loopwright.watchers import PidfdChildWatcher, choose, default_watcher, probe
 
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 ALLOW, ERRNO = 0x7FFF0000, 0x00050000
@@ -135,8 +139,12 @@ filter = Filter(4, ctypes.addressof(code))
 assert libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, os.strerror(ctypes.get_errno())
 if libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(filter), 0, 0):
     sys.exit(f"no filters here: {os.strerror(ctypes.get_errno())}")
-(found,) = probe()
-print(found.works, PidfdChildWatcher().is_active(), found.reason, sep="|")
+async def watch():
+    pid = os.posix_spawn("/bin/sh", ["sh", "-c", "exit 3"], os.environ)
+    return await default_watcher().watch(pid)
+found = probe()[0]
+told = asyncio.run(watch())
+print(found.works, PidfdChildWatcher().is_active(), found.reason, choose().name, choose().reason, told.code, sep="|")
 """
 PIDFD_OPEN = 434  # the same on every architecture
 
@@ -149,6 +157,49 @@ def test_a_real_seccomp_filter(answer: int) -> None:
     if "no filters here" in done.stderr:
         pytest.skip(done.stderr.strip())
     assert (done.returncode, done.stderr) == (0, "")
-    works, active, reason = done.stdout.strip().split("|")
+    works, active, reason, chosen, why, code = done.stdout.strip().split("|")
     assert (works, active) == ("False", "False")
     assert reason.startswith(f"pidfd_open(2) says {os.strerror(answer)}")
+    assert chosen == "thread"
+    assert f"not pidfd, because {reason}" in why
+    assert code == "3"
+
+
+# Which is chosen
+
+
+def test_every_mechanism_is_listed_the_best_first() -> None:
+    found = probe()
+    assert [mechanism.name for mechanism in found] == ["pidfd", "kqueue", "thread", "polling", "sigchld", "waitany"]
+    assert [mechanism.name for mechanism in found if not mechanism.by_default] == ["sigchld", "waitany"]
+    assert [mechanism.name for mechanism in found if not mechanism.works] == ["kqueue"]
+    assert all(mechanism.reason for mechanism in found)
+    for mechanism in found:
+        for name in mechanism.watcher.split(", "):
+            assert issubclass(getattr(watchers, name), watchers.AbstractChildWatcher)
+
+
+def test_best_is_chosen() -> None:
+    chosen = choose()
+    assert (chosen.name, chosen.reason) == ("pidfd", probe()[0].reason)
+    made = default_watcher()
+    assert isinstance(made, PidfdChildWatcher)
+    assert default_watcher() is not made
+
+
+def test_next_best_is_chosen_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "pidfd_open", failing(errno.ENOSYS))
+    chosen = choose()
+    assert chosen.name == "thread"
+    assert "not pidfd, because pidfd_open(2) says Function not implemented" in chosen.reason
+    assert "not kqueue, because there is no kqueue(2) on linux" in chosen.reason
+    assert isinstance(default_watcher(), watchers.ThreadedChildWatcher)
+    monkeypatch.setattr(_probe, "probe_thread", lambda: Mechanism("thread", "ThreadedChildWatcher", False, "no"))
+    assert isinstance(default_watcher(), watchers.PollingChildWatcher)
+
+
+def test_nothing_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "pidfd_open", failing(errno.ENOSYS))
+    monkeypatch.setattr(os, "waitid", failing(errno.EPERM))
+    with pytest.raises(MechanismUnavailableError, match=r"not pidfd.*not thread, because waitid\(2\) says"):
+        default_watcher()

@@ -73,14 +73,14 @@ class WatcherCompany(WatcherTests):
     # Those who take ours, and processes that are nobody's here
 
     def test_status_taken_after_registration_is_255_and_a_warning(self) -> None:
+        """Unless the watcher has seen the exit before the thief took it, as one with a thread may: then it is true."""
         with self.stage() as stage, stage.warnings() as warned:
 
             async def play() -> None:
                 hearing, pid = await stage.watched("exit 3")
                 stage.go()
                 assert stage.steal(pid) == 3
-                assert await hearing.only() == (pid, 255)
-                assert any(str(pid) in text for text in warned), f"no warning names process {pid}: {warned}"
+                same(await hearing.only(), (pid, 255 if any(str(pid) in text for text in warned) else 3))
 
             stage.run(play())
 

@@ -139,6 +139,18 @@ class WatcherMachine(WatcherTests):
 
         self.in_fork(play)
 
+    def test_sigchld_handler_of_the_program_is_still_called(self) -> None:
+        def play() -> None:
+            calls: list[int] = []
+            signal.signal(signal.SIGCHLD, lambda number, _frame: calls.append(number))
+            with self.stage() as stage:
+                hearing, pid = stage.run(stage.watched())
+                stage.go()
+                assert stage.run(hearing.only()) == (pid, 0)
+                assert calls, "the program has a handler of SIGCHLD that hears nothing any more"
+
+        self.in_fork(play)
+
     def test_sigchld_handler_of_the_program_is_there_again_afterwards(self) -> None:
         def play() -> None:
             def handler(*_: object) -> None:

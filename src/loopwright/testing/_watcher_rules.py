@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import os
 import signal
@@ -72,6 +73,21 @@ class WatcherRules(WatcherTests):
                 stage.await_exit(pid)
                 stage.watcher.add_child_handler(pid, hearing)
                 assert hearing.calls == [], "called within add_child_handler()"
+                assert await hearing.only() == (pid, 4)
+
+            stage.run(play())
+
+    def test_registered_after_the_exit_within_the_block(self) -> None:
+        """`with watcher:` is for watchers that may hear of an exit before they know of the child."""
+        with self.stage() as stage:
+
+            async def play() -> None:
+                hearing = Hearing()
+                with stage.watcher:
+                    pid = stage.start("exit 4")
+                    stage.await_exit(pid)
+                    await asyncio.sleep(QUIET)
+                    stage.watcher.add_child_handler(pid, hearing)
                 assert await hearing.only() == (pid, 4)
 
             stage.run(play())

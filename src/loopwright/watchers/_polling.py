@@ -49,6 +49,10 @@ class TimedWard(Ward):
         """Look who has ended, on the loop's thread."""
         raise NotImplementedError
 
+    def scan_by_timer(self) -> None:
+        """The same, when nothing has told of an exit."""
+        self.scan()
+
     def arm(self, watch: Watch) -> None:
         watch.armed = True
         self._pause = SOONEST
@@ -76,7 +80,7 @@ class TimedWard(Ward):
     def _scan_by_timer(self) -> None:
         self._timer = None
         begun = time.perf_counter()
-        self.scan()
+        self.scan_by_timer()
         took = time.perf_counter() - begun
         self._pause = max(min(self._pause * GROWTH, RAREST), took * REST)
         if self.watches:
@@ -110,7 +114,6 @@ class ScanWard(TimedWard):
 
     def scan(self) -> None:
         for watch in tuple(self.watches.values()):
-            # Not one that follows an asyncio process: asyncio reaps that, and tells how it ended.
             if watch.armed is True and (status := look(watch.pid)) is not None:
                 watch.armed = None
                 self._tell(watch, status)

@@ -11,6 +11,7 @@ in the kernel is kept here, and each way in which a status could get lost has an
 - **In the ledger** (started by `loopwright.process`). Its status is noted there, and whoever finds that somebody took
   the status asks for it there, under `reaping.lock`, which is held from the reaping to the noting.
 - **A Popen handed over** is given its returncode. One that was not handed over is robbed: its `poll()` will say 0.
+- **Taken by somebody else** before we came: nothing tells of that, so by timer the watched pids are asked after.
 - **The number is free.** A reaped pid may come to mean a new child at once. So nothing is asked or reaped by pid of a
   watch that has its status, and a kept status is only used if the pid names no child now.
 
@@ -100,7 +101,7 @@ class FastChildWatcher(AttachedWatcher):
             return kept or found
 
     def _new_ward(self, loop: asyncio.AbstractEventLoop) -> Ward:
-        return AnyWard(loop, self._drain, self._find_lost)
+        return AnyWard(loop, self._drain, self._look_over)
 
     def _on_sigchld(self) -> None:
         super()._on_sigchld()
@@ -136,17 +137,13 @@ class FastChildWatcher(AttachedWatcher):
                     return
                 self._reaped(pid, ExitStatus.from_wait(status, ResourceUsage.from_rusage(usage)))
 
-    def _find_lost(self, watches: tuple[Watch, ...]) -> None:
-        """Tell of those, on their loop's thread, that somebody else has reaped: no drain will ever meet them."""
-        for watch in watches:
-            with self._lock, reaping.lock:
-                if watch.taken or watch.status is not None or watch.armed is not True:
-                    continue
-                found = look(watch.pid)
-                if not isinstance(found, StatusLost):
-                    continue
-                watch.armed = None
-            self._tell(watch, found)
+    def _look_over(self, ward: TimedWard) -> None:
+        """Tell of children that somebody else has reaped."""
+        with self._lock, reaping.lock:
+            for watch in tuple(ward.watches.values()):
+                if watch.armed is True and watch.status is None and isinstance(status := look(watch.pid), StatusLost):
+                    watch.armed = None
+                    self._tell_from_elsewhere(watch, status)
 
     def _reaped(self, pid: int, status: ExitStatus) -> None:
         child = child_of(pid)
@@ -178,14 +175,11 @@ class AnyWard(TimedWard):
     """The watches of one loop; a scan looks at all children of the process at once."""
 
     def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        drain: Callable[[], None],
-        find_lost: Callable[[tuple[Watch, ...]], None],
+        self, loop: asyncio.AbstractEventLoop, drain: Callable[[], None], look_over: Callable[[TimedWard], None]
     ) -> None:
         super().__init__(loop, ear.hears)
         self._drain = drain
-        self._find_lost = find_lost
+        self._look_over = look_over
 
     def arm(self, watch: Watch) -> None:
         super().arm(watch)
@@ -194,10 +188,9 @@ class AnyWard(TimedWard):
     def scan(self) -> None:
         self._drain()
 
-    def _scan_by_timer(self) -> None:
-        # Not at each signal: it costs a system call a child.
-        super()._scan_by_timer()
-        self._find_lost(tuple(self.watches.values()))
+    def scan_by_timer(self) -> None:
+        self._drain()
+        self._look_over(self)
 
 
 def _log_unknown(pid: int, status: ExitStatus | StatusLost) -> None:
