@@ -32,7 +32,10 @@ class WatcherLoops(WatcherTests):
                 async def play() -> None:
                     for _ in range(5):
                         hearing = Hearing()
-                        barrier.wait(LIMIT)
+                        try:
+                            barrier.wait(LIMIT)
+                        except threading.BrokenBarrierError:
+                            raise AssertionError("the other loop waits in vain for its exits") from None
                         pids = [stage.start("exit 0") for _ in range(8)]
                         await stage.register(hearing, *pids)
                         await hearing.heard(8)
