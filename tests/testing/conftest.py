@@ -38,6 +38,12 @@ def contract_of(watcher: type[AbstractChildWatcher], test: str, made: list[Abstr
 
 
 @pytest.fixture
+def holds() -> Callable[[type[AbstractChildWatcher], str], None]:
+    """Plays one test of the contract with a watcher, which must pass it."""
+    return lambda watcher, test: getattr(contract_of(watcher, test, [])(), test)()
+
+
+@pytest.fixture
 def fails(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[type[AbstractChildWatcher], str], str]]:
     """Plays one test of the contract with a watcher, which must fail it; gives what the test said."""
     # Some mutants never call back, and what never comes need not be waited for as long as something that is late.
@@ -49,11 +55,9 @@ def fails(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[type[AbstractCh
 
     def play(watcher: type[AbstractChildWatcher], test: str) -> str:
         run = getattr(contract_of(watcher, test, made)(), test)
+        robs = getattr(watcher, "robs", False)  # its doing cannot be undone, so it goes with a process of its own
         with pytest.raises(AssertionError) as failure:
-            if getattr(watcher, "robs", False):
-                apart(run)  # what it robs cannot be mended in this process
-            else:
-                run()
+            apart(run) if robs else run()
         return str(failure.value)
 
     yield play

@@ -307,6 +307,11 @@ def test_a_watcher_that_breaks_a_promise_fails(mutant: Any, fails: Callable[[Any
     fails(mutant, mutant.killed_by)
 
 
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_what_it_is_a_mutant_of_keeps_that_promise(mutant: Any, holds: Callable[[Any, str], None]) -> None:
+    holds(next(base for base in mutant.__mro__ if base not in MUTANTS), mutant.killed_by)
+
+
 def test_every_mutant_names_the_test_that_kills_it() -> None:
     watchers = [each for each in globals().values() if isinstance(each, type) and issubclass(each, PidfdChildWatcher)]
     assert set(watchers) - {PidfdChildWatcher} == set(MUTANTS)
