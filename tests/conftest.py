@@ -10,6 +10,7 @@ import gc
 import importlib
 import importlib.util
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -35,6 +36,8 @@ def has_loop(name: str) -> bool:
     return name == "asyncio" or importlib.util.find_spec(name) is not None
 
 
+#: Not rloop: its loops keep two descriptors for as long as the loop object lives, which no test that holds one can pass
+#: the leak check with (tests/watchers/test_rloop.py, where they are run otherwise).
 LOOPS = ("asyncio", "uvloop")
 
 
@@ -52,7 +55,7 @@ def watched_loop_factory(request: pytest.FixtureRequest) -> Callable[[], asyncio
 
 def factory_of(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
     if not has_loop(name):
-        if os.environ.get("CI"):
+        if os.environ.get("CI") and not (name == "rloop" and sys.version_info >= (3, 15)):  # there is none for it yet
             pytest.fail(f"{name} is not installed: on CI every loop must be tested")
         pytest.skip(f"{name} is not installed")
     return lambda: make_loop(name)

@@ -329,14 +329,14 @@ class Watcher(watchers.PidfdChildWatcher):
 
 
 def test_the_watcher_is_the_processs_unless_given(policy: EventLoopPolicy) -> None:
-    assert policy.get_child_watcher() is watchers.get_child_watcher()
+    assert policy.get_child_watcher() is watchers.process_watcher()
     watcher = Watcher()
     assert EventLoopPolicy(child_watcher=watcher).get_child_watcher() is watcher
     policy.set_child_watcher(watcher)
     assert policy.get_child_watcher() is watcher
     policy.set_child_watcher(None)
-    assert policy.get_child_watcher() is watchers.get_child_watcher()
-    assert watchers.get_child_watcher().is_active()
+    assert policy.get_child_watcher() is watchers.process_watcher()
+    assert watchers.process_watcher().is_active()
 
 
 def test_a_replaced_watcher_is_closed_once(policy: EventLoopPolicy) -> None:

@@ -29,7 +29,7 @@ from loopwright.watchers import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 
     from loopwright.watchers._table import TableWatcher
 
@@ -65,8 +65,8 @@ def run(request: pytest.FixtureRequest, loop_factory: Callable[[], asyncio.Abstr
     watcher.close()
 
 
-def start(script: str) -> int:
-    return os.posix_spawn("/bin/sh", ["sh", "-c", script], os.environ)
+def start(script: str, actions: Sequence[Any] = ()) -> int:
+    return os.posix_spawn("/bin/sh", ["sh", "-c", script], os.environ, file_actions=actions)
 
 
 def popen_of(script: str) -> subprocess.Popen[bytes]:
@@ -78,10 +78,7 @@ async def held(count: int, script: str = "exit 0") -> AsyncIterator[tuple[list[i
     """Children that begin when told to."""
     back, cue = os.pipe()
     actions = [(os.POSIX_SPAWN_DUP2, back, 0)]
-    pids = [
-        os.posix_spawn("/bin/sh", ["sh", "-c", f"read _; {script}"], os.environ, file_actions=actions)
-        for _ in range(count)
-    ]
+    pids = [start(f"read _; {script}", actions) for _ in range(count)]
     os.close(back)
     with contextlib.ExitStack() as stack:
         stack.callback(os.close, cue)

@@ -6,7 +6,7 @@ imported, which `import loopwright` does.
 
 from __future__ import annotations
 
-import functools
+import threading
 from typing import TYPE_CHECKING, Any
 
 from loopwright.errors import MechanismUnavailableError
@@ -68,10 +68,16 @@ def default_watcher() -> TableWatcher:
     return _MADE_BY[choose().name]()
 
 
-@functools.cache
 def process_watcher() -> TableWatcher:
-    """The watcher of this process, a `default_watcher()` made at the first call: used where a policy has none."""
-    return default_watcher()
+    """The watcher of this process, a `default_watcher()` made at the first call: used where a policy has none.
+
+    If somebody has closed it, a new one is made.
+    """
+    global _process_watcher  # noqa: PLW0603 - one a process is what it is for
+    with _lock:
+        if _process_watcher is None or not _process_watcher.is_active():
+            _process_watcher = default_watcher()
+        return _process_watcher
 
 
 def get_child_watcher() -> Any:
@@ -109,6 +115,9 @@ def remove_child_handler(process: ProcessLike) -> bool:
     removed: bool = get_child_watcher().remove_child_handler(named(process).pid)
     return removed
 
+
+_process_watcher: TableWatcher | None = None
+_lock = threading.Lock()
 
 #: How to get and set the current policy's watcher. By itself this layer knows only the process's own.
 _policies: tuple[Callable[[], Any], Callable[[Any], None]]

@@ -12,7 +12,7 @@ from loopwright._core import ExitStatus, StatusLost
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Named", "ProcessLike", "checked_callback", "checked_pid", "is_coroutine_function", "named"]
+__all__ = ["Named", "ProcessLike", "checked_callback", "checked_pid", "is_coroutine_function", "named", "returncode_of"]
 
 
 class HasPid(Protocol):
@@ -79,10 +79,18 @@ def is_coroutine_function(callback: Callable[..., object]) -> bool:
     )
 
 
+def returncode_of(process: object) -> int | None:
+    """What the object knows of its process's end; a `multiprocessing.Process` asks, and reaps, when asked."""
+    code = getattr(process, "returncode", None)
+    if code is None:
+        code = getattr(process, "exitcode", None)
+    return code if isinstance(code, int) else None
+
+
 def _owner(process: Any) -> Any:
     # poll: subprocess.Popen. exitcode: multiprocessing.Process, whose is_alive() would be true for ever if somebody
     # else reaped it.
-    wants_to_reap = hasattr(process, "poll") or hasattr(process, "exitcode")
+    wants_to_reap = hasattr(type(process), "poll") or hasattr(type(process), "exitcode")
     return process if wants_to_reap or isinstance(process, asyncio.subprocess.Process) else None
 
 
@@ -90,5 +98,5 @@ def _known(process: Any) -> ExitStatus | StatusLost | None:
     status = getattr(process, "status", None)
     if isinstance(status, (ExitStatus, StatusLost)):
         return status
-    code = getattr(process, "returncode", None)
-    return ExitStatus.from_returncode(code) if isinstance(code, int) else None
+    code = returncode_of(process)
+    return None if code is None else ExitStatus.from_returncode(code)

@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from loopwright._core import ExitStatus, StatusLost
+from loopwright.watchers._named import returncode_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +107,7 @@ class Watch:
         if self.child is not None:
             with reaping.lock:
                 return self.child.status or status
-        code = getattr(self.owner, "returncode", None)
+        code = returncode_of(self.owner)
         if code is None and (lock := getattr(self.owner, "_waitpid_lock", None)) is not None:
             with lock:  # another thread is in Popen.wait() and has reaped it, or will in a moment
                 code = self.owner.returncode
