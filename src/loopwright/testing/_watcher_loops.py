@@ -30,7 +30,7 @@ class WatcherLoops(WatcherTests):
                 loop = loops.pop()
 
                 async def play() -> None:
-                    for _ in range(5):
+                    for _ in range(3):
                         hearing = Hearing()
                         try:
                             barrier.wait(LIMIT)

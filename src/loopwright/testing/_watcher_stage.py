@@ -30,7 +30,7 @@ T = TypeVar("T")
 #: Longer than any test takes on a machine under load; what waits longer waits in vain. Seconds.
 LIMIT = 20.0
 #: How long a test listens for a call that must not come.
-QUIET = 0.03
+QUIET = 0.02
 #: How long a watcher may take, after a callback has returned, to give the pid back.
 GRACE = 2.0
 
