@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,11 @@ from loopwright.errors import NotAWatcherError
 from loopwright.policies import DefaultEventLoopPolicy, get_event_loop_policy, set_event_loop_policy
 from loopwright.watchers import (
     AbstractChildWatcher,
+    FastChildWatcher,
+    MultiLoopChildWatcher,
+    PidfdChildWatcher,
+    PollingChildWatcher,
+    SafeChildWatcher,
     ThreadedChildWatcher,
     add_child_handler,
     get_child_watcher,
@@ -178,3 +184,44 @@ def test_asyncios_policy_is_asked_without_a_warning() -> None:
         watcher.close()
     finally:
         set_event_loop_policy(before)
+
+
+KINDS = (
+    PidfdChildWatcher,
+    ThreadedChildWatcher,
+    PollingChildWatcher,
+    MultiLoopChildWatcher,
+    SafeChildWatcher,
+    FastChildWatcher,
+)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="asyncio's subprocesses ask no policy any more")
+@pytest.mark.parametrize("kind", KINDS)
+def test_asyncios_subprocesses_are_watched_by_it(kind: type[PidfdChildWatcher]) -> None:
+    given: list[int] = []
+
+    class Counting(kind):  # type: ignore[valid-type, misc]
+        def add_child_handler(self, pid: int, *args: Any) -> None:
+            given.append(pid)
+            super().add_child_handler(pid, *args)
+
+    async def play() -> None:
+        for code in range(5):
+            process = await asyncio.create_subprocess_exec("sh", "-c", f"echo {code}; exit {code}", stdout=-1)
+            output, _ = await process.communicate()
+            assert (int(output), process.returncode) == (code, code)
+            assert given[-1] == process.pid
+
+    policy = DefaultEventLoopPolicy()
+    policy.set_child_watcher(Counting())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        before = get_event_loop_policy()
+    set_event_loop_policy(policy)
+    try:
+        loopwright.run(asyncio.wait_for(play(), 20))
+    finally:
+        policy.set_child_watcher(None)
+        set_event_loop_policy(before)
+    assert len(given) == 5

@@ -75,7 +75,7 @@ def process_watcher() -> TableWatcher:
     """
     global _process_watcher  # noqa: PLW0603 - one a process is what it is for
     with _lock:
-        if _process_watcher is None or not _process_watcher.is_active():
+        if _process_watcher is None or _process_watcher._closed:
             _process_watcher = default_watcher()
         return _process_watcher
 

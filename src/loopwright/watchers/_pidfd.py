@@ -23,7 +23,7 @@ from loopwright._core import StatusLost
 from loopwright._native import PidfdSet
 from loopwright.errors import MechanismUnavailableError
 from loopwright.watchers._plain import PlainPidfdSet
-from loopwright.watchers._probe import probe_pidfd, try_pidfd
+from loopwright.watchers._probe import try_pidfd
 from loopwright.watchers._readable import ReadableWard
 from loopwright.watchers._table import TableWatcher
 from loopwright.watchers._thread import Waiters
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loopwright._core import ExitStatus
+    from loopwright.watchers._probe import Mechanism
     from loopwright.watchers._watch import Ward, Watch
 
 __all__ = ["PidfdChildWatcher"]
@@ -50,6 +51,14 @@ def _new_set() -> PidfdSet | PlainPidfdSet:
     return PidfdSet() if PidfdSet is not None else PlainPidfdSet()
 
 
+def _mechanism() -> Mechanism | None:
+    """Whether pidfds work; None if there is no descriptor left to find out with: then a thread will do."""
+    try:
+        return try_pidfd()
+    except OSError:
+        return None
+
+
 class PidfdChildWatcher(TableWatcher):
     """Watches children through process descriptors: no signals, no threads, no interference, any number of loops.
 
@@ -65,14 +74,10 @@ class PidfdChildWatcher(TableWatcher):
         self._warned = False
 
     def is_active(self) -> bool:
-        return super().is_active() and probe_pidfd().works
+        return super().is_active() and ((mechanism := _mechanism()) is None or mechanism.works)
 
     def _check_usable(self, pid: int) -> None:
-        try:
-            mechanism = try_pidfd()
-        except OSError:  # no descriptor left to find out with: then a thread will do
-            return
-        if not mechanism.works:
+        if (mechanism := _mechanism()) is not None and not mechanism.works:
             raise MechanismUnavailableError(f"cannot watch process {pid}: {mechanism.reason}")
 
     def _prepare(self, watch: Watch) -> StatusLost | None:

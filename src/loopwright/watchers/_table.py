@@ -85,7 +85,9 @@ class TableWatcher(Conveniences):
     # --- the interface of every child watcher
 
     def add_child_handler(self, pid: int, callback: Callable[..., object], *args: Any) -> None:
-        self._add(Named(checked_pid(pid, processes_too="; add_child() takes process objects, too")), callback, args)
+        if type(pid) is not int or pid < 1:
+            checked_pid(pid, processes_too="; add_child() takes process objects, too")
+        self._add(Named(pid), callback, args)
 
     def remove_child_handler(self, pid: int) -> bool:
         with self._lock:
@@ -202,8 +204,7 @@ class TableWatcher(Conveniences):
         if watch.loop.is_closed() or asyncio._get_running_loop() is watch.loop or not watch.loop.is_running():
             self._disarm(watch)
         else:
-            # RuntimeError: the loop was closed between the two lines, and its ward goes with the next registration
-            with contextlib.suppress(RuntimeError):
+            with contextlib.suppress(RuntimeError):  # closed meanwhile: its ward goes with the next registration
                 watch.loop.call_soon_threadsafe(self._disarm, watch)
         self._ended()
         return True
@@ -291,10 +292,13 @@ class TableWatcher(Conveniences):
             del self._followers[watch.pid]
 
     def _strike_out(self, watch: Watch) -> None:
-        self._forget(watch)
+        if watch.args is not None and self._handlers.get(watch.pid) is watch:
+            del self._handlers[watch.pid]
+        else:
+            self._forget(watch)
         ward = self._wards.get(watch.loop)
         if ward is not None and ward.watches.pop(watch.key, None) is not None:
-            if isinstance(watch.armed, asyncio.Future):
+            if watch.owner is not None and isinstance(watch.armed, asyncio.Future):
                 watch.armed.cancel()  # the task that follows an asyncio process
             else:
                 ward.disarm(watch)
