@@ -36,8 +36,7 @@ def has_loop(name: str) -> bool:
     return name == "asyncio" or importlib.util.find_spec(name) is not None
 
 
-#: Not rloop: its loops keep two descriptors for as long as the loop object lives, which no test that holds one can pass
-#: the leak check with (tests/watchers/test_rloop.py, where they are run otherwise).
+#: Not rloop, which only watchers promise to work with: `watched_loop_factory`.
 LOOPS = ("asyncio", "uvloop")
 
 

@@ -76,7 +76,7 @@ class WithLoopAttached(OnEveryLoop):
     def test_closing(self) -> None:
         with self.stage() as stage:
             assert stage.watcher.is_active() is False, "the attached loop does not run"
-            pid = stage.start("exit 0")
+            pid = stage.start("exit 0", held=True)
 
             async def play() -> None:
                 assert stage.watcher.is_active() is True

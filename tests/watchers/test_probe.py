@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def nothing_remembered() -> Iterator[None]:
     def forget() -> None:
-        for remembered in (_probe.try_pidfd, _probe.probe_thread, _probe.probe_polling, _probe.probe_sigchld):
-            remembered.cache_clear()
+        for remembered in ("try_pidfd", "probe_thread", "probe_polling", "probe_sigchld", "probe_waitany"):
+            getattr(_probe, remembered).cache_clear()
 
     forget()
     yield

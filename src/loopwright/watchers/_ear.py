@@ -97,13 +97,13 @@ class Ear:
             self._set = False
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
-        if self._within:
+        for listener in self._listeners:
+            listener._on_sigchld()
+        if self._within:  # a circle, or a signal during the rest of this function
             return
         self._within = True
         try:
             before = self._before
-            for listener in self._listeners:
-                listener._on_sigchld()
             if not self._listeners and self.hears():
                 self._give_up()
             if callable(before):

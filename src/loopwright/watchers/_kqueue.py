@@ -119,7 +119,7 @@ class KqueueWard(ReadableWard):
         try:
             super().arm(watch)
         except ProcessLookupError:
-            self._look(watch)
+            self.loop.call_soon(self._look, watch)
 
     def _look(self, watch: Watch) -> None:
         if watch.taken:

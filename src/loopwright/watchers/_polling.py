@@ -110,7 +110,7 @@ class ScanWard(TimedWard):
         if status is None:
             super().arm(watch)
         else:
-            self._tell(watch, status)
+            self.loop.call_soon(self._tell, watch, status)  # nobody is told while still registering
 
     def scan(self) -> None:
         for watch in tuple(self.watches.values()):

@@ -150,7 +150,7 @@ class TableWatcher(Conveniences):
                 table[pid] = watch
             self._write_down(watch)
         if known is not None:
-            self._on_loop(watch, self._tell, watch, known)
+            self._on_loop(watch, watch.loop.call_soon, self._tell, watch, known)
         elif _is_followed(watch):
             self._on_loop(watch, self._follow, watch)
         else:
