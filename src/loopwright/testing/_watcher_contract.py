@@ -27,7 +27,7 @@ class ChildWatcherContract(WatcherRules, WatcherChanges, WatcherCompany, Watcher
     Further methods and attributes say what is special about a watcher: `prepare()`, `may_refuse()`, `reaps_everybody`.
 
     A test fails with an AssertionError, and is skipped with `unittest.SkipTest`, which pytest knows, where the machine
-    has no x86-64 system calls to be denied. The tests use real children and real forks and need Linux's /proc, /bin/sh and
-    Python without `-O`; they must run one at a time in a process: besides what it is about, each checks that no
+    has no x86-64 system calls to be denied. The tests use real children and real forks and need Linux's /proc, /bin/sh
+    and Python without `-O`; they must run one at a time in a process: besides what it is about, each checks that no
     descriptor, thread, task, loop or child is left behind in the whole process (`LeakCheck`).
     """
