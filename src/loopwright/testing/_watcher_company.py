@@ -187,9 +187,10 @@ class WatcherCompany(WatcherTests):
                 # The last argument: rloop 0.5 leaves out the loop, which is the first.
                 stage.loop.set_exception_handler(lambda *given: met.append(given[-1]))
                 failing, sound = Hearing(fail), Hearing()
-                for index in range(10):
-                    await stage.register(failing if index % 2 else sound, stage.start("exit 0", held=True))
-                stage.go()
+                pids = [stage.start("exit 0", held=True) for _ in range(10)]
+                for index, pid in enumerate(pids):
+                    await stage.register(failing if index % 2 else sound, pid)
+                stage.ended(*pids)  # so that all are seen at once
                 await failing.heard(5)
                 await sound.heard(5)
                 await asyncio.sleep(QUIET)
