@@ -126,9 +126,12 @@ def test_loop_that_was_closed_leaves_no_zombie(
 def test_child_in_the_ledger(kind: type[ThreadedChildWatcher], run: Run) -> None:
     async def play() -> None:
         watcher = kind()
-        child, ended, result = _spawning.launch(["sh", "-c", "exit 5"], {}), heard(), heard()
+        read, write = os.pipe()
+        child, ended, result = _spawning.launch(["sh", "-c", "read _; exit 5"], {"stdin": read}), heard(), heard()
         watcher.watch_child(child, ended)
-        watcher.add_child_handler(child.pid, result)
+        watcher.add_child_handler(child.pid, result)  # before it ends, or the ledger may reap it in the line above
+        os.close(read)
+        os.close(write)
         assert await result == (child.pid, 5)
         (status,) = await ended
         assert status.code == 5

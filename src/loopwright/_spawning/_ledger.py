@@ -13,6 +13,7 @@ would, when collected, put the pid on a list that the subprocess module waits fo
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import threading
@@ -183,9 +184,9 @@ class Child:
         self.reaped = True
         # ChildProcessError: something else reaped it, after its status was seen or, as StatusLost tells, before.
         with contextlib.suppress(ChildProcessError):
-            if self.pidfd >= 0:
-                os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
-            elif not (self._taken or isinstance(self.status, StatusLost)):  # else the number may be another child's by now
+            by_pidfd = self.pidfd >= 0 and _reap_by_pidfd(self.pidfd)
+            # Else the number may be another child's by now.
+            if not by_pidfd and not self._taken and not isinstance(self.status, StatusLost):
                 os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG)
         if self.pidfd >= 0:
             os.close(self.pidfd)
@@ -195,3 +196,16 @@ class Child:
         with _lock:
             if _children.get(self.pid) is self:
                 del _children[self.pid]
+
+
+def _reap_by_pidfd(pidfd: int) -> bool:
+    """Reap it; False if a filter forbids the call, now that it was allowed before. ChildProcessError if it is reaped."""
+    try:
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+    except PermissionError:
+        return False
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+        return False
+    return True

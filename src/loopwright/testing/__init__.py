@@ -4,10 +4,12 @@ from loopwright.testing._clock import FakeClockEventLoop, run_with_fake_clock
 from loopwright.testing._leaks import Leak, LeakCheck
 from loopwright.testing._placement import Act, Refusal, Run, ScriptedPlacement
 from loopwright.testing._watcher_contract import ChildWatcherContract
+from loopwright.testing._watcher_extras import ChildWatcherExtrasContract
 
 __all__ = [
     "Act",
     "ChildWatcherContract",
+    "ChildWatcherExtrasContract",
     "FakeClockEventLoop",
     "Leak",
     "LeakCheck",

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
-
-from loopwright.testing._watcher_stage import QUIET, Hearing, WatcherTests, refused
+from loopwright.testing._watcher_stage import Hearing, WatcherTests, refused
 
 __all__ = ["WatcherChanges"]
 
@@ -19,13 +16,11 @@ class WatcherChanges(WatcherTests):
         with self.stage() as stage:
 
             async def play() -> None:
-                first, second, pid = Hearing(), Hearing(), stage.start("exit 1", held=True)
-                stage.watcher.add_child_handler(pid, first, "first")
-                await asyncio.sleep(0)
+                (first, pid), second = await stage.watched("exit 1"), Hearing()
                 stage.watcher.add_child_handler(pid, second, "second")
                 stage.go()
                 assert await second.only() == (pid, 1, "second")
-                assert first.calls == []
+                await first.nothing()
 
             stage.run(play())
 
@@ -33,32 +28,23 @@ class WatcherChanges(WatcherTests):
         with self.stage() as stage:
 
             async def play() -> None:
-                first, second, pid = Hearing(), Hearing(), stage.start("exit 1", held=True)
-                stage.watcher.add_child_handler(pid, first)
-                await asyncio.sleep(0)
-                stage.go()
-                stage.await_exit(pid)
+                (first, pid), second = await stage.watched("exit 1"), Hearing()
+                stage.ended(pid)
                 stage.watcher.add_child_handler(pid, second)
                 assert await second.only() == (pid, 1)
-                assert first.calls == []
+                await first.nothing()
 
             stage.run(play())
 
     def test_registering_again_moves_it_to_the_loop_that_runs_now(self) -> None:
         with self.stage() as stage:
-            first, second, pid = Hearing(), Hearing(), stage.start("exit 1", held=True)
-            other = stage.new_loop()
-
-            async def register(hearing: Hearing) -> None:
-                stage.watcher.add_child_handler(pid, hearing)
-
-            stage.run(register(first), other)
-            stage.run(register(second))
+            other, second = stage.new_loop(), Hearing()
+            first, pid = stage.run(stage.watched("exit 1"), other)
+            stage.run(stage.register(second, pid))
             stage.go()
             stage.run(second.only())
             assert second.loops == [stage.loop]
-            stage.run(asyncio.sleep(QUIET), other)
-            assert first.calls == []
+            stage.run(first.nothing(), other)
 
     # Removing
 
@@ -85,15 +71,11 @@ class WatcherChanges(WatcherTests):
         with self.stage() as stage:
 
             async def play() -> None:
-                hearing, pid = Hearing(), stage.start("exit 0", held=True)
-                stage.watcher.add_child_handler(pid, hearing)
-                await asyncio.sleep(0)
+                hearing, pid = await stage.watched()
                 assert stage.watcher.remove_child_handler(pid) is True
-                stage.go()
-                stage.await_exit(pid)
-                await asyncio.sleep(QUIET)
-                assert hearing.calls == []
-                assert stage.steal(pid) == 0
+                stage.ended(pid)
+                await hearing.nothing()
+                stage.check_left(pid, 0)
 
             stage.run(play())
 
@@ -101,16 +83,12 @@ class WatcherChanges(WatcherTests):
         with self.stage() as stage:
 
             async def play() -> None:
-                hearing, pid = Hearing(), stage.start("exit 0", held=True)
-                stage.watcher.add_child_handler(pid, hearing)
-                await asyncio.sleep(0)
+                hearing, pid = await stage.watched()
                 assert stage.elsewhere(stage.watcher.remove_child_handler, pid) is True
                 assert stage.elsewhere(stage.watcher.remove_child_handler, pid) is False
-                stage.go()
-                stage.await_exit(pid)
-                await asyncio.sleep(QUIET)
-                assert hearing.calls == []
-                stage.steal(pid)
+                stage.ended(pid)
+                await hearing.nothing()
+                stage.check_left(pid, 0)
 
             stage.run(play())
 
@@ -118,15 +96,11 @@ class WatcherChanges(WatcherTests):
         with self.stage() as stage:
 
             async def play() -> None:
-                hearing, pid = Hearing(), stage.start("exit 9", held=True)
-                stage.watcher.add_child_handler(pid, hearing)
-                await asyncio.sleep(0)
-                stage.go()
-                stage.await_exit(pid)
+                hearing, pid = await stage.watched("exit 9")
+                stage.ended(pid)
                 assert stage.watcher.remove_child_handler(pid) is True
-                await asyncio.sleep(QUIET)
-                assert hearing.calls == []
-                assert stage.steal(pid) == 9
+                await hearing.nothing()
+                stage.check_left(pid, 9)
 
             stage.run(play())
 
@@ -142,15 +116,27 @@ class WatcherChanges(WatcherTests):
             pids = [stage.start("exit 0", held=True) for _ in range(2)]
 
             async def play() -> None:
-                for pid in pids:
-                    stage.watcher.add_child_handler(pid, hearing)
-                await asyncio.sleep(0)
-                stage.go()
-                for pid in pids:
-                    stage.await_exit(pid)
+                await stage.register(hearing, *pids)
+                stage.ended(*pids)
                 called, _ = await hearing.only()
                 assert answers == [True]
-                stage.steal(pids[1 - pids.index(called)])
+                stage.check_left(pids[1 - pids.index(called)], 0)
+
+            stage.run(play())
+
+    def test_removed_and_registered_again(self) -> None:
+        with self.stage() as stage:
+
+            async def play() -> None:
+                (first, pid), second = await stage.watched("exit 4"), Hearing()
+                for _ in range(3):
+                    assert stage.watcher.remove_child_handler(pid) is True
+                    await stage.register(second, pid)
+                assert stage.watcher.remove_child_handler(pid) is True
+                stage.ended(pid)
+                await stage.register(second, pid)
+                assert await second.only() == (pid, 4)
+                await first.nothing()
 
             stage.run(play())
 
@@ -180,10 +166,10 @@ class WatcherChanges(WatcherTests):
                     stage.watcher.add_child_handler(pid, hearing)
                 stage.await_exit(ended)
                 stage.watcher.close()
-                await asyncio.sleep(QUIET)
-                assert hearing.calls == []
-                assert stage.steal(ended) == 3
-                assert stage.end(alive) == -signal.SIGKILL
+                assert stage.watcher.remove_child_handler(alive) is False, "closing forgot it"
+                await hearing.nothing()
+                stage.check_left(ended, 3)
+                stage.end(alive)
 
             stage.run(play())
 
@@ -191,9 +177,8 @@ class WatcherChanges(WatcherTests):
         with self.stage() as stage:
 
             async def play() -> None:
-                hearing = Hearing(lambda *_: stage.watcher.close())
-                pid = stage.start("exit 0")
-                stage.watcher.add_child_handler(pid, hearing)
+                hearing, _ = await stage.watched(then=lambda *_: stage.watcher.close())
+                stage.go()
                 await hearing.only()
 
             stage.run(play())
@@ -202,15 +187,11 @@ class WatcherChanges(WatcherTests):
         with self.stage() as stage:
 
             async def play() -> None:
-                hearing, pid = Hearing(), stage.start("exit 0", held=True)
-                stage.watcher.add_child_handler(pid, hearing)
-                await asyncio.sleep(0)
+                hearing, pid = await stage.watched()
                 stage.elsewhere(stage.watcher.close)
-                stage.go()
-                stage.await_exit(pid)
-                await asyncio.sleep(QUIET)
-                assert hearing.calls == []
-                stage.steal(pid)
+                stage.ended(pid)
+                await hearing.nothing()
+                stage.check_left(pid, 0)
 
             stage.run(play())
 

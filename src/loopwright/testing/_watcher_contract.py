@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from loopwright.testing._watcher_changes import WatcherChanges
-from loopwright.testing._watcher_faults import WatcherFaults
+from loopwright.testing._watcher_company import WatcherCompany
+from loopwright.testing._watcher_loops import WatcherLoops
+from loopwright.testing._watcher_machine import WatcherMachine
 from loopwright.testing._watcher_rules import WatcherRules
 
 __all__ = ["ChildWatcherContract"]
 
 
-class ChildWatcherContract(WatcherRules, WatcherChanges, WatcherFaults):
+class ChildWatcherContract(WatcherRules, WatcherChanges, WatcherCompany, WatcherLoops, WatcherMachine):
     """What every child watcher promises (`loopwright.watchers.AbstractChildWatcher`), as a class of tests.
 
     Subclass it and say what is to be tested; every method whose name begins with `test_` is then a test, for pytest
@@ -22,7 +24,10 @@ class ChildWatcherContract(WatcherRules, WatcherChanges, WatcherFaults):
             def make_loop(self):  # asyncio.new_event_loop() unless you say otherwise
                 return uvloop.new_event_loop()
 
-    A test fails with an AssertionError. The tests use real children and real forks and need Linux's /proc, /bin/sh and
-    Python without `-O`; they must run one at a time in a process: besides what it is about, each checks that no
+    Further methods and attributes say what is special about a watcher: `prepare()`, `may_refuse()`, `reaps_everybody`.
+
+    A test fails with an AssertionError, and is skipped with `unittest.SkipTest`, which pytest knows, where the machine
+    has no x86-64 system calls to be denied. The tests use real children and real forks and need Linux's /proc, /bin/sh
+    and Python without `-O`; they must run one at a time in a process: besides what it is about, each checks that no
     descriptor, thread, task, loop or child is left behind in the whole process (`LeakCheck`).
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import os
 import signal
@@ -76,6 +77,21 @@ class WatcherRules(WatcherTests):
 
             stage.run(play())
 
+    def test_registered_after_the_exit_within_the_block(self) -> None:
+        """`with watcher:` is for watchers that may hear of an exit before they know of the child."""
+        with self.stage() as stage:
+
+            async def play() -> None:
+                hearing = Hearing()
+                with stage.watcher:
+                    pid = stage.start("exit 4")
+                    stage.await_exit(pid)
+                    await asyncio.sleep(QUIET)
+                    stage.watcher.add_child_handler(pid, hearing)
+                assert await hearing.only() == (pid, 4)
+
+            stage.run(play())
+
     def test_callback_registers_the_next_child(self) -> None:
         with self.stage() as stage:
             order: list[int] = []
@@ -95,6 +111,7 @@ class WatcherRules(WatcherTests):
             stage.run(play())
 
     def test_pid_is_kept_until_the_callback_has_returned(self) -> None:
+        self.skip_if_it_reaps_everybody()
         with self.stage() as stage:
             reaped: list[bool] = []
             hearing = Hearing(lambda pid, _code: reaped.append(stage.is_reaped(pid)))
@@ -173,8 +190,13 @@ class WatcherRules(WatcherTests):
 
             async def play() -> None:
                 stage.watcher.attach_loop(stage.loop)
-                hearing, pid = Hearing(), stage.start("exit 2")
-                later = threading.Timer(QUIET, stage.watcher.add_child_handler, (pid, hearing))
+                hearing, pid = Hearing(), stage.start("exit 2", held=True)
+
+                def register() -> None:
+                    stage.watcher.add_child_handler(pid, hearing)
+                    stage.go()
+
+                later = threading.Timer(QUIET, register)
                 later.start()
                 assert await hearing.only() == (pid, 2)
                 later.join()

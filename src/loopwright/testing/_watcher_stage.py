@@ -13,8 +13,7 @@ import os
 import signal
 import threading
 import time
-import traceback
-import warnings
+import unittest
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from loopwright.testing._leaks import LeakCheck
@@ -24,14 +23,14 @@ if TYPE_CHECKING:
 
     from loopwright.watchers import AbstractChildWatcher
 
-__all__ = ["QUIET", "Hearing", "Stage", "WatcherTests", "refused"]
+__all__ = ["LIMIT", "QUIET", "Hearing", "Stage", "WatcherTests", "refused", "same"]
 
 T = TypeVar("T")
 
 #: Longer than any test takes on a machine under load; what waits longer waits in vain. Seconds.
 LIMIT = 20.0
 #: How long a test listens for a call that must not come.
-QUIET = 0.03
+QUIET = 0.02
 #: How long a watcher may take, after a callback has returned, to give the pid back.
 GRACE = 2.0
 
@@ -43,6 +42,12 @@ def refused(function: Callable[..., object], *args: object) -> None:
     except RuntimeError:
         return
     raise AssertionError(f"{function!r} should have raised RuntimeError")
+
+
+def same(actual: object, expected: object) -> None:
+    """AssertionError, with both in it, unless they are equal: in a forked child nobody else would say so."""
+    if actual != expected:
+        raise AssertionError(f"{actual!r}\nshould have been\n{expected!r}")
 
 
 class Hearing:
@@ -85,16 +90,30 @@ class Hearing:
             raise AssertionError(f"called {len(self.calls)} times: {self.calls}")
         return self.calls[0]
 
+    async def nothing(self) -> None:
+        """AssertionError if there was a call, or one comes within a moment."""
+        await asyncio.sleep(QUIET)
+        if self.calls:
+            raise AssertionError(f"called in vain: {self.calls}")
+
 
 class Stage:
     """One watcher, one loop, and the children of one test."""
 
-    def __init__(self, watcher: AbstractChildWatcher, make_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    def __init__(
+        self,
+        watcher: AbstractChildWatcher,
+        make_loop: Callable[[], asyncio.AbstractEventLoop],
+        *,
+        reaps_everybody: bool = False,
+    ) -> None:
         self.watcher = watcher
+        self.reaps_everybody = reaps_everybody
         self._make_loop = make_loop
         self._loops: list[asyncio.AbstractEventLoop] = []
         self._children: set[int] = set()
         self._cue: tuple[int, int] | None = None
+        self._held = 0
         self.loop = self.new_loop()
 
     def new_loop(self) -> asyncio.AbstractEventLoop:
@@ -115,6 +134,24 @@ class Stage:
         finally:
             late.cancel()
 
+    async def register(self, callback: Callable[..., object], *pids: int) -> None:
+        """Register children, and let the loop go round once."""
+        for pid in pids:
+            self.watcher.add_child_handler(pid, callback)
+        await asyncio.sleep(0)
+
+    async def watched(self, script: str = "exit 0", then: Callable[..., object] | None = None) -> tuple[Hearing, int]:
+        """A child that is held until `go()` or `ended()`, registered with a hearing of its own."""
+        hearing, pid = Hearing(then), self.start(script, held=True)
+        await self.register(hearing, pid)
+        return hearing, pid
+
+    def ended(self, *pids: int) -> None:
+        """Let all that are held begin, and block, loop included, until these have ended."""
+        self.go()
+        for pid in pids:
+            self.await_exit(pid)
+
     def start(self, script: str, *, held: bool = False) -> int:
         """Start a shell; `held` keeps it from beginning until `go()`. Gives its pid."""
         actions = []
@@ -123,6 +160,7 @@ class Stage:
                 self._cue = os.pipe()
             actions = [(os.POSIX_SPAWN_DUP2, self._cue[0], 0)]
             script = f"read _; {script}"
+            self._held += 1
         pid = os.posix_spawn("/bin/sh", ["sh", "-c", script], os.environ, file_actions=actions)
         self._children.add(pid)
         return pid
@@ -130,8 +168,11 @@ class Stage:
     def go(self) -> None:
         """Let all that are held begin."""
         cue, self._cue = self._cue, None
-        for descriptor in cue or ():
-            os.close(descriptor)
+        if cue is not None:
+            os.write(cue[1], b"\n" * self._held)  # a line for each: a forked copy of this process may keep the end open
+            for descriptor in cue:
+                os.close(descriptor)
+        self._held = 0
 
     def await_exit(self, pid: int) -> None:
         """Block, loop included, until the child has ended; it is left as it is."""
@@ -146,12 +187,23 @@ class Stage:
             return True
         return False
 
-    def end(self, pid: int) -> int:
-        """End a child that nobody but the test must have reaped, and reap it; gives its returncode."""
-        if self.is_reaped(pid):
-            raise AssertionError(f"process {pid} was reaped by something that had no business with it")
-        os.kill(pid, signal.SIGKILL)
-        return self.steal(pid)
+    def end(self, pid: int) -> None:
+        """End a child that nobody but the test must have reaped, and reap it."""
+        if not self._gone(pid):
+            os.kill(pid, signal.SIGKILL)
+            self.steal(pid)
+
+    def check_left(self, pid: int, code: int) -> None:
+        """AssertionError unless a child that is none of the watcher's business ended with this code; reap it."""
+        if not self._gone(pid):
+            same(self.steal(pid), code)
+
+    def _gone(self, pid: int) -> bool:
+        if not self.is_reaped(pid):
+            return False
+        if self.reaps_everybody:
+            return True
+        raise AssertionError(f"process {pid} was reaped by something that had no business with it")
 
     def steal(self, pid: int) -> int:
         """Wait for a child and reap it behind the watcher's back; gives its returncode."""
@@ -159,44 +211,37 @@ class Stage:
         self._children.discard(pid)
         return os.waitstatus_to_exitcode(status)
 
-    def elsewhere(self, function: Callable[..., T], *args: Any) -> T:
-        """Call a function in a thread of its own and wait for it; gives what it returns, raises what it raises."""
+    @contextlib.contextmanager
+    def thread(self, function: Callable[[], T]) -> Iterator[list[T]]:
+        """Call a function in a thread of its own, which the end of the block waits for; raises there what it raises.
+
+        Gives a list in which what it returned stands after the block.
+        """
         results: list[T] = []
         errors: list[BaseException] = []
 
         def call() -> None:
             try:
-                results.append(function(*args))
+                results.append(function())
             except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
                 errors.append(error)
 
         thread = threading.Thread(target=call)
         thread.start()
-        thread.join(LIMIT)
+        try:
+            yield results
+        finally:
+            thread.join(2 * LIMIT)
         if thread.is_alive():
-            raise AssertionError(f"{function!r} in another thread did not return within {LIMIT:g} s")
+            raise AssertionError(f"{function!r} in another thread did not return within {2 * LIMIT:g} s")
         if errors:
             raise errors[0]
-        return results[0]
 
-    def in_fork(self, function: Callable[[], object]) -> None:
-        """Call a function in a forked child of this process, which ends at once; AssertionError if it raised."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # 3.12: a runner's own thread is enough for it
-            pid = os.fork()
-        if pid == 0:
-            code = 1
-            try:
-                signal.alarm(int(LIMIT))  # a lock that a thread held at the fork would be waited for for ever
-                function()
-                code = 0
-            except BaseException:  # noqa: BLE001 - nothing may leave the forked child alive
-                os.write(2, traceback.format_exc().encode())
-            finally:
-                os._exit(code)
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        if status != 0:
-            raise AssertionError(f"the forked child ended with {status}; its traceback is on the standard error")
+    def elsewhere(self, function: Callable[..., T], *args: Any) -> T:
+        """Call a function in a thread of its own and wait for it; gives what it returns, raises what it raises."""
+        with self.thread(lambda: function(*args)) as results:
+            pass
+        return results[0]
 
     @contextlib.contextmanager
     def warnings(self) -> Iterator[list[str]]:
@@ -235,6 +280,10 @@ class Stage:
 class WatcherTests:
     """What every part of the contract suite is built on: a class of tests that says what it tests."""
 
+    #: Whether the watcher reaps, on purpose, every child that ends, and before it tells of it (`FastChildWatcher`). It
+    #: is then not asked to leave anybody's children alone, nor to keep a pid for its callback; all else is.
+    reaps_everybody = False
+
     def make_watcher(self) -> AbstractChildWatcher:
         """A new watcher of the kind that is tested. To be overridden."""
         raise NotImplementedError(f"{type(self).__name__} must override make_watcher() and return a new child watcher")
@@ -243,15 +292,28 @@ class WatcherTests:
         """A new event loop of the kind that is tested; `asyncio.new_event_loop()` unless overridden."""
         return asyncio.new_event_loop()
 
+    def may_refuse(self, fault: str) -> bool:
+        """Whether the watcher may refuse children, by an exception, while there is such a fault; yes unless overridden.
+
+        One that may not must report them all the same. The faults: "no descriptor left", "no thread can be started",
+        "pidfd_open denied", "waitid(P_PIDFD) denied", "system calls interrupted".
+        """
+        return fault != "system calls interrupted"
+
     def prepare(self, watcher: AbstractChildWatcher, loop: asyncio.AbstractEventLoop) -> None:
         """Called before each test, in its thread: for watchers that need a loop attached; does nothing else."""
+
+    def skip_if_it_reaps_everybody(self) -> None:
+        """For tests of what such a watcher, as it says, does not promise."""
+        if self.reaps_everybody:
+            raise unittest.SkipTest("it reaps every child, and before it tells of it, on purpose")
 
     @contextlib.contextmanager
     def stage(self) -> Iterator[Stage]:
         """For one test: at its end everything is closed, and what then is left over is an error."""
         self.make_loop().close()  # what a library opens with its first loop and keeps is no leak
         with LeakCheck():
-            stage = Stage(self.make_watcher(), self.make_loop)
+            stage = Stage(self.make_watcher(), self.make_loop, reaps_everybody=self.reaps_everybody)
             try:
                 self.prepare(stage.watcher, stage.loop)
                 yield stage

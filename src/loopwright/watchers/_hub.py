@@ -19,6 +19,7 @@ All of a hub is used on its loop's thread; the table of hubs is guarded by the G
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ from loopwright import _native
 from loopwright._core import StatusLost
 from loopwright.watchers._plain import PlainPidfdSet
 from loopwright.watchers._readable import TRACED_RETRY, told_status
-from loopwright.watchers._watch import KEY_MASK, look_by_pidfd, reaping
+from loopwright.watchers._watch import KEY_MASK, look, look_by_pidfd, reaping
 
 if TYPE_CHECKING:
     import asyncio
@@ -136,7 +137,9 @@ class Hub:
                 continue
             del self._children[key]
             self._pidfds.discard(child.pidfd)
-            status = settled(child, told_status(pid, code, value, usage))
+            # A call that a filter forbids since we tried says nothing of the process: its pid may be asked instead.
+            asked = look(child.pid) if pid < 0 and code != errno.ECHILD else None
+            status = settled(child, asked or told_status(pid, code, value, usage))
             try:
                 on_exit(status)
             finally:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loopwright._core import ExitStatus, ResourceUsage, StatusLost
-from loopwright.watchers._watch import LOST, Ward, Watch
+from loopwright.watchers._watch import LOST, Ward, Watch, look
 
 if TYPE_CHECKING:
     import asyncio
@@ -88,7 +89,12 @@ class ReadableWard(Ward):
                 self.loop.call_later(TRACED_RETRY, self._rearm, watch)
                 continue
             self.disarm(watch)
-            self._tell(watch, told_status(pid, code, value, usage))
+            status: ExitStatus | StatusLost | None = None
+            if pid < 0 and code != errno.ECHILD:
+                # Not the process is gone but the call: a seccomp filter forbids it since we tried. It has ended, and
+                # was not reaped a moment ago, so that its pid may be asked about instead.
+                status = look(watch.pid)
+            self._tell(watch, status or told_status(pid, code, value, usage))
 
     def _rearm(self, watch: Watch) -> None:
         if watch.armed and self.entries is not None:

@@ -124,8 +124,12 @@ class Watch:
         elif self.owner is not None:
             _have_reaped(self.owner)
         elif self.pidfd >= 0:
-            with contextlib.suppress(ChildProcessError):  # not our child, or reaped by somebody else
+            try:
                 os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
+            except ChildProcessError:
+                pass  # not our child, or reaped by somebody else
+            except OSError:  # forbidden since it was tried; what we were told of a moment ago still has its number
+                reap_pid(self.pid)
         else:
             reap_pid(self.pid)
         self.give_back()
