@@ -120,6 +120,8 @@ class WrongLoopError(CallerError, RuntimeError):
 
 class WrongThreadError(CallerError, RuntimeError):
     """A call that only one thread may make, mostly the main one, was made in another."""
+
+
 class TextModeError(CallerError, TypeError):
     """bytes were given to a process in text mode, or str to one that is not; the message says which would be right."""
 

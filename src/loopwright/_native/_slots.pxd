@@ -37,5 +37,6 @@ cdef struct Slots:
 cdef void reopen_slots() noexcept nogil
 cdef int prepare_descriptors(Node *node) noexcept nogil
 cdef void release_descriptors(Node *node) noexcept nogil
+cdef bint _have_slots(Node *node, bint needed) noexcept nogil
 cdef void _reserve() noexcept nogil
 cdef bint _is_ours(int number) noexcept nogil

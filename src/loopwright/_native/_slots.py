@@ -4,8 +4,9 @@ Theory of operation. A child shares the descriptor table until it copies what is
 ends that are numbered too high for that are put, for the moment of the start, on low numbers that were reserved when
 there was room: an empty file of our own, looked for each time, in case somebody closed all descriptors and others have
 the numbers now.
-Four descriptors are reserved, once, at the first start that has a pipe. In a program that had more than 256 open before,
-there is no room for them: then each start pays for a copy of the whole table.
+
+Four descriptors are reserved, once, at the first start that has a pipe. In a program that had more than 256 open
+before, there is no room for them: then each start pays for a copy of the whole table.
 """
 
 import cython
@@ -52,20 +53,8 @@ def prepare_descriptors(node: cython.pointer(Node)) -> cython.int:
         highest = order.keep[order.n_keep - 1]
         if highest >= LOW:
             return 0
-    piped: cython.bint = False
-    high: cython.bint = False
     for index in range(3):
-        piped |= order.streams[index] > 2
-        high |= order.streams[index] >= LOW
-    if piped:
-        _reserve()
-    if high:
-        pthread_mutex_lock(cython.address(_slots.lock))
-        node.holds_slots = _slots.base >= 0 and not _slots.used
-        if node.holds_slots:
-            _slots.used = True
-        pthread_mutex_unlock(cython.address(_slots.lock))
-        if not node.holds_slots:
+        if order.streams[index] > 2 and not _have_slots(node, order.streams[index] >= LOW):
             return 0
     for index in range(3):
         if order.streams[index] >= LOW:
@@ -76,6 +65,22 @@ def prepare_descriptors(node: cython.pointer(Node)) -> cython.int:
         if order.streams[index] > highest:
             highest = order.streams[index]
     return highest + 1
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _have_slots(node: cython.pointer(Node), needed: cython.bint) -> cython.bint:
+    """See to it that numbers are reserved and, if they are needed, that nobody else uses them; False if they cannot."""
+    _reserve()
+    if not needed or node.holds_slots:
+        return True
+    pthread_mutex_lock(cython.address(_slots.lock))
+    node.holds_slots = _slots.base >= 0 and not _slots.used
+    if node.holds_slots:
+        _slots.used = True
+    pthread_mutex_unlock(cython.address(_slots.lock))
+    return node.holds_slots
 
 
 @cython.cfunc

@@ -82,6 +82,7 @@ STAGES = (
     "execute the program",
 )
 
+
 @cython.final
 @cython.cclass
 class StartPort:
@@ -173,7 +174,7 @@ class Start:
             self._add_extras(extras)
 
     @cython.cfunc
-    def _add_extras(self, extras: tuple) -> object:
+    def _add_extras(self, extras: tuple) -> object:  # noqa: C901 - a list of ifs is what it is
         order: cython.pointer(lw_order) = cython.address(self._node.order)
         group, file_mask, niceness, death_signal, cgroup, uid, gid, groups, limits, cpus = extras
         if group is not None:

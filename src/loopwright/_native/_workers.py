@@ -9,9 +9,9 @@ that makes the loop look at it. Nothing here needs the GIL or touches a Python o
 - **One worker is enough** (a start is mostly the kernel's time, and two would wait for each other's memory map) until
   one hangs: in an execve() from a network that does not answer. The *relief* thread looks every 50 ms while starts are
   queued, and adds a worker if none was taken in that time.
-- **A start that nobody wants any more** (its task was cancelled, its loop closed) is not started if it was still queued;
-  if it is under way, its worker kills and reaps the child. Workers cannot give back the reference that a node holds to
-  its Python object, so they put such nodes on a list that the next call with the GIL empties.
+- **A start that nobody wants any more** (its task was cancelled, its loop closed) is not started if it was still
+  queued; if it is under way, its worker kills and reaps the child. Workers cannot give back the reference that a node
+  holds to its Python object, so they put such nodes on a list that the next call with the GIL empties.
 - **After a fork** there are no workers, and what was queued is the parent's business: all of it is forgotten.
 """
 

@@ -1,8 +1,8 @@
 """From a request to a running child with its pidfd.
 
-Theory of operation. There are two ways. The compiled one (`_native._starts`) makes the child with clone3(2), on a thread
-of its own, at a cost that grows neither with this program's memory nor with its descriptors nor with its children.
-The plain one (`_popen`) is `subprocess.Popen` with the rest done around it; it is for machines where the other was not
+Theory of operation. There are two ways. The compiled one (`_native._starts`) makes the child with clone3(2), on a
+thread of its own, at a cost that grows neither with this program's memory nor with its descriptors nor with its
+children. The plain one (`_popen`) is `subprocess.Popen` with the rest done around it; it is for machines where the other was not
 built or is refused by the kernel or a seccomp filter, and for `preexec_fn=`, which is Python to be run in the child.
 
 `order()` says which way a request goes. What a start came to is read by `taken()`, which gives the `Child`, or raises
@@ -12,12 +12,14 @@ what `subprocess.Popen` would have raised.
 from __future__ import annotations
 
 import errno
+import functools
 import os
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from loopwright import _native
 from loopwright._spawning._ledger import Child
 from loopwright._spawning._popen import launch_plain
+from loopwright._spawning._request import INHERITED
 
 if TYPE_CHECKING:
     from loopwright._native import Start
@@ -43,7 +45,20 @@ def compiled_obstacle() -> str | None:
         return _native.MISSING
     if not _starts.CAN_CLONE:
         return f"clone3(2) is used on Linux on x86-64 and AArch64, and this is {' '.join(os.uname()[::4])}"
-    return _obstacle
+    return _obstacle or _try()
+
+
+@functools.cache
+def _try() -> str | None:
+    """Start a child that has no program to become, once: it gets as far as that where all that it needs works."""
+    start = _native.Start((), (), (), None, (INHERITED, INHERITED, INHERITED), _starts.CLOSE_FDS, (), None)
+    start.run()
+    return _refusal(start) if start.error in REFUSED else None
+
+
+def _refusal(start: Start) -> str:
+    stage, reason = _starts.STAGES[start.stage], os.strerror(start.error)
+    return f"the kernel, or a filter in front of it, will not {stage} the compiled way: {reason}"
 
 
 def order(request: Request) -> Start | None:
@@ -73,7 +88,7 @@ def order(request: Request) -> Start | None:
         or request.pid_namespace
     ):
         uid, gid, groups = request.credentials()
-        if not (uid is gid is groups is None):
+        if uid is not None or gid is not None or groups is not None:
             flags |= _starts.COPY_MEMORY
         if request.terminal:
             flags |= _starts.TAKE_TERMINAL
@@ -92,7 +107,7 @@ def order(request: Request) -> Start | None:
             request.limits(),
             request.cpus(),
         )
-    start = cast("type[Start]", _native.Start)(
+    return _native.Start(
         request.programs(name),
         argv,
         request.environment(),
@@ -102,7 +117,6 @@ def order(request: Request) -> Start | None:
         tuple(sorted(set(request.pass_fds))) if request.pass_fds else (),
         extras,
     )
-    return start
 
 
 def taken(start: Start, request: Request) -> Child | None:
@@ -112,7 +126,8 @@ def taken(start: Start, request: Request) -> Child | None:
     `filename`, or the working directory's if it was that which failed.
     """
     if start.error:
-        return _failed(start, request)
+        _fail(start, request)
+        return None
     pid, pidfd = start.take()
     return Child(
         pid,
@@ -123,12 +138,12 @@ def taken(start: Start, request: Request) -> Child | None:
     )
 
 
-def _failed(start: Start, request: Request) -> None:
+def _fail(start: Start, request: Request) -> None:
     global _obstacle  # noqa: PLW0603 - what the kernel refuses once it refuses always
     number, stage = start.error, _starts.STAGES[start.stage]
     plain = request.cgroup is None and not request.pid_namespace
     if number == errno.ENOSYS or (stage == _starts.STAGES[0] and number in REFUSED and plain):
-        _obstacle = f"the kernel, or a filter in front of it, will not {stage} with clone3(2): {os.strerror(number)}"
+        _obstacle = _refusal(start)
         return
     _, name = request.command()
     if stage == "execute the program":

@@ -199,7 +199,7 @@ class Child:
 
 
 def _reap_by_pidfd(pidfd: int) -> bool:
-    """Reap it; False if a filter forbids the call, now that it was allowed before. ChildProcessError if it is reaped."""
+    """Reap it; False if a filter forbids the call that it allowed before. ChildProcessError if it is reaped already."""
     try:
         os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
     except PermissionError:

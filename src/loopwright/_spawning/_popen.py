@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from loopwright._core import StatusLost
 from loopwright._spawning._ledger import Child
-from loopwright._spawning._request import INHERITED, NULL
+from loopwright._spawning._request import INHERITED, NULL, UNLIMITED
 from loopwright.errors import MechanismUnavailableError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def launch_plain(request: Request) -> Child:
         group=request.group,
         extra_groups=request.extra_groups,
         umask=request.umask,
-        preexec_fn=_in_child(request),
+        preexec_fn=_in_child(request),  # noqa: PLW1509 - asked for, or there is no other way here
     )
     made = functools.partial(Child, popen.pid, group=request.leads_group, popen=popen)
     try:
@@ -79,10 +79,10 @@ def _stream(number: int) -> int | None:
 
 
 def _in_child(request: Request) -> Callable[[], object] | None:
-    """What is left to be done between fork and exec, as Popen's `preexec_fn`, with all its hazards: no threads there."""
+    """What is left to be done between fork and exec, as Popen's `preexec_fn`, with all its hazards."""
     steps: list[Callable[[], object]] = []
     if request.cgroup is not None:
-        members = os.path.join(os.fsencode(request.cgroup), b"cgroup.procs")
+        members = os.fsencode(request.cgroup) + b"/cgroup.procs"
         steps.append(functools.partial(_write, members, b"0"))
     if request.terminal:
         steps.append(_take_terminal)
@@ -108,12 +108,8 @@ def _set_limits(limits: tuple[tuple[int, int, int], ...]) -> None:
     import resource  # Unix's alone
 
     for which, soft, hard in limits:
-        # The module wants RLIM_INFINITY as it has it, -1 or all ones.
-        resource.setrlimit(which, tuple(_python_limit(value, resource.RLIM_INFINITY) for value in (soft, hard)))
-
-
-def _python_limit(value: int, infinity: int) -> int:
-    return infinity if value == 2**64 - 1 else value
+        infinity = resource.RLIM_INFINITY  # -1, where the kernel has all ones
+        resource.setrlimit(which, (infinity if soft == UNLIMITED else soft, infinity if hard == UNLIMITED else hard))
 
 
 def _take_terminal() -> None:

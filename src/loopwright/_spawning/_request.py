@@ -46,7 +46,7 @@ class Request:
     env: Mapping[Any, Any] | None = None
     start_new_session: bool = False
     process_group: int | None = None
-    pass_fds: Sequence[int] = ()
+    pass_fds: Sequence[Any] = ()
     close_fds: bool = True
     restore_signals: bool = True
     user: str | int | None = None
@@ -204,16 +204,17 @@ def _path_of(env: Mapping[Any, Any]) -> str | None:
 @functools.lru_cache(maxsize=256)
 def _candidates(name: bytes, path: str | None) -> tuple[bytes, ...]:
     folders = os.defpath if path is None else path
-    return tuple(os.path.join(os.fsencode(folder), name) for folder in folders.split(os.pathsep))
+    # An empty folder is the current one (execvp(3)).
+    return tuple(os.fsencode(folder) + b"/" + name if folder else name for folder in folders.split(os.pathsep))
 
 
-def _limit(which: int, value: int) -> int:
+def _limit(which: int, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < -1:
         raise ValueError(f"a resource limit ({which}) is a number from 0 up or resource.RLIM_INFINITY, not {value!r}")
     return UNLIMITED if value == -1 else value
 
 
-def _id(wish: str | int, kind: str) -> int:
+def _id(wish: Any, kind: str) -> int:
     if isinstance(wish, str):
         import grp  # here, as both are Unix's alone
         import pwd

@@ -1,9 +1,9 @@
 """Child processes on any event loop: started, waited for, signalled, read from, joined to pipelines, never lost."""
 
 from loopwright._core import ExitStatus, ResourceUsage, StatusLost
+from loopwright.process._cgroup import cgroup_obstacle
 from loopwright.process._cmd import Cmd, Pipeline, cmd, pipeline
 from loopwright.process._completed import Completed, PipelineResult
-from loopwright.process._cgroup import cgroup_obstacle
 from loopwright.process._ended import Ended, Left
 from loopwright.process._guarantee import Guarantee
 from loopwright.process._guarding import Guard, guard
@@ -15,9 +15,9 @@ from loopwright.process._pipeline import RunningPipeline
 from loopwright.process._process import Process
 from loopwright.process._run import check, run
 from loopwright.process._spawn import DEVNULL, PIPE, STDOUT, spawn
+from loopwright.process._standing import current_guarantee
 from loopwright.process._text import TextReader, TextWriter
 from loopwright.process._text_process import TextProcess
-from loopwright.process._standing import current_guarantee
 
 __all__ = [
     "DEVNULL",

@@ -65,6 +65,7 @@ class Process:
         "_talk",
         "_text_mode",
         "_tree",
+        "_waiters",
         "args",
         "stderr",
         "stdin",
@@ -93,6 +94,7 @@ class Process:
         self._talk: Talk | None = None
         self._pieces: dict[str, deque[Any]] | None = None
         self._ended_at: int | None = None
+        self._waiters: Sequence[asyncio.Future[None]] = ()
         self.args = args
         """What it was started with."""
         self.stdin = stdin
@@ -135,7 +137,12 @@ class Process:
         """
         self._check_loop("wait for")
         if timeout is None:
-            return await asyncio.shield(self._ended)
+            if not self._ended.done():
+                # A future of its own, not a shield over the shared one, which would cost a pass of the loop more.
+                waiter = self._loop.create_future()
+                self._waiters = [*self._waiters, waiter]
+                await waiter
+            return self._ended.result()
         if not (await asyncio.wait([self._ended], timeout=timeout))[0]:
             raise ProcessTimeoutError(
                 f"`{command_words(self.args)}` (process {self.pid}) still ran after {timeout:g} s", self.args, timeout
@@ -346,6 +353,10 @@ class Process:
         if not isinstance(status, StatusLost):
             self._ended_at = _proc.ticks_now()
         self._ended.set_result(status)
+        waiters, self._waiters = self._waiters, ()
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
         if self._tree is not None:
             self._tree.note_exit(status)
         else:

@@ -127,9 +127,9 @@ async def spawn(
     and where nothing is compiled, it is started here by `subprocess.Popen`, and the loop is held for that time.
 
     Must be called in a coroutine; the process belongs to the running loop, which may be any that has `add_reader`
-    (asyncio's selector loop, uvloop, rloop), in any thread. Raises what Popen raises, FileNotFoundError with the missing
-    program's or directory's name in `filename` above all; OSError that says what could not be done otherwise, such as
-    PermissionError for a niceness; ValueError and TypeError for bad arguments, ArgumentsConflictError (a TypeError) for
+    (asyncio's selector loop, uvloop, rloop), in any thread. Raises what Popen raises, FileNotFoundError with the
+    missing program's or directory's name in `filename` above all; an OSError that says what else could not
+    be done, such as PermissionError for a niceness; ValueError and TypeError for bad arguments, ArgumentsConflictError (a TypeError) for
     those that exclude each other; MechanismUnavailableError (an OSError) for what this machine cannot do. Nothing is
     left over when it raises or is cancelled: no child, no descriptor.
     """
@@ -164,9 +164,7 @@ async def spawn(
     streams = Streams(loop, pipesize)
     kept = NOT_KEPT
     try:
-        request.streams = (
-            streams.connect_terminal(pty, request) if pty else streams.connect(stdin, stdout, stderr)
-        )
+        request.streams = streams.connect_terminal(pty, request) if pty else streams.connect(stdin, stdout, stderr)
         request.env, kept = admit(env, cgroup=cgroup is None)
         child, kept = await _start(loop, request, kept)
         process = new_process(

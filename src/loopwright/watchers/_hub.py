@@ -4,9 +4,9 @@ Theory of operation. A loop that starts or watches children for `loopwright.proc
 (`PidfdSet`), which the loop watches with one `add_reader` however many children there are, and in it the eventfd of a
 `StartPort`, through which the workers hand back what they have started.
 
-- **A hub lives while it has something to wait for**, and one pass of the loop longer: making and joining a set costs as
-  much as a start does, and a program that runs one child after the other would pay it each time. A loop that is closed
-  properly has run that pass, so it has nothing of ours left in it.
+- **A hub lives while it has something to wait for**, and two passes of the loop longer: a program that runs one child
+  after the other would otherwise pay each time for making and joining a set. A loop that is closed properly has run
+  those, so it has nothing of ours left in it.
 - **Exits.** An exit is seen without reaping, told to whoever waits, and then noted in the ledger, which reaps when no
   signal is owed (`_spawning._ledger`).
 - **A loop that was closed** with children or starts under way is noticed when a hub is next made, for any loop: starts
@@ -79,7 +79,7 @@ class Hub:
         self._last_key = PORT
         self._closing = False
         self._port: StartPort | None = None
-        self._pidfds: PidfdSet | PlainPidfdSet = _native.PidfdSet() if _native.PidfdSet else PlainPidfdSet()
+        self._pidfds: PidfdSet | PlainPidfdSet = PlainPidfdSet() if _native.PidfdSet is None else _native.PidfdSet()
         try:
             loop.add_reader(self._pidfds.fileno(), self._on_readable)
         except BaseException:
@@ -162,7 +162,7 @@ class Hub:
     def _close_soon_if_idle(self) -> None:
         if not self._children and not self._starts and not self._closing and not self._loop.is_closed():
             self._closing = True
-            self._loop.call_soon(self._close_if_idle)
+            self._loop.call_soon(self._loop.call_soon, self._close_if_idle)
 
     def _close_if_idle(self) -> None:
         self._closing = False

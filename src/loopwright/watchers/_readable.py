@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from loopwright._native._pidfds import Told
 
-__all__ = ["ReadableSet", "ReadableWard", "TRACED_RETRY", "told_status"]
+__all__ = ["TRACED_RETRY", "ReadableSet", "ReadableWard", "told_status"]
 
 #: A zombie that is being traced is withheld from its parent until the tracer lets go (ptrace(2)): ask again after this.
 TRACED_RETRY = 0.05
