@@ -2,8 +2,9 @@
 
 Theory of operation. There are two ways. The compiled one (`_native._starts`) makes the child with clone3(2), on a
 thread of its own, at a cost that grows neither with this program's memory nor with its descriptors nor with its
-children. The plain one (`_popen`) is `subprocess.Popen` with the rest done around it; it is for machines where the other was not
-built or is refused by the kernel or a seccomp filter, and for `preexec_fn=`, which is Python to be run in the child.
+children. The plain one (`_popen`) is `subprocess.Popen` with the rest done around it; it is for machines where the
+other was not built or is refused by the kernel or a seccomp filter, and for `preexec_fn=`, which is Python to be run
+in the child.
 
 `order()` says which way a request goes. What a start came to is read by `taken()`, which gives the `Child`, or raises
 what `subprocess.Popen` would have raised.

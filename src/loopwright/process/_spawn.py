@@ -129,9 +129,9 @@ async def spawn(
     Must be called in a coroutine; the process belongs to the running loop, which may be any that has `add_reader`
     (asyncio's selector loop, uvloop, rloop), in any thread. Raises what Popen raises, FileNotFoundError with the
     missing program's or directory's name in `filename` above all; an OSError that says what else could not
-    be done, such as PermissionError for a niceness; ValueError and TypeError for bad arguments, ArgumentsConflictError (a TypeError) for
-    those that exclude each other; MechanismUnavailableError (an OSError) for what this machine cannot do. Nothing is
-    left over when it raises or is cancelled: no child, no descriptor.
+    be done, such as PermissionError for a niceness; ValueError and TypeError for bad arguments, ArgumentsConflictError
+    (a TypeError) for those that exclude each other; MechanismUnavailableError (an OSError) for what this machine cannot
+    do. Nothing is left over when it raises or is cancelled: no child, no descriptor.
     """
     loop = asyncio.get_running_loop()
     mode = text_mode(text, encoding, errors, universal_newlines, bufsize)
