@@ -2,10 +2,12 @@
 has ended, and the supervisor that people build from the two.
 
 The names that most programs need are here. Each layer is a package of its own with the rest: `loopwright.policies`,
-`loopwright.loops`, `loopwright.watchers`, `loopwright.process`, `loopwright.supervision`, `loopwright.testing`.
+`loopwright.loops`, `loopwright.watchers`, `loopwright.process`, `loopwright.observe`, `loopwright.supervision`,
+`loopwright.testing`.
 """
 
-from loopwright.errors import LoopwrightError
+from loopwright.errors import ChildError, LoopwrightError, ProcessFailedError, ProcessTimeoutError
+from loopwright.observe import ProcessWatcher, TaskWatcher
 from loopwright.policies import (
     AbstractEventLoopPolicy,
     DefaultEventLoopPolicy,
@@ -18,9 +20,40 @@ from loopwright.policies import (
     set_event_loop,
     set_event_loop_policy,
 )
-from loopwright.process import DEVNULL, PIPE, STDOUT, ExitStatus, Process, ResourceUsage, StatusLost, spawn
+from loopwright.process import (
+    DEVNULL,
+    PIPE,
+    STDOUT,
+    Cmd,
+    Completed,
+    Ended,
+    ExitStatus,
+    Guarantee,
+    Pipeline,
+    Process,
+    ResourceUsage,
+    StatusLost,
+    check,
+    cmd,
+    guard,
+    keep,
+    pipeline,
+    spawn,
+)
 from loopwright.supervision import Outcome, RestartPolicy, RestartRule, ServiceSpec, Supervisor
-from loopwright.watchers import AbstractChildWatcher, PidfdChildWatcher
+from loopwright.watchers import (
+    AbstractChildWatcher,
+    FastChildWatcher,
+    MultiLoopChildWatcher,
+    PidfdChildWatcher,
+    SafeChildWatcher,
+    ThreadedChildWatcher,
+    add_child_handler,
+    default_watcher,
+    get_child_watcher,
+    remove_child_handler,
+    set_child_watcher,
+)
 
 __all__ = [
     "DEVNULL",
@@ -28,24 +61,48 @@ __all__ = [
     "STDOUT",
     "AbstractChildWatcher",
     "AbstractEventLoopPolicy",
+    "ChildError",
+    "Cmd",
+    "Completed",
     "DefaultEventLoopPolicy",
+    "Ended",
     "EventLoopPolicy",
     "ExitStatus",
+    "FastChildWatcher",
+    "Guarantee",
     "LoopwrightError",
+    "MultiLoopChildWatcher",
     "Outcome",
     "PidfdChildWatcher",
+    "Pipeline",
     "Process",
+    "ProcessFailedError",
+    "ProcessTimeoutError",
+    "ProcessWatcher",
     "ResourceUsage",
     "RestartPolicy",
     "RestartRule",
     "Runner",
+    "SafeChildWatcher",
     "ServiceSpec",
     "StatusLost",
     "Supervisor",
+    "TaskWatcher",
+    "ThreadedChildWatcher",
+    "add_child_handler",
+    "check",
+    "cmd",
+    "default_watcher",
+    "get_child_watcher",
     "get_event_loop",
     "get_event_loop_policy",
+    "guard",
+    "keep",
     "new_event_loop",
+    "pipeline",
+    "remove_child_handler",
     "run",
+    "set_child_watcher",
     "set_event_loop",
     "set_event_loop_policy",
     "spawn",

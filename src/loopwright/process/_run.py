@@ -150,11 +150,12 @@ def still_running(processes: Sequence[Process]) -> str:
 
 
 async def end_all(processes: Sequence[Process]) -> None:
-    """What the end of its `async with` block does to each, for all at once; they are in their blocks and waited for.
+    """End each with its tree, all at once.
 
-    Before anything is waited for: a stage that reads what another writes must not see that end and act on it.
+    They are stopped first: a stage that reads what another writes must not see that end, and act on it. Not killed, for
+    what a dead one has started cannot be told any more from what others have.
     """
-    for process in processes:
-        if process.leads_group:
-            process.signal_group(signal.SIGKILL)
-        process.kill()
+    if len(processes) > 1:
+        for process in processes:
+            process.send_signal(signal.SIGSTOP)
+    await asyncio.gather(*(process.end(grace=0.0) for process in processes))

@@ -13,6 +13,7 @@ import signal
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from loopwright._core import StatusLost
+from loopwright._spawning import compiled_obstacle
 from loopwright.process import DEVNULL, STDOUT, LineReceiver, Process, spawn
 
 if TYPE_CHECKING:
@@ -106,6 +107,8 @@ class LocalPlacement:
                     cwd=instance.spec.working_directory,
                     env={**os.environ, **instance.environment()},
                     start_new_session=True,
+                    # For when keeper and supervisor are killed in one moment, and nobody is left to do it.
+                    parent_death_signal=signal.SIGKILL if compiled_obstacle() is None else None,
                 )
             except BaseException:
                 receiver.close()
