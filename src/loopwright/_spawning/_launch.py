@@ -18,7 +18,7 @@ import os
 from typing import TYPE_CHECKING
 
 from loopwright import _native
-from loopwright._spawning._ledger import Child
+from loopwright._spawning._ledger import Child, starting
 from loopwright._spawning._popen import launch_plain
 from loopwright._spawning._request import INHERITED
 
@@ -156,7 +156,7 @@ def _fail(start: Start, request: Request) -> None:
 
 def launch(request: Request) -> Child:
     """Start a program in the calling thread, and wait until it runs or has failed."""
-    with request.opened():
+    with request.opened(), starting():
         start = order(request)
         if start is not None:
             start.run()

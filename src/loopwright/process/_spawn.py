@@ -172,6 +172,7 @@ async def spawn(
         )
         if child.status is not None:
             process._on_exit(child.status)
+            child.note_exit(child.status)
         else:
             _watch(loop, child, process, watcher)
     except BaseException:
@@ -198,7 +199,7 @@ async def _start(loop: asyncio.AbstractEventLoop, request: Request, kept: Kept) 
 
 async def _start_by_worker(loop: asyncio.AbstractEventLoop, request: Request) -> Child:
     try:
-        with request.opened():
+        with request.opened(), _spawning.starting():
             start = _spawning.order(request)
             if start is not None:
                 hub = hub_of(loop)
