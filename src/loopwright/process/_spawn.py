@@ -203,13 +203,12 @@ async def _start_by_worker(loop: asyncio.AbstractEventLoop, request: Request) ->
             start = _spawning.order(request)
             if start is not None:
                 hub = hub_of(loop)
-                started = hub.start(start)
                 try:
-                    await started
+                    await hub.start(start)
+                    child = _spawning.taken(start, request)
                 except BaseException:
                     hub.drop(start)
                     raise
-                child = _spawning.taken(start, request)
                 if child is not None:
                     return child
             return _spawning.launch_plain(request)
