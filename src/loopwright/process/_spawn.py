@@ -131,7 +131,8 @@ async def spawn(
     missing program's or directory's name in `filename` above all; an OSError that says what else could not
     be done, such as PermissionError for a niceness; ValueError and TypeError for bad arguments, ArgumentsConflictError
     (a TypeError) for those that exclude each other; MechanismUnavailableError (an OSError) for what this machine cannot
-    do. Nothing is left over when it raises or is cancelled: no child, no descriptor.
+    do. Nothing is left over when it raises: no child, no descriptor. Where it is
+    cancelled while a worker is starting the program, that worker ends and reaps it a moment later.
     """
     loop = asyncio.get_running_loop()
     mode = text_mode(text, encoding, errors, universal_newlines, bufsize)
