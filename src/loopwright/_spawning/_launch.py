@@ -21,6 +21,7 @@ from loopwright import _native
 from loopwright._spawning._ledger import Child
 from loopwright._spawning._popen import launch_plain
 from loopwright._spawning._request import INHERITED
+from loopwright.errors import MechanismUnavailableError
 
 if TYPE_CHECKING:
     from loopwright._native import Start
@@ -30,6 +31,10 @@ __all__ = ["compiled_obstacle", "launch", "order", "taken"]
 
 #: What a kernel, or a filter in front of it, says that does not know or will not do what the compiled way asks.
 REFUSED = frozenset((errno.ENOSYS, errno.EPERM, errno.EINVAL))
+
+NO_LASTING_THREAD = (
+    "parent_death_signal= is sent when the thread that started the child ends, so it is not started in the calling one"
+)
 
 _obstacle: str | None = None
 
@@ -65,9 +70,12 @@ def _refusal(start: Start) -> str:
 def order(request: Request) -> Start | None:
     """The start of a request by the compiled way; None if it goes the plain one. Raises for bad requests."""
     request.check()
+    argv, name = request.command()
+    environment = request.environment()
+    uid, gid, groups = request.credentials()
+    death_signal, limits, cpus = request.death_signal(), request.limits(), request.cpus()
     if request.preexec_fn is not None or compiled_obstacle() is not None:
         return None
-    argv, name = request.command()
     flags = _starts.CLOSE_FDS if request.close_fds else 0
     if request.restore_signals:
         flags |= _starts.RESTORE_SIGNALS
@@ -88,7 +96,6 @@ def order(request: Request) -> Start | None:
         or request.terminal
         or request.pid_namespace
     ):
-        uid, gid, groups = request.credentials()
         if uid is not None or gid is not None or groups is not None:
             flags |= _starts.COPY_MEMORY
         if request.terminal:
@@ -100,18 +107,18 @@ def order(request: Request) -> Start | None:
             None if request.start_new_session else request.process_group,
             request.umask if request.umask >= 0 else None,
             request.nice,
-            request.death_signal(),
+            death_signal,
             None if request.cgroup is None else request.cgroup_number,
             uid,
             gid,
             groups,
-            request.limits(),
-            request.cpus(),
+            limits,
+            cpus,
         )
     return _native.Start(
         request.programs(name),
         argv,
-        request.environment(),
+        environment,
         request.folder(),
         request.streams,
         flags,
@@ -146,16 +153,21 @@ def _fail(start: Start, request: Request) -> None:
     if number == errno.ENOSYS or (stage == _starts.STAGES[0] and number in REFUSED and plain):
         _obstacle = _refusal(start)
         return
-    _, name = request.command()
     if stage == "execute the program":
-        raise OSError(number, os.strerror(number), os.fsdecode(name))
+        raise OSError(number, os.strerror(number), request.name)
     if stage == "go to its working directory":
-        raise OSError(number, os.strerror(number), os.fsdecode(request.cwd or ""))
-    raise OSError(number, f"{os.strerror(number)}: cannot {stage}, for {os.fsdecode(name)}")
+        raise OSError(number, os.strerror(number), request.cwd)
+    into = "" if request.cgroup is None or stage != _starts.STAGES[0] else f" in cgroup {os.fsdecode(request.cgroup)}"
+    raise OSError(number, f"{os.strerror(number)}: cannot {stage}{into}, for {os.fsdecode(request.name)}")
 
 
 def launch(request: Request) -> Child:
-    """Start a program in the calling thread, and wait until it runs or has failed."""
+    """Start a program in the calling thread, and wait until it runs or has failed.
+
+    MechanismUnavailableError with a parent-death signal, which would come when that thread ends: `spawn()` has others.
+    """
+    if request.parent_death_signal is not None:
+        raise MechanismUnavailableError(NO_LASTING_THREAD)
     with request.opened():
         start = order(request)
         if start is not None:

@@ -93,6 +93,7 @@ class ReadPipe(asyncio.ReadTransport):
             return
         except OSError as error:
             if error.errno != errno.EIO:  # which is how a terminal says that its last user has closed it
+                self.close()  # or the loop would call again and again
                 raise
             data = b""
         if not data:
@@ -173,7 +174,7 @@ class WritePipe(asyncio.WriteTransport):
             return
         if not self._buffer:
             try:
-                data = memoryview(data)[os.write(self._number, data) :]
+                data = memoryview(data).cast("B")[os.write(self._number, data) :]
             except (BlockingIOError, InterruptedError):
                 pass  # it is full: the rest, here all of it, goes into the buffer
             except OSError as error:

@@ -202,9 +202,8 @@ async def _start_by_worker(loop: asyncio.AbstractEventLoop, request: Request) ->
             start = _spawning.order(request)
             if start is not None:
                 hub = hub_of(loop)
-                started = hub.start(start)
                 try:
-                    await started
+                    await hub.start(start)
                 except BaseException:
                     hub.drop(start)
                     raise

@@ -11,6 +11,8 @@ Theory of operation. A loop that starts or watches children for `loopwright.proc
   signal is owed (`_spawning._ledger`).
 - **A loop that was closed** with children or starts under way is noticed when a hub is next made, for any loop: starts
   that nobody can take any more are killed; children that have ended are reaped, and the others looked at each time.
+- **The program's end.** What was being started then is nobody's: it is given up, and waited for a moment, or a child
+  might be left that nobody knows of.
 - **A fork.** In the child none of this is wanted: its copies are closed without taking anything out of the set, which
   would take it out of the parent's.
 
@@ -19,9 +21,12 @@ All of a hub is used on its loop's thread; the table of hubs is guarded by the G
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
-from typing import TYPE_CHECKING
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
 
 from loopwright import _native
 from loopwright._core import StatusLost
@@ -42,6 +47,8 @@ if TYPE_CHECKING:
 __all__ = ["Hub", "hub_of"]
 
 PORT = 0  # the key of the eventfd; children have 1 and more
+#: How long the end of the program waits for what was being started, in seconds: not for an exec that hangs.
+LAST_MOMENT = 1.0
 
 _hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
 #: Children of loops that were closed, that had not ended when they were last looked at.
@@ -87,30 +94,47 @@ class Hub:
             raise
 
     def start(self, start: Start) -> asyncio.Future[None]:
-        """Have a worker start it; the future is done when it runs or has failed. To be cancelled by `drop()`."""
-        if self._port is None:
-            if _native.StartPort is None:
-                raise AssertionError("a compiled start without a compiled port")
-            port = _native.StartPort()
-            try:
-                self._pidfds.add(port.fileno(), PORT)
-            except BaseException:
-                port.close()
-                raise
-            self._port = port
-        future = self._loop.create_future()
-        if start.submit(self._port):
-            self._starts[start] = future
-        else:  # no thread can be had: then here
-            start.run()
-            future.set_result(None)
+        """Have a worker start it; the future is done when it runs or has failed. To be cancelled by `drop()`.
+
+        OSError where there is no descriptor for a port, or no thread for what must be started by one that stays.
+        """
+        try:
+            port = self._port or self._open_port()
+            future = self._loop.create_future()
+            if start.submit(port):
+                self._starts[start] = future
+            elif start.needs_worker:
+                raise BlockingIOError(
+                    errno.EAGAIN, f"{os.strerror(errno.EAGAIN)}: no thread to start a child with a parent-death signal"
+                )
+            else:  # no thread can be had: then here
+                start.run()
+                future.set_result(None)
+        finally:
+            self._close_soon_if_idle()
         return future
+
+    def _open_port(self) -> StartPort:
+        if _native.StartPort is None:
+            raise AssertionError("a compiled start without a compiled port")
+        port = _native.StartPort()
+        try:
+            self._pidfds.add(port.fileno(), PORT)
+        except BaseException:
+            port.close()
+            raise
+        self._port = port
+        return port
 
     def drop(self, start: Start) -> None:
         """Nobody waits for this start any more: its child, if there is or will be one, is killed and reaped."""
         self._starts.pop(start, None)
         start.abandon()
-        self._close_soon_if_idle()
+        if self._loop.is_closed():
+            if _hubs.pop(self._loop, None) is self:
+                _orphans.extend(self.abandon())
+        else:
+            self._close_soon_if_idle()
 
     def watch(self, child: Child, on_exit: OnExit) -> None:
         """Have `on_exit(status)` called when it has ended; the ledger is told after that. It must have a pidfd.
@@ -120,31 +144,42 @@ class Hub:
         key = self._last_key = self._last_key % KEY_MASK + 1
         while key in self._children:  # after 2**32 children, the key of one that still lives
             key = self._last_key = self._last_key % KEY_MASK + 1
-        self._pidfds.add(child.pidfd, key)
-        self._children[key] = (child, on_exit)
+        try:
+            self._pidfds.add(child.pidfd, key)
+            self._children[key] = (child, on_exit)
+        finally:
+            self._close_soon_if_idle()
 
     def _on_readable(self) -> None:
-        for key, pid, code, value, usage in self._pidfds.drain():
-            if key == PORT:
-                self._take_starts()
-                continue
-            entry = self._children.get(key)
-            if entry is None:
-                continue
-            child, on_exit = entry
-            if pid == 0:
-                self._loop.call_later(TRACED_RETRY, self._ask_again, key)
-                continue
-            del self._children[key]
-            self._pidfds.discard(child.pidfd)
-            # A call that a filter forbids since we tried says nothing of the process: its pid may be asked instead.
-            asked = look(child.pid) if pid < 0 and code != errno.ECHILD else None
-            status = settled(child, asked or told_status(pid, code, value, usage))
-            try:
-                on_exit(status)
-            finally:
-                child.note_exit(status)
-        self._close_soon_if_idle()
+        self._hear(deque(self._pidfds.drain()))
+
+    def _hear(self, told: deque[tuple[int, int, int, int, Any]]) -> None:
+        try:
+            while told:
+                key, *rest = told.popleft()
+                if key == PORT:
+                    self._take_starts()
+                elif key in self._children:
+                    self._hear_of_child(key, *rest)
+        finally:
+            if told:  # somebody's callback raised, or Ctrl-C came: nobody tells of the others again
+                self._loop.call_soon(self._hear, told)
+            self._close_soon_if_idle()
+
+    def _hear_of_child(self, key: int, pid: int, code: int, value: int, usage: Any) -> None:
+        child, on_exit = self._children[key]
+        if pid == 0:
+            self._loop.call_later(TRACED_RETRY, self._ask_again, key)
+            return
+        del self._children[key]
+        self._pidfds.discard(child.pidfd)
+        # A call that a filter forbids since we tried says nothing of the process: its pid may be asked instead.
+        asked = look(child.pid) if pid < 0 and code != errno.ECHILD else None
+        status = settled(child, asked or told_status(pid, code, value, usage))
+        try:
+            on_exit(status)
+        finally:
+            child.note_exit(status)
 
     def _take_starts(self) -> None:
         if self._port is None:
@@ -171,6 +206,12 @@ class Hub:
             self._loop.remove_reader(self._pidfds.fileno())
             self.close()
 
+    def give_up_starts(self) -> None:
+        """Kill what was being started."""
+        for start in self._starts:
+            start.abandon()
+        self._starts.clear()
+
     def close(self) -> None:
         """Give the descriptors back; the loop is not told."""
         port, self._port = self._port, None
@@ -180,9 +221,7 @@ class Hub:
 
     def abandon(self) -> list[Child]:
         """The loop is closed: kill what was being started, and give the children."""
-        for start in self._starts:
-            start.abandon()
-        self._starts.clear()
+        self.give_up_starts()
         self.close()
         children = [child for child, _ in self._children.values()]
         self._children.clear()
@@ -195,6 +234,15 @@ def settled(child: Child, status: ExitStatus | StatusLost) -> ExitStatus | Statu
         return status
     with reaping.lock:
         return child.status or status
+
+
+@atexit.register
+def _give_up_starts() -> None:
+    for hub in list(_hubs.values()):
+        hub.give_up_starts()
+    deadline = time.monotonic() + LAST_MOMENT
+    while _native.busy() and time.monotonic() < deadline:
+        time.sleep(0.001)
 
 
 def _forget_in_forked_child() -> None:
