@@ -155,7 +155,7 @@ LW_BARE static void lw_child(void *given)
     const struct lw_order *o = area->order;
     if (o->shared_cut) /* until here the table is the parent's: nothing may be changed in it */
         LW_TRY(LW_DESCRIPTORS, lw_call(SYS_close_range, o->shared_cut, ~0U, LW_UNSHARE_RANGE, 0, 0));
-    for (int i = 0; i < o->n_keep; i++) /* before a number that is not open can become a stream's */
+    for (int i = 0; i < o->n_keep; i++)
         LW_TRY(LW_DESCRIPTORS, lw_call(SYS_fcntl, o->keep[i], F_SETFD, 0, 0, 0));
     lw_set_streams(area, o);
     if (o->flags & LW_CLOSE_FDS) lw_close_others(area, o);
@@ -201,11 +201,25 @@ LW_API void lw_reap(int pidfd)
     close(pidfd);
 }
 
+/* Whether all that the child is given is open. It cannot tell: the pidfd, or /dev/null, may be on such a number. */
+LW_API int lw_all_open(const struct lw_order *order, struct lw_outcome *outcome)
+{
+    outcome->error = EBADF;
+    outcome->stage = LW_STREAMS;
+    for (int i = 0; i < 3; i++)
+        if (order->streams[i] >= 0 && fcntl(order->streams[i], F_GETFD) < 0) return 0;
+    outcome->stage = LW_DESCRIPTORS;
+    for (int i = 0; i < order->n_keep; i++)
+        if (fcntl(order->keep[i], F_GETFD) < 0) return 0;
+    return 1;
+}
+
 /* Starts the program that `order` describes, on an area of this thread's own; returns when it runs or has failed. */
 LW_API void lw_start(const struct lw_order *order, struct lw_area *area, struct lw_outcome *outcome)
 {
     uint64_t all = ~0ULL, before;
     int pidfd = -1;
+    if (!lw_all_open(order, outcome)) return;
     struct lw_clone_args args;
     memset(&args, 0, sizeof args);
     args.flags = LW_CLONE_VFORK | LW_CLONE_PIDFD | LW_CLONE_CLEAR_SIGHAND;
@@ -262,10 +276,14 @@ LW_API uint64_t lw_blocked_signals(void)
     return mask;
 }
 
-/* An empty file with a name of its own, to hold descriptor numbers with; -1 where there is none. */
+/* An empty file with a name of its own, to hold descriptor numbers with, never the standard streams'; -1 for none. */
 LW_API int lw_slot_file(void)
 {
-    return (int)syscall(SYS_memfd_create, "loopwright-slot", 1U /* MFD_CLOEXEC */);
+    int low = (int)syscall(SYS_memfd_create, "loopwright-slot", 1U /* MFD_CLOEXEC */);
+    if (low < 0 || low > 2) return low;
+    int number = fcntl(low, F_DUPFD_CLOEXEC, 3);
+    close(low);
+    return number;
 }
 
 /* Ends and reaps a child that nobody wants any more. */

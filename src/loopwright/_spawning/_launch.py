@@ -71,7 +71,7 @@ def order(request: Request) -> Start | None:
     """The start of a request by the compiled way; None if it goes the plain one. Raises for bad requests."""
     request.check()
     argv, name = request.command()
-    environment = request.environment()
+    programs, environment, folder = request.programs(name), request.environment(), request.folder()
     uid, gid, groups = request.credentials()
     death_signal, limits, cpus = request.death_signal(), request.limits(), request.cpus()
     if request.preexec_fn is not None or compiled_obstacle() is not None:
@@ -116,10 +116,10 @@ def order(request: Request) -> Start | None:
             cpus,
         )
     return _native.Start(
-        request.programs(name),
+        programs,
         argv,
         environment,
-        request.folder(),
+        folder,
         request.streams,
         flags,
         tuple(sorted(set(request.pass_fds))) if request.pass_fds else (),
