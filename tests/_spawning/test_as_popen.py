@@ -108,7 +108,7 @@ def agree(
 ) -> dict[str, Any]:
     given = ["/bin/sleep", "1000"] if args is None else args
     if options.get("close_fds") is False:
-        # Popen takes os.posix_spawn() then, and os.environ with it, which lacks what C code has set (readline's COLUMNS).
+        # Popen takes os.posix_spawn() then, with os.environ, which lacks what C code has set (readline's COLUMNS).
         options = {"env": {"A": "1"}, **options}
     expected = by_popen(given, dict(options), streams)
     found = looks(given, dict(options), streams)
@@ -325,7 +325,7 @@ def test_errors(looks: Looks, tmp_path: Path, args: list[Any]) -> None:
         told = []
         for start in (by_popen, looks):
             with contextlib.ExitStack() as stack:
-                caught = stack.enter_context(pytest.raises(OSError))  # noqa: PT011 - compared below
+                caught = stack.enter_context(pytest.raises(OSError))
                 start(args, options, NONE)
             told.append((type(caught.value), caught.value.errno, caught.value.filename))
         assert told[1] == told[0], options
