@@ -22,7 +22,7 @@ from loopwright._native import Start, StartPort, _starts
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests._native.conftest import Ice
+    from tests._native.ice import Ice
 
 if not _starts.CAN_CLONE:
     pytest.skip("programs are not started by clone3(2) on this machine", allow_module_level=True)

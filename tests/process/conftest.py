@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
+from tests._native.ice import ice
+
+__all__ = ["ice"]
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 

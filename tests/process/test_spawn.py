@@ -293,50 +293,6 @@ def test_outside_a_coroutine() -> None:
         coroutine.send(None)
 
 
-def test_cancelled_midway(run: Run, descriptors: Descriptors) -> None:
-    """At whichever await it is: either there is a process, or nothing is left."""
-
-    async def main() -> None:
-        before = descriptors()
-        for passes in range(20):
-            task = asyncio.ensure_future(spawn(["sleep", "100"], **ALL_PIPES))
-            for _ in range(passes):
-                await asyncio.sleep(0)
-            task.cancel()
-            try:
-                process = await task
-            except asyncio.CancelledError:
-                outcomes.append("cancelled")
-            else:
-                outcomes.append("started")
-                async with process:
-                    assert process.status is None
-            assert descriptors() == before, passes
-
-    outcomes: list[str] = []
-    run(main())
-    assert outcomes == sorted(outcomes)
-    assert set(outcomes) == {"cancelled", "started"}
-
-
-def test_cancelled_again_while_it_is_undone(run: Run, descriptors: Descriptors) -> None:
-    async def main() -> None:
-        before = descriptors()
-        for passes in range(10):
-            task = asyncio.ensure_future(spawn(["no-such-program-anywhere"], **ALL_PIPES))
-            for _ in range(passes):
-                await asyncio.sleep(0)
-            while not task.done():
-                task.cancel()
-                await asyncio.sleep(0)
-            assert isinstance(task.cancelled() or task.exception(), (bool, FileNotFoundError))
-            for _ in range(5):
-                await asyncio.sleep(0)
-            assert descriptors() == before, passes
-
-    run(main())
-
-
 def test_a_command_line_as_one_string_is_told_how_to_mend_it(run: Run) -> None:
     async def main() -> None:
         with pytest.raises(FileNotFoundError) as caught:

@@ -51,8 +51,8 @@ class ReadPipe(asyncio.ReadTransport):
 
     def __del__(self) -> None:
         if getattr(self, "_number", -1) >= 0:  # a loop was closed, and whoever held this is gone with it
+            os.close(self._number)  # first: where warnings are errors, the warning is the last thing that is done
             warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
-            os.close(self._number)
 
     def is_closing(self) -> bool:
         """Whether it is closed, or at its end."""
@@ -128,8 +128,8 @@ class WritePipe(asyncio.WriteTransport):
 
     def __del__(self) -> None:
         if getattr(self, "_number", -1) >= 0:
+            os.close(self._number)  # first: where warnings are errors, the warning is the last thing that is done
             warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
-            os.close(self._number)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """asyncio's own for streams, which a StreamWriter asks whether it may go on writing."""
