@@ -272,8 +272,8 @@ def test_a_terminal_whose_last_user_is_gone_has_ended(run: Run) -> None:
     run(main())
 
 
-def test_an_error_of_reading_is_told_once(run: Run) -> None:
-    """Or the loop would call again, and tell again, for ever."""
+def test_an_error_of_reading_is_told_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the loop would call again, and tell again, for ever. No pipe fails to be read on demand."""
 
     async def main() -> None:
         told: list[BaseException | None] = []
@@ -281,10 +281,15 @@ def test_an_error_of_reading_is_told_once(run: Run) -> None:
         loop.set_exception_handler(lambda _, context: told.append(context.get("exception")))
         reading, writing = a_pipe()
         pipe, reader = reader_of(reading)
-        folder = os.open("/", os.O_RDONLY)
-        os.dup2(folder, reading)  # nothing that is a pipe fails to be read, so the pipe is taken away
-        os.close(folder)
-        loop.call_soon(pipe._on_readable)
+        real = os.read
+
+        def broken(number: int, size: int) -> bytes:
+            if number == reading:
+                raise OSError(errno.EISDIR, "it fails")
+            return real(number, size)
+
+        monkeypatch.setattr(os, "read", broken)
+        os.write(writing, b"x")
         assert await reader.read() == b""
         await asyncio.sleep(0.02)
         assert [getattr(each, "errno", None) for each in told] == [errno.EISDIR]
