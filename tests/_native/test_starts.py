@@ -164,9 +164,7 @@ def test_several_that_hang(port: StartPort, ice: Ice) -> None:
 
 
 @pytest.mark.parametrize("how", ["abandoned", "port closed"])
-def test_one_that_hung_and_is_not_wanted_runs_no_program(
-    port: StartPort, ice: Ice, tmp_path: Any, how: str
-) -> None:
+def test_one_that_hung_and_is_not_wanted_runs_no_program(port: StartPort, ice: Ice, tmp_path: Any, how: str) -> None:
     """Its descriptors were closed when it was given up, and their numbers are other files' by the time it goes on."""
     reading, writing = os.pipe()
     mark = tmp_path / "mark"
@@ -335,7 +333,5 @@ print("done")
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="changes the user, which only root may")
 def test_a_program_that_changes_its_credentials_meanwhile() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", CREDENTIALS], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", CREDENTIALS], capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout, done.stderr) == ("done\n", "")

@@ -102,6 +102,7 @@ def test_cancelling_returns_at_once_though_the_start_hangs(run: Run, soon: Soon,
 
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # of processes that were started by then
+@pytest.mark.filterwarnings("ignore:loop is closed:ResourceWarning")  # as asyncio's StreamWriter says it
 @pytest.mark.parametrize("passes", range(6))
 def test_a_loop_closed_with_starts_under_way(
     loop_factory: Factory, soon: Soon, descriptors: Descriptors, passes: int
