@@ -52,7 +52,7 @@ def reader_of(number: int, limit: int = 65_536) -> tuple[ReadPipe, asyncio.Strea
 
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(20):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - nobody sets an event for it
             await asyncio.sleep(0.001)
 
 
@@ -304,7 +304,7 @@ def test_dropped_unclosed(run: Run) -> None:
         reading, writing = a_pipe()
         loop = asyncio.get_running_loop()
         kept: list[Any] = [WritePipe(loop, writing)]
-        with pytest.warns(ResourceWarning, match=f"unclosed <WritePipe descriptor {writing}"):
+        with pytest.warns(ResourceWarning, match=f"unclosed <WritePipe descriptor {writing}"):  # noqa: PT031
             kept.clear()
             gc.collect()
         assert not is_open(writing)
