@@ -33,7 +33,7 @@ def extensions():
             name,
             [f"src/{name.replace('.', '/')}.py"],
             include_dirs=[NATIVE],
-            depends=[f"{NATIVE}/_child.h"],
+            depends=[f"{NATIVE}/_call.h", f"{NATIVE}/_child.h"],
             extra_compile_args=["-pthread"],
             extra_link_args=["-pthread"],
             optional=wish != "require",

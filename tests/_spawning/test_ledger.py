@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loopwright._core import ExitStatus, StatusLost
-from loopwright._spawning import Child, child_of, launch, living
+from loopwright._spawning import INHERITED, Child, Request, child_of, launch, launch_plain, living
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ class Follower:
         back, self._held = os.pipe()
         # A shell gives /dev/null to what it starts with &, so the pipe is kept as 3.
         script = "exec 3<&0; (trap 'echo signalled; exit' TERM; echo ready; read _ <&3) & exit 0"
-        self.leader = launch(["sh", "-c", script], {"stdin": back, "stdout": theirs, "process_group": 0})
+        self.leader = launch(Request(["sh", "-c", script], (back, theirs, INHERITED), process_group=0))
         os.close(theirs)
         os.close(back)
         self._said = os.fdopen(ours)
@@ -74,7 +74,7 @@ def follower() -> Iterator[Follower]:
 
 
 def test_reaped_when_its_exit_is_noted() -> None:
-    child = launch(["sh", "-c", "exit 3"], {})
+    child = launch(Request(["sh", "-c", "exit 3"]))
     status, pidfd = await_exit(child), child.pidfd
     assert not is_reaped(child.pid)
     child.note_exit(status)
@@ -87,7 +87,7 @@ def test_reaped_when_its_exit_is_noted() -> None:
 
 
 def test_not_reaped_while_held_by_anybody() -> None:
-    child = launch(["true"], {})
+    child = launch(Request(["true"]))
     child.hold()
     child.hold()
     child.note_exit(await_exit(child))
@@ -100,7 +100,7 @@ def test_not_reaped_while_held_by_anybody() -> None:
 
 
 def test_a_hold_given_back_before_the_exit_reaps_nothing() -> None:
-    child = launch(["sleep", "60"], {})
+    child = launch(Request(["sleep", "60"]))
     child.hold()
     child.release()
     assert child.send_signal(signal.SIGKILL) is True
@@ -109,7 +109,7 @@ def test_a_hold_given_back_before_the_exit_reaps_nothing() -> None:
 
 
 def test_the_first_status_stands() -> None:
-    child = launch(["true"], {})
+    child = launch(Request(["true"]))
     child.hold()
     child.note_exit(await_exit(child))
     child.note_exit(LOST)
@@ -120,7 +120,7 @@ def test_the_first_status_stands() -> None:
 
 
 def test_signals_reach_it_while_it_runs() -> None:
-    child = launch(["sleep", "60"], {})
+    child = launch(Request(["sleep", "60"]))
     assert child.send_signal(0) is True
     assert child.send_signal(signal.SIGTERM) is True
     child.note_exit(await_exit(child))
@@ -129,7 +129,7 @@ def test_signals_reach_it_while_it_runs() -> None:
 
 
 def test_no_signal_once_its_exit_is_noted_even_if_held() -> None:
-    child = launch(["true"], {})
+    child = launch(Request(["true"]))
     child.hold()
     child.note_exit(await_exit(child))
     assert child.send_signal(0) is False
@@ -138,7 +138,7 @@ def test_no_signal_once_its_exit_is_noted_even_if_held() -> None:
 
 
 def test_signal_to_one_that_was_reaped_behind_our_back() -> None:
-    child = launch(["true"], {})
+    child = launch(Request(["true"]))
     await_exit(child)
     os.waitpid(child.pid, 0)
     assert child.send_signal(signal.SIGTERM) is False
@@ -173,7 +173,7 @@ def test_group_is_not_signalled_if_somebody_else_gave_its_number_back(follower: 
 
 
 def test_group_that_is_empty() -> None:
-    child = launch(["true"], {"process_group": 0})
+    child = launch(Request(["true"], process_group=0))
     await_exit(child)
     os.waitpid(child.pid, 0)
     assert child.signal_group(signal.SIGTERM) is False
@@ -181,14 +181,14 @@ def test_group_that_is_empty() -> None:
 
 
 def test_group_of_one_that_leads_none_is_this_programs_own() -> None:
-    child = launch(["true"], {})
+    child = launch(Request(["true"]))
     with pytest.raises(ValueError, match="leads no process group of its own"):
         child.signal_group(signal.SIGTERM)
     child.note_exit(await_exit(child))
 
 
 def test_popen_is_told_the_returncode_when_it_is_reaped() -> None:
-    child = launch(["sh", "-c", "exit 4"], {})
+    child = launch_plain(Request(["sh", "-c", "exit 4"]))
     popen = child._popen
     assert popen is not None
     child.hold()
@@ -199,7 +199,7 @@ def test_popen_is_told_the_returncode_when_it_is_reaped() -> None:
 
 
 def test_lost_status() -> None:
-    child = launch(["true"], {})
+    child = launch_plain(Request(["true"]))
     popen = child._popen
     assert popen is not None
     await_exit(child)
@@ -213,7 +213,7 @@ def test_lost_status() -> None:
 def test_popen_does_not_complain_when_it_is_collected() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        child = launch(["true"], {})
+        child = launch_plain(Request(["true"]))
         child.note_exit(await_exit(child))
         del child
         gc.collect()
@@ -226,7 +226,7 @@ def test_signalled_from_other_threads_while_it_is_reaped() -> None:
     answers: list[bool] = []
     errors: list[BaseException] = []
     stop = threading.Event()
-    survivor = launch(["sleep", "60"], {})
+    survivor = launch(Request(["sleep", "60"]))
     children = [survivor]
 
     def hammer() -> None:
@@ -241,7 +241,7 @@ def test_signalled_from_other_threads_while_it_is_reaped() -> None:
         thread.start()
     try:
         for _ in range(50):
-            child = launch(["true"], {})
+            child = launch(Request(["true"]))
             children.append(child)
             child.note_exit(await_exit(child))
     finally:
@@ -257,15 +257,15 @@ def test_signalled_from_other_threads_while_it_is_reaped() -> None:
 
 FORKED = """
 import os, sys, threading, warnings
-from loopwright._spawning import child_of, launch, living
+from loopwright._spawning import Request, _ledger, child_of, launch, living
 from loopwright._core import ExitStatus
 
-child = launch(["sleep", "60"], {})
+child = launch(Request(["sleep", "60"]))
 pidfd = child.pidfd
 locked, let_go = threading.Event(), threading.Event()
 
 def hold_the_lock():
-    with child._lock:
+    with _ledger._lock:
         locked.set()
         let_go.wait(30)
 
@@ -297,7 +297,7 @@ def test_forked_child_of_the_program_forgets_them_and_its_parent_does_not() -> N
 
 
 def test_many_at_once_are_told_apart() -> None:
-    children = [launch(["sh", "-c", f"exit {code}"], {}) for code in range(20)]
+    children = [launch(Request(["sh", "-c", f"exit {code}"])) for code in range(20)]
     assert set(children) <= set(living())
     assert [await_exit(child).code for child in children] == list(range(20))
     for child in children:

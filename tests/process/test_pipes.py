@@ -1,50 +1,334 @@
-"""Descriptors that two parties close: never a second time, when the number may be another file's."""
+"""The two transports: asyncio's promises of flow control, ends and closing, kept on any loop."""
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import fcntl
+import gc
 import os
-from typing import TYPE_CHECKING
+import pty
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loopwright.process._pipes import PipeFile
+from loopwright.process._pipes import HIGH, LOW, ReadPipe, WritePipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Coroutine
+
+    Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+SMALL = 4096  # the least that a pipe can hold, on machines with pages of 4 KiB
 
 
-@pytest.fixture
-def reading(no_leaks: None) -> Iterator[int]:
-    """The reading end of a pipe; the writing end stays open meanwhile, as a child's does while its pipe is joined."""
+def a_pipe() -> tuple[int, int]:
     reading, writing = os.pipe()
-    yield reading
-    os.close(writing)
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, SMALL)
+    return reading, writing
 
 
-def test_its_number_is_closed_once(reading: int) -> None:
-    file = PipeFile(reading)
-    assert file.fileno() == reading
-    file.close()
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(reading)
-    again = os.dup(2)
-    assert again == reading
-    file.close()
-    os.fstat(again)
-    os.close(again)
+def is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
-def test_what_the_loop_has_closed_is_let_alone(reading: int) -> None:
-    file = PipeFile(reading)
-    os.close(reading)
-    file.close()
+def writer_of(number: int) -> tuple[WritePipe, asyncio.StreamWriter]:
+    loop = asyncio.get_running_loop()
+    pipe = WritePipe(loop, number)
+    return pipe, asyncio.StreamWriter(pipe, pipe.get_protocol(), None, loop)
 
 
-def test_so_is_the_file_that_got_its_number(reading: int) -> None:
-    file = PipeFile(reading)
-    os.close(reading)
-    others = os.open(os.devnull, os.O_RDONLY)
-    assert others == reading
-    file.close()
-    os.fstat(others)
-    os.close(others)
+def reader_of(number: int, limit: int = 65_536) -> tuple[ReadPipe, asyncio.StreamReader]:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(loop=loop, limit=limit)
+    pipe = ReadPipe(loop, number, lambda data: reader.feed_data(data) if data else reader.feed_eof())
+    reader.set_transport(pipe)
+    return pipe, reader
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - nobody sets an event for it
+            await asyncio.sleep(0.001)
+
+
+async def read_all(number: int) -> bytes:
+    return await asyncio.to_thread(lambda: b"".join(iter(lambda: os.read(number, 65_536), b"")))
+
+
+def test_drain_waits_between_the_marks(run: Run) -> None:
+    async def main() -> None:
+        reading, writing = a_pipe()
+        pipe, writer = writer_of(writing)
+        assert pipe.get_write_buffer_limits() == (LOW, HIGH)
+        writer.write(bytes(SMALL + HIGH))
+        await writer.drain()
+        assert pipe.get_write_buffer_size() == HIGH
+        writer.write(b"1")
+        draining = asyncio.ensure_future(writer.drain())
+        await asyncio.sleep(0.02)
+        assert not draining.done()
+        read = 0
+        while pipe.get_write_buffer_size() > LOW:
+            assert not draining.done()
+            read += len(os.read(reading, SMALL))
+            await asyncio.sleep(0.001)
+        await draining
+        assert pipe.get_write_buffer_size() > 0
+        writer.close()
+        assert read + len(await read_all(reading)) == SMALL + HIGH + 1
+        await writer.wait_closed()
+        assert not is_open(writing)
+        os.close(reading)
+
+    run(main())
+
+
+@pytest.mark.parametrize(("high", "low", "marks"), [(None, None, (LOW, HIGH)), (0, None, (0, 0)), (None, 10, (10, 40))])
+def test_marks(run: Run, high: int | None, low: int | None, marks: tuple[int, int]) -> None:
+    async def main() -> None:
+        reading, writing = a_pipe()
+        pipe, writer = writer_of(writing)
+        pipe.set_write_buffer_limits(high, low)
+        assert pipe.get_write_buffer_limits() == marks
+        with pytest.raises(ValueError, match="must be >= low"):
+            pipe.set_write_buffer_limits(1, 2)
+        writer.write(bytes(SMALL + 1))
+        assert pipe.get_write_buffer_size() == 1
+        draining = asyncio.ensure_future(writer.drain())
+        await asyncio.sleep(0.01)
+        assert draining.done() is (marks[1] > 0)
+        os.read(reading, SMALL)
+        await draining
+        pipe.abort()
+        await writer.wait_closed()
+        os.close(reading)
+
+    run(main())
+
+
+def test_what_is_written_arrives_in_order_whatever_it_is(run: Run) -> None:
+    async def main() -> None:
+        reading, writing = a_pipe()
+        _, writer = writer_of(writing)
+        numbers = memoryview(bytes(range(256)) * 64).cast("I")
+        pieces: list[Any] = [b"a" * 10_000, bytearray(b"b" * 10_000), memoryview(b"c" * 10_000), numbers, b"", b"end"]
+        everything = asyncio.ensure_future(read_all(reading))
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+        first = writer.transport.get_write_buffer_size()
+        writer.writelines(pieces[:2])
+        assert first <= HIGH
+        writer.write_eof()
+        writer.write(b"too late")
+        await writer.wait_closed()
+        assert await everything == b"".join(map(bytes, [*pieces, *pieces[:2]]))
+        os.close(reading)
+
+    run(main())
+
+
+def test_a_view_of_wide_items_on_an_empty_pipe(run: Run) -> None:
+    """What was written is counted in bytes, and a view's items may be wider."""
+
+    async def main() -> None:
+        reading, writing = a_pipe()
+        _, writer = writer_of(writing)
+        data = os.urandom(8 * SMALL)
+        writer.write(memoryview(data).cast("Q"))
+        writer.close()
+        assert await read_all(reading) == data
+        await writer.wait_closed()
+        os.close(reading)
+
+    run(main())
+
+
+@pytest.mark.parametrize("waiting", [False, True])
+def test_its_reader_is_gone(run: Run, waiting: bool) -> None:
+    async def main() -> None:
+        reading, writing = a_pipe()
+        pipe, writer = writer_of(writing)
+        if waiting:
+            writer.write(bytes(SMALL + HIGH + 1))
+            draining = asyncio.ensure_future(writer.drain())
+            await asyncio.sleep(0.01)
+            os.close(reading)
+        else:
+            os.close(reading)
+            writer.write(b"x")
+            draining = asyncio.ensure_future(writer.drain())
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            await draining
+        assert pipe.is_closing()
+        assert not is_open(writing)
+        writer.write(b"nobody")
+        with pytest.raises(ConnectionResetError):
+            await writer.drain()
+        with pytest.raises(BrokenPipeError):
+            await writer.wait_closed()
+        writer.close()
+        pipe.abort()
+
+    run(main())
+
+
+@pytest.mark.parametrize("buffered", [0, 100])
+def test_abort_throws_away_and_close_does_not(run: Run, buffered: int) -> None:
+    async def main() -> None:
+        for end in ("abort", "close"):
+            reading, writing = a_pipe()
+            pipe, writer = writer_of(writing)
+            pipe.write(bytes(SMALL + buffered))
+            for _ in range(3):
+                getattr(pipe, end)()
+            assert pipe.is_closing()
+            assert is_open(writing) is (end == "close" and buffered > 0)
+            assert len(await read_all(reading)) == SMALL + (buffered if end == "close" else 0)
+            await writer.wait_closed()
+            assert not is_open(writing)
+            pipe.abort()
+            os.close(reading)
+
+    run(main())
+
+
+def test_a_number_is_closed_once(run: Run) -> None:
+    async def main() -> None:
+        reading, writing = a_pipe()
+        pipe, writer = writer_of(writing)
+        other, reader = reader_of(reading)
+        pipe.close()
+        other.close()
+        again = os.memfd_create("a"), os.memfd_create("b")
+        assert set(again) == {reading, writing}
+        for each in (pipe, other):
+            each.close()
+            each.let_go()
+            assert each.get_extra_info("fileno") == -1
+        other.resume_reading()
+        assert await reader.read() == b""
+        await writer.wait_closed()
+        for number in again:
+            assert is_open(number)
+            os.close(number)
+
+    run(main())
+
+
+def test_no_more_is_read_than_is_asked_for(run: Run) -> None:
+    async def main() -> None:
+        reading, writing = a_pipe()
+        pipe, reader = reader_of(reading, limit=1000)
+        sender, writer = writer_of(writing)
+        writer.write(bytes(500_000))
+        writer.write_eof()
+        await until(lambda: not pipe.is_reading())
+        left = sender.get_write_buffer_size()
+        await asyncio.sleep(0.02)
+        assert sender.get_write_buffer_size() == left > 400_000
+        assert len(await reader.read()) == 500_000
+        assert pipe.is_closing()
+        await writer.wait_closed()
+
+    run(main())
+
+
+def test_pausing_and_resuming(run: Run) -> None:
+    async def main() -> None:
+        reading, writing = a_pipe()
+        pipe, reader = reader_of(reading)
+        for _ in range(2):
+            pipe.pause_reading()
+        assert not pipe.is_reading()
+        os.write(writing, b"hello\n")
+        await asyncio.sleep(0.02)
+        assert not reader._buffer  # type: ignore[attr-defined]
+        for _ in range(2):
+            pipe.resume_reading()
+        assert await reader.readline() == b"hello\n"
+        pipe.pause_reading()
+        pipe.close()
+        assert await reader.read() == b""
+        os.close(writing)
+
+    run(main())
+
+
+def test_a_terminal_whose_last_user_is_gone_has_ended(run: Run) -> None:
+    async def main() -> None:
+        ours, theirs = pty.openpty()
+        pipe, reader = reader_of(ours)
+        os.write(theirs, b"bye")
+        os.close(theirs)
+        assert await reader.read() == b"bye"
+        assert pipe.is_closing()
+
+    run(main())
+
+
+def test_an_error_of_reading_is_told_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the loop would call again, and tell again, for ever. No pipe fails to be read on demand."""
+
+    async def main() -> None:
+        told: list[BaseException | None] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: told.append(context.get("exception")))
+        reading, writing = a_pipe()
+        pipe, reader = reader_of(reading)
+        real = os.read
+
+        def broken(number: int, size: int) -> bytes:
+            if number == reading:
+                raise OSError(errno.EISDIR, "it fails")
+            return real(number, size)
+
+        monkeypatch.setattr(os, "read", broken)
+        os.write(writing, b"x")
+        assert await reader.read() == b""
+        await asyncio.sleep(0.02)
+        assert [getattr(each, "errno", None) for each in told] == [errno.EISDIR]
+        assert pipe.is_closing()
+        os.close(writing)
+
+    run(main())
+
+
+def test_dropped_unclosed(run: Run) -> None:
+    async def main() -> None:
+        reading, writing = a_pipe()
+        loop = asyncio.get_running_loop()
+        kept: list[Any] = [WritePipe(loop, writing)]
+        with pytest.warns(ResourceWarning, match=f"unclosed <WritePipe descriptor {writing}"):  # noqa: PT031
+            kept.clear()
+            gc.collect()
+        assert not is_open(writing)
+        pipe, _ = reader_of(reading)
+        assert f"descriptor {reading}" in repr(pipe)
+        pipe.close()
+        assert "closed" in repr(pipe)
+
+    run(main())
+
+
+def test_a_loop_that_is_closed_first(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    loop = loop_factory()
+    reading, writing = a_pipe()
+
+    async def make() -> tuple[ReadPipe, WritePipe]:
+        pipe = WritePipe(asyncio.get_running_loop(), writing)
+        pipe.write(bytes(SMALL + 1))
+        return reader_of(reading)[0], pipe
+
+    ends = loop.run_until_complete(make())
+    loop.close()
+    for end in ends:
+        end.let_go()
+        end.let_go()
+    assert not is_open(reading)
+    assert not is_open(writing)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal as signals
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import resource
@@ -29,8 +29,7 @@ def signal_name(number: int) -> str:
         return f"SIGRTMIN+{number - low}" if low < number < high else f"signal {number}"
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceUsage:
+class ResourceUsage(NamedTuple):
     """What a process and the descendants it waited for used, as `getrusage(2)` counts it."""
 
     user_time: float

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from loopwright._native._pidfds import PidfdSet as PidfdSet
     from loopwright._native._starts import Start as Start
     from loopwright._native._starts import StartPort as StartPort
+    from loopwright._native._starts import busy as busy
 
-__all__ = ["MISSING", "PidfdSet", "Start", "StartPort"]
+__all__ = ["MISSING", "PidfdSet", "Start", "StartPort", "busy"]
 
 #: Why nothing compiled is in use; None when it is.
 MISSING: str | None = None
@@ -24,10 +25,14 @@ if os.environ.get("LOOPWRIGHT_PURE", "") not in ("", "0"):
 else:
     try:
         from loopwright._native._pidfds import PidfdSet
-        from loopwright._native._starts import Start, StartPort
+        from loopwright._native._starts import Start, StartPort, busy
     except ImportError as error:
         MISSING = f"it was not built for this Python: {error}"
 
 if MISSING is not None:
     PidfdSet = None  # type: ignore[assignment, misc]  # absent, as the docstring says
     Start = StartPort = None  # type: ignore[assignment, misc]  # likewise
+
+    def busy() -> int:
+        """How many starts are queued or under way: none, without those who do them."""
+        return 0

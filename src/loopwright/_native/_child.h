@@ -14,6 +14,12 @@
  * the table is shared, and close_range(cut, ~0, CLOSE_RANGE_UNSHARE) (Linux 5.9) then copies only what is below `cut`.
  * Whoever calls sees to it that all the child needs is there (`shared_cut`), or asks for a whole copy (0).
  *
+ * Until that copy, a descriptor that the parent closes is closed for the child too, and its number may be another
+ * file's by the time it is used: somebody else's, for a start whose caller was cancelled and has closed the pipes. So a
+ * start is marked `unwanted` before that, and the child looks once all its descriptors are its own: no mark by then, no
+ * number that has changed its meaning. With a mark it runs no program, which is also why a start that hung (in a frozen
+ * cgroup) and was given up does nothing when it comes back.
+ *
  * Exceptions that pay for a copy of the memory, CLONE_VFORK without CLONE_VM: user=, group=, extra_groups=. Credentials
  * changed by a child that shares memory clear the *parent's* dumpable flag (commit_creds() in kernel/cred.c). The area
  * with stack and outcome is MAP_SHARED, so the outcome comes back all the same.
@@ -34,11 +40,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
-#define LW_CAN_CLONE 1
-#else
-#define LW_CAN_CLONE 0
-#endif
+#include "_call.h"
 
 /* Where a start failed: the order of LW_STAGES in _starts.py. */
 enum lw_stage {
@@ -79,14 +81,7 @@ struct lw_outcome { int pid, pidfd, error, stage; };
 #if LW_CAN_CLONE
 
 #define LW_BARE __attribute__((noinline, no_stack_protector, no_sanitize("address", "thread", "undefined")))
-#define LW_INLINE static inline __attribute__((always_inline))
 
-#ifndef SYS_clone3
-#define SYS_clone3 435
-#endif
-#ifndef SYS_close_range
-#define SYS_close_range 436
-#endif
 enum { LW_UNSHARE_RANGE = 2, LW_GET_SIGNAL_BYTES = 8, LW_PR_SET_PDEATHSIG = 1, LW_P_PIDFD = 3 };
 #define LW_CLONE_VM 0x100ULL
 #define LW_CLONE_FILES 0x400ULL
@@ -96,78 +91,13 @@ enum { LW_UNSHARE_RANGE = 2, LW_GET_SIGNAL_BYTES = 8, LW_PR_SET_PDEATHSIG = 1, L
 #define LW_CLONE_CLEAR_SIGHAND 0x100000000ULL
 #define LW_CLONE_INTO_CGROUP 0x200000000ULL
 
-struct lw_clone_args { /* struct clone_args of linux/sched.h, as of Linux 5.7 */
-    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
-};
-
 /* The kernel's own struct sigaction, all zero: SIG_DFL, no flags, empty mask. */
 struct lw_default_action { uint64_t words[4]; };
-
-#if defined(__x86_64__)
-LW_INLINE long lw_call(long number, long a, long b, long c, long d, long e)
-{
-    long result;
-    register long r10 __asm__("r10") = d;
-    register long r8 __asm__("r8") = e;
-    __asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
-                     : "rcx", "r11", "memory");
-    return result;
-}
-
-/* clone3, with `run(with)` as the child's first and last function, on the stack that `args` names. */
-LW_INLINE long lw_clone(struct lw_clone_args *args, void (*run)(void *), void *with)
-{
-    long result;
-    register void (*function)(void *) __asm__("r12") = run;
-    register void *argument __asm__("r13") = with;
-    __asm__ volatile("syscall\n\t"
-                     "test %%rax, %%rax\n\t"
-                     "jnz 1f\n\t"
-                     "xor %%ebp, %%ebp\n\t"
-                     "mov %%r13, %%rdi\n\t"
-                     "call *%%r12\n\t"
-                     "ud2\n"
-                     "1:"
-                     : "=a"(result)
-                     : "a"((long)SYS_clone3), "D"(args), "S"(sizeof *args), "r"(function), "r"(argument)
-                     : "rcx", "r11", "memory", "cc");
-    return result;
-}
-#else
-LW_INLINE long lw_call(long number, long a, long b, long c, long d, long e)
-{
-    register long x8 __asm__("x8") = number;
-    register long x0 __asm__("x0") = a;
-    register long x1 __asm__("x1") = b;
-    register long x2 __asm__("x2") = c;
-    register long x3 __asm__("x3") = d;
-    register long x4 __asm__("x4") = e;
-    __asm__ volatile("svc #0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4) : "memory", "cc");
-    return x0;
-}
-
-LW_INLINE long lw_clone(struct lw_clone_args *args, void (*run)(void *), void *with)
-{
-    register long x8 __asm__("x8") = SYS_clone3;
-    register long x0 __asm__("x0") = (long)args;
-    register long x1 __asm__("x1") = sizeof *args;
-    register void (*function)(void *) __asm__("x19") = run;
-    register void *argument __asm__("x20") = with;
-    __asm__ volatile("svc #0\n\t"
-                     "cbnz x0, 1f\n\t"
-                     "mov x29, xzr\n\t"
-                     "mov x0, x20\n\t"
-                     "blr x19\n\t"
-                     "brk #1\n"
-                     "1:"
-                     : "+r"(x0) : "r"(x8), "r"(x1), "r"(function), "r"(argument) : "memory", "cc");
-    return x0;
-}
-#endif
 
 struct lw_area { /* shared by the held thread and its child, whichever memory the child has */
     const struct lw_order *order;
     volatile struct lw_outcome outcome;
+    int unwanted;
 };
 enum { LW_AREA = 65536 };
 
@@ -187,7 +117,7 @@ LW_INLINE void lw_set_streams(struct lw_area *area, const struct lw_order *o)
     for (int i = 0; i < 3; i++) {
         from[i] = o->streams[i];
         if (from[i] == LW_NULL) {
-            long fd = lw_call(SYS_openat, AT_FDCWD, (long)"/dev/null", (i ? O_WRONLY : O_RDONLY) | O_CLOEXEC, 0, 0);
+            long fd = lw_call(SYS_openat, AT_FDCWD, (long)"/dev/null", O_RDWR | O_CLOEXEC, 0, 0);
             if (fd < 0) lw_fail(area, LW_STREAMS, fd);
             from[i] = (int)fd;
         }
@@ -225,9 +155,9 @@ LW_BARE static void lw_child(void *given)
     const struct lw_order *o = area->order;
     if (o->shared_cut) /* until here the table is the parent's: nothing may be changed in it */
         LW_TRY(LW_DESCRIPTORS, lw_call(SYS_close_range, o->shared_cut, ~0U, LW_UNSHARE_RANGE, 0, 0));
-    lw_set_streams(area, o);
     for (int i = 0; i < o->n_keep; i++)
         LW_TRY(LW_DESCRIPTORS, lw_call(SYS_fcntl, o->keep[i], F_SETFD, 0, 0, 0));
+    lw_set_streams(area, o);
     if (o->flags & LW_CLOSE_FDS) lw_close_others(area, o);
     if (o->folder) LW_TRY(LW_FOLDER, lw_call(SYS_chdir, (long)o->folder, 0, 0, 0, 0));
     if (o->file_mask >= 0) lw_call(SYS_umask, o->file_mask, 0, 0, 0, 0);
@@ -253,6 +183,7 @@ LW_BARE static void lw_child(void *given)
         if (!(o->flags & LW_NEW_PID_NAMESPACE) && lw_call(SYS_getppid, 0, 0, 0, 0, 0) != o->parent)
             lw_fail(area, LW_DEATH_SIGNAL, -ESRCH);
     }
+    if (__atomic_load_n(&area->unwanted, __ATOMIC_SEQ_CST)) lw_fail(area, LW_DESCRIPTORS, -ECANCELED);
     lw_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&o->mask, 0, LW_GET_SIGNAL_BYTES, 0);
     long telling = 0, last = -ENOENT;
     for (char *const *program = o->programs; *program; program++) {
@@ -262,16 +193,37 @@ LW_BARE static void lw_child(void *given)
     lw_fail(area, LW_EXEC, telling ? telling : last);
 }
 
+/* Waits until a child has ended, and reaps it; ECHILD, if SIGCHLD is ignored or somebody else was faster, is as good. */
+LW_API void lw_reap(int pidfd)
+{
+    siginfo_t ignored;
+    while (waitid((idtype_t)LW_P_PIDFD, (id_t)pidfd, &ignored, WEXITED | __WALL) < 0 && errno == EINTR) continue;
+    close(pidfd);
+}
+
+/* Whether all that the child is given is open. It cannot tell: the pidfd, or /dev/null, may be on such a number. */
+LW_API int lw_all_open(const struct lw_order *order, struct lw_outcome *outcome)
+{
+    outcome->error = EBADF;
+    outcome->stage = LW_STREAMS;
+    for (int i = 0; i < 3; i++)
+        if (order->streams[i] >= 0 && fcntl(order->streams[i], F_GETFD) < 0) return 0;
+    outcome->stage = LW_DESCRIPTORS;
+    for (int i = 0; i < order->n_keep; i++)
+        if (fcntl(order->keep[i], F_GETFD) < 0) return 0;
+    return 1;
+}
+
 /* Starts the program that `order` describes, on an area of this thread's own; returns when it runs or has failed. */
 LW_API void lw_start(const struct lw_order *order, struct lw_area *area, struct lw_outcome *outcome)
 {
     uint64_t all = ~0ULL, before;
     int pidfd = -1;
+    if (!lw_all_open(order, outcome)) return;
     struct lw_clone_args args;
     memset(&args, 0, sizeof args);
-    args.flags = LW_CLONE_VFORK | LW_CLONE_PIDFD;
+    args.flags = LW_CLONE_VFORK | LW_CLONE_PIDFD | LW_CLONE_CLEAR_SIGHAND;
     if (!(order->flags & LW_COPY_MEMORY)) args.flags |= LW_CLONE_VM;
-    args.flags |= LW_CLONE_CLEAR_SIGHAND;
     if (order->shared_cut) args.flags |= LW_CLONE_FILES;
     if (order->flags & LW_NEW_PID_NAMESPACE) args.flags |= LW_CLONE_NEWPID;
     if (order->flags & LW_INTO_CGROUP) {
@@ -296,10 +248,8 @@ LW_API void lw_start(const struct lw_order *order, struct lw_area *area, struct 
     if (pid < 0) {
         outcome->error = (int)-pid;
         outcome->pid = outcome->pidfd = -1;
-    } else if (outcome->error) { /* it has ended: what is left is to be reaped, unless SIGCHLD is ignored */
-        siginfo_t ignored;
-        while (waitid((idtype_t)LW_P_PIDFD, (id_t)pidfd, &ignored, WEXITED | __WALL) < 0 && errno == EINTR) continue;
-        close(pidfd);
+    } else if (outcome->error) {
+        lw_reap(pidfd);
         outcome->pid = outcome->pidfd = -1;
     }
 }
@@ -312,6 +262,12 @@ LW_API struct lw_area *lw_new_area(void)
 
 LW_API void lw_drop_area(struct lw_area *area) { munmap(area, LW_AREA); }
 
+/* Whether the child that is being started on an area, if it has not become a program yet, is to give up. */
+LW_API void lw_mark(struct lw_area *area, int unwanted)
+{
+    __atomic_store_n(&area->unwanted, unwanted, __ATOMIC_SEQ_CST);
+}
+
 /* The signals that are blocked in this thread, the C library's own two included. */
 LW_API uint64_t lw_blocked_signals(void)
 {
@@ -320,20 +276,24 @@ LW_API uint64_t lw_blocked_signals(void)
     return mask;
 }
 
-/* An empty file with a name of its own, to hold descriptor numbers with; -1 where there is none. */
+/* An empty file with a name of its own, to hold descriptor numbers with, never the standard streams'; -1 for none. */
 LW_API int lw_slot_file(void)
 {
-    return (int)syscall(SYS_memfd_create, "loopwright-slot", 1U /* MFD_CLOEXEC */);
+    int low = (int)syscall(SYS_memfd_create, "loopwright-slot", 1U /* MFD_CLOEXEC */);
+    if (low < 0 || low > 2) return low;
+    int number = fcntl(low, F_DUPFD_CLOEXEC, 3);
+    close(low);
+    return number;
 }
 
 /* Ends and reaps a child that nobody wants any more. */
 LW_API void lw_end(struct lw_outcome *outcome)
 {
-    siginfo_t ignored;
     if (outcome->pidfd < 0) return;
-    syscall(SYS_pidfd_send_signal, outcome->pidfd, SIGKILL, NULL, 0);
-    while (waitid((idtype_t)LW_P_PIDFD, (id_t)outcome->pidfd, &ignored, WEXITED) < 0 && errno == EINTR) continue;
-    close(outcome->pidfd);
+    if (syscall(SYS_pidfd_send_signal, outcome->pidfd, SIGKILL, NULL, 0) < 0 && errno == EPERM)
+        close(outcome->pidfd); /* it has made itself another user's already (sudo): it may live long */
+    else
+        lw_reap(outcome->pidfd);
     outcome->pid = outcome->pidfd = -1;
 }
 
@@ -349,6 +309,7 @@ LW_API void lw_start(const struct lw_order *order, struct lw_area *area, struct 
 }
 LW_API struct lw_area *lw_new_area(void) { return NULL; }
 LW_API void lw_drop_area(struct lw_area *area) { (void)area; }
+LW_API void lw_mark(struct lw_area *area, int unwanted) { (void)area, (void)unwanted; }
 LW_API uint64_t lw_blocked_signals(void) { return 0; }
 LW_API int lw_slot_file(void) { return -1; }
 LW_API void lw_end(struct lw_outcome *outcome) { (void)outcome; }

@@ -39,6 +39,7 @@ cdef extern from "_child.h" nogil:
     void lw_start(const lw_order *order, lw_area *area, lw_outcome *outcome)
     lw_area *lw_new_area()
     void lw_drop_area(lw_area *area)
+    void lw_mark(lw_area *area, int unwanted)
     void lw_end(lw_outcome *outcome)
     uint64_t lw_blocked_signals()
     int lw_slot_file()

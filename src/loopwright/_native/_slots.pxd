@@ -1,7 +1,7 @@
 # One start on its way through the workers, and the numbers that are reserved for its streams.
 from cpython.object cimport PyObject
 
-from loopwright._native._child cimport lw_order, lw_outcome, pthread_mutex_t
+from loopwright._native._child cimport lw_area, lw_order, lw_outcome, pthread_mutex_t
 
 cdef enum:
     NEW
@@ -20,9 +20,9 @@ cdef struct Node:
     Node *next
     PyObject *owner  # the Start that this belongs to, referenced while it is in a list
     Port *port
+    lw_area *area    # where it is being started, while a worker is at it
     int state
     bint holds_slots
-    bint filled[3]
     lw_order order
     lw_outcome outcome
 
@@ -33,6 +33,9 @@ cdef struct Slots:
     bint used
     unsigned long device
     unsigned long inode
+    bint filled[3]    # somebody's file is on that number, for the start that uses them
+    unsigned long filled_device[3]
+    unsigned long filled_inode[3]
 
 cdef void reopen_slots() noexcept nogil
 cdef int prepare_descriptors(Node *node) noexcept nogil
@@ -40,3 +43,6 @@ cdef void release_descriptors(Node *node) noexcept nogil
 cdef bint _have_slots(Node *node, bint needed) noexcept nogil
 cdef void _reserve() noexcept nogil
 cdef bint _is_ours(int number) noexcept nogil
+cdef bint _fill(int index, int stream) noexcept nogil
+cdef bint _still_filled(int index) noexcept nogil
+cdef void _empty() noexcept nogil

@@ -5,6 +5,9 @@ ends that are numbered too high for that are put, for the moment of the start, o
 there was room: an empty file of our own, looked for each time, in case somebody closed all descriptors and others have
 the numbers now.
 
+A start may hang for hours with its pipes on those numbers, so what a number means is looked at again before they are
+emptied: one that is not the pipe's any more is left alone.
+
 Four descriptors are reserved, once, at the first start that has a pipe. In a program that had more than 256 open
 before, there is no room for them: then each start pays for a copy of the whole table.
 """
@@ -58,10 +61,9 @@ def prepare_descriptors(node: cython.pointer(Node)) -> cython.int:
             return 0
     for index in range(3):
         if order.streams[index] >= LOW:
-            if not _is_ours(_slots.numbers[index]) or dup3(order.streams[index], _slots.numbers[index], O_CLOEXEC) < 0:
+            if not _fill(index, order.streams[index]):
                 return 0
             order.streams[index] = _slots.numbers[index]
-            node.filled[index] = True
         if order.streams[index] > highest:
             highest = order.streams[index]
     return highest + 1
@@ -112,20 +114,53 @@ def _reserve() -> cython.void:
 @cython.nogil
 @cython.exceptval(check=False)
 def release_descriptors(node: cython.pointer(Node)) -> cython.void:
-    """Put our own file back on the numbers that were used, or the ends of pipes would stay open here."""
-    index: cython.int
+    """Give the numbers back for others to use."""
     if not node.holds_slots:
         return
+    pthread_mutex_lock(cython.address(_slots.lock))
+    _empty()
+    pthread_mutex_unlock(cython.address(_slots.lock))
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _fill(index: cython.int, stream: cython.int) -> cython.bint:
+    """Put a stream on a number of ours; False if the number is not ours any more, or the stream is not open."""
+    facts: struct_stat
+    if not _is_ours(_slots.numbers[index]) or fstat(stream, cython.address(facts)) < 0:
+        return False
+    _slots.filled_device[index] = facts.st_dev
+    _slots.filled_inode[index] = facts.st_ino
+    _slots.filled[index] = True
+    return dup3(stream, _slots.numbers[index], O_CLOEXEC) >= 0
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _still_filled(index: cython.int) -> cython.bint:
+    facts: struct_stat
+    if not _slots.filled[index] or fstat(_slots.numbers[index], cython.address(facts)) < 0:
+        return False
+    return facts.st_dev == _slots.filled_device[index] and facts.st_ino == _slots.filled_inode[index]
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _empty() -> cython.void:
+    """Put our own file back on the numbers that were used, or the ends of pipes would stay open here."""
+    index: cython.int
     usable: cython.bint = _is_ours(_slots.base)
     for index in range(3):
-        if node.filled[index] and not (usable and dup3(_slots.base, _slots.numbers[index], O_CLOEXEC) >= 0):
+        if _still_filled(index) and not (usable and dup3(_slots.base, _slots.numbers[index], O_CLOEXEC) >= 0):
             close(_slots.numbers[index])
-            usable = False
-    pthread_mutex_lock(cython.address(_slots.lock))
+        _slots.filled[index] = False
+        usable = usable and _is_ours(_slots.numbers[index])
     _slots.used = False
     if not usable:
-        _slots.base = UNUSABLE  # somebody has closed it: go on without
-    pthread_mutex_unlock(cython.address(_slots.lock))
+        _slots.base = UNUSABLE  # somebody has closed what was ours: go on without
 
 
 @cython.cfunc
@@ -142,6 +177,7 @@ def _is_ours(number: cython.int) -> cython.bint:
 @cython.nogil
 @cython.exceptval(check=False)
 def reopen_slots() -> cython.void:
-    """After a fork. The numbers are still ours; the lock may be held by a thread that is not here."""
+    """After a fork. The lock may be held by a thread that is not here, and pipes of the parent's be on the numbers."""
     pthread_mutex_init(cython.address(_slots.lock), cython.NULL)
-    _slots.used = False
+    if _slots.used:
+        _empty()

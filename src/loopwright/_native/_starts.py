@@ -242,6 +242,11 @@ class Start:
             begin_here(self._node)
         return self._node.outcome.error == 0
 
+    @property
+    def needs_worker(self) -> bool:
+        """Whether it has a parent-death signal, which is sent when the thread ends that started it."""
+        return self._node.order.death_signal != 0
+
     def submit(self, port: StartPort) -> bool:
         """Have a worker start it; it comes back through `port`. False if no worker can be had: `run()` it then."""
         node = self._node

@@ -31,4 +31,5 @@ cdef void *_work(void *given) noexcept nogil
 cdef void *_relieve(void *given) noexcept nogil
 cdef void _begin(Node *node, lw_area *area) noexcept nogil
 cdef void _hand_over(Node *node) noexcept nogil
+cdef void _have_relief() noexcept nogil
 cdef bint _new_thread(bint relief) noexcept nogil

@@ -8,9 +8,12 @@ that makes the loop look at it. Nothing here needs the GIL or touches a Python o
   that asks for one is only ever started on a worker.
 - **One worker is enough** (a start is mostly the kernel's time, and two would wait for each other's memory map) until
   one hangs: in an execve() from a network that does not answer. The *relief* thread looks every 50 ms while starts are
-  queued, and adds a worker if none was taken in that time.
+  queued, and adds a worker if none was taken in that time. It is called by whoever queues a start and sees no worker
+  idle, *and* by a worker that leaves starts behind it: one that was signalled counts as idle until it runs, so what
+  was queued in between would otherwise wait for a start that hangs.
 - **A start that nobody wants any more** (its task was cancelled, its loop closed) is not started if it was still
-  queued; if it is under way, its worker kills and reaps the child. Workers cannot give back the reference that a node
+  queued; if it is under way, it is marked, for the child not to go on (`_child.h` says why it must not), and its worker
+  kills and reaps what comes of it. Workers cannot give back the reference that a node
   holds to its Python object, so they put such nodes on a list that the next call with the GIL empties.
 - **After a fork** there are no workers, and what was queued is the parent's business: all of it is forgotten.
 """
@@ -30,6 +33,7 @@ from cython.cimports.loopwright._native._child import (
     lw_area,
     lw_drop_area,
     lw_end,
+    lw_mark,
     lw_new_area,
     lw_start,
     pthread_attr_destroy,
@@ -143,10 +147,8 @@ def queue(node: cython.pointer(Node)) -> cython.bint:
         _shop.pending += 1
         if _shop.idle > 0:
             pthread_cond_signal(cython.address(_shop.work))
-        elif not _shop.relieved:
-            _shop.relieved = _new_thread(True)
-        elif not _shop.watching:
-            pthread_cond_signal(cython.address(_shop.queueing))
+        else:
+            _have_relief()
     pthread_mutex_unlock(cython.address(_shop.lock))
     return possible
 
@@ -194,8 +196,21 @@ def disown(node: cython.pointer(Node)) -> cython.bint:
     done: cython.bint = node.state == DONE
     if not done:
         node.state = UNWANTED
+        if node.area != cython.NULL:
+            lw_mark(node.area, True)
     pthread_mutex_unlock(cython.address(_shop.lock))
     return done
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _have_relief() -> cython.void:
+    """See to it that somebody looks after the queue; under the lock."""
+    if not _shop.relieved:
+        _shop.relieved = _new_thread(True)
+    elif not _shop.watching:
+        pthread_cond_signal(cython.address(_shop.queueing))
 
 
 @cython.cfunc
@@ -240,13 +255,19 @@ def _work(given: cython.p_void) -> cython.p_void:
         _shop.first = node.next
         if _shop.first == cython.NULL:
             _shop.last = cython.NULL
+        elif _shop.idle == 0:
+            _have_relief()
         node.next = cython.NULL
         _shop.taken += 1
         if node.state == QUEUED and not node.port.closed:
             node.state = RUNNING
+            node.area = area
             pthread_mutex_unlock(cython.address(_shop.lock))
             _begin(node, area)
             pthread_mutex_lock(cython.address(_shop.lock))
+            if node.area != cython.NULL:
+                lw_mark(area, False)  # it is the next one's
+                node.area = cython.NULL
         _hand_over(node)
 
 
@@ -277,11 +298,12 @@ def _hand_over(node: cython.pointer(Node)) -> cython.void:
     """Give a node that is done to its port, or away; under the lock."""
     one: uint64_t = 1
     wanted: cython.bint = node.state == RUNNING and not node.port.closed
-    _shop.pending -= 1
     if not wanted:
         pthread_mutex_unlock(cython.address(_shop.lock))
         lw_end(cython.address(node.outcome))
         pthread_mutex_lock(cython.address(_shop.lock))
+    _shop.pending -= 1
+    if not wanted:
         node.state = DONE
         node.next = _shop.unwanted
         _shop.unwanted = node

@@ -21,8 +21,11 @@ from loopwright import _native
 from loopwright._spawning._ledger import Child, starting
 from loopwright._spawning._popen import launch_plain
 from loopwright._spawning._request import INHERITED
+from loopwright.errors import MechanismUnavailableError
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from loopwright._native import Start
     from loopwright._spawning._request import Request
 
@@ -30,6 +33,10 @@ __all__ = ["compiled_obstacle", "launch", "order", "taken"]
 
 #: What a kernel, or a filter in front of it, says that does not know or will not do what the compiled way asks.
 REFUSED = frozenset((errno.ENOSYS, errno.EPERM, errno.EINVAL))
+
+NO_LASTING_THREAD = (
+    "parent_death_signal= is sent when the thread that started the child ends, so it is not started in the calling one"
+)
 
 _obstacle: str | None = None
 
@@ -65,58 +72,49 @@ def _refusal(start: Start) -> str:
 def order(request: Request) -> Start | None:
     """The start of a request by the compiled way; None if it goes the plain one. Raises for bad requests."""
     request.check()
+    argv, name = request.command()
+    programs, environment, folder = request.programs(name), request.environment(), request.folder()
+    extras = flags = None
+    if request.has_extras:
+        flags, extras = _extras(request)
     if request.preexec_fn is not None or compiled_obstacle() is not None:
         return None
-    argv, name = request.command()
-    flags = _starts.CLOSE_FDS if request.close_fds else 0
+    flags = flags or 0
+    if request.close_fds:
+        flags |= _starts.CLOSE_FDS
     if request.restore_signals:
         flags |= _starts.RESTORE_SIGNALS
     if request.start_new_session:
         flags |= _starts.NEW_SESSION
-    extras = None
-    if (
-        request.process_group is not None
-        or request.umask >= 0
-        or request.nice is not None
-        or request.parent_death_signal is not None
-        or request.cgroup is not None
-        or request.user is not None
-        or request.group is not None
-        or request.extra_groups is not None
-        or request.rlimits
-        or request.affinity is not None
-        or request.terminal
-        or request.pid_namespace
-    ):
-        uid, gid, groups = request.credentials()
-        if uid is not None or gid is not None or groups is not None:
-            flags |= _starts.COPY_MEMORY
-        if request.terminal:
-            flags |= _starts.TAKE_TERMINAL
-        if request.pid_namespace:
-            flags |= _starts.NEW_PID_NAMESPACE
-        extras = (
-            # A session's leader has a group of its own already, and may not be given one (setpgid(2)).
-            None if request.start_new_session else request.process_group,
-            request.umask if request.umask >= 0 else None,
-            request.nice,
-            request.death_signal(),
-            None if request.cgroup is None else request.cgroup_number,
-            uid,
-            gid,
-            groups,
-            request.limits(),
-            request.cpus(),
-        )
-    return _native.Start(
-        request.programs(name),
-        argv,
-        request.environment(),
-        request.folder(),
-        request.streams,
-        flags,
-        tuple(sorted(set(request.pass_fds))) if request.pass_fds else (),
-        extras,
+    keep = tuple(sorted(set(request.pass_fds))) if request.pass_fds else ()
+    return _native.Start(programs, argv, environment, folder, request.streams, flags, keep, extras)
+
+
+def _extras(request: Request) -> tuple[int, Any]:
+    """What most requests have none of, with the flags that go with it."""
+    flags = 0
+    uid, gid, groups = request.credentials()
+    death_signal, limits, cpus = request.death_signal(), request.limits(), request.cpus()
+    if _native.Start is None:
+        return 0, None
+    if uid is not None or gid is not None or groups is not None:
+        flags |= _starts.COPY_MEMORY
+    if request.terminal:
+        flags |= _starts.TAKE_TERMINAL
+    if request.pid_namespace:
+        flags |= _starts.NEW_PID_NAMESPACE
+    return flags, (
+        # A session's leader has a group of its own already, and may not be given one (setpgid(2)).
+        None if request.start_new_session else request.process_group,
+        request.umask if request.umask >= 0 else None,
+        request.nice,
+        death_signal,
+        None if request.cgroup is None else request.cgroup_number,
+        uid,
+        gid,
+        groups,
+        limits,
+        cpus,
     )
 
 
@@ -146,17 +144,22 @@ def _fail(start: Start, request: Request) -> None:
     if number == errno.ENOSYS or (stage == _starts.STAGES[0] and number in REFUSED and plain):
         _obstacle = _refusal(start)
         return
-    _, name = request.command()
     if stage == "execute the program":
-        raise OSError(number, os.strerror(number), os.fsdecode(name))
+        raise OSError(number, os.strerror(number), request.name)
     if stage == "go to its working directory":
-        raise OSError(number, os.strerror(number), os.fsdecode(request.cwd or ""))
-    raise OSError(number, f"{os.strerror(number)}: cannot {stage}, for {os.fsdecode(name)}")
+        raise OSError(number, os.strerror(number), request.cwd)
+    into = "" if request.cgroup is None or stage != _starts.STAGES[0] else f" in cgroup {os.fsdecode(request.cgroup)}"
+    raise OSError(number, f"{os.strerror(number)}: cannot {stage}{into}, for {os.fsdecode(request.name)}")
 
 
 def launch(request: Request) -> Child:
-    """Start a program in the calling thread, and wait until it runs or has failed."""
-    with request.opened(), starting():
+    """Start a program in the calling thread, and wait until it runs or has failed.
+
+    MechanismUnavailableError with a parent-death signal, which would come when that thread ends: `spawn()` has others.
+    """
+    if request.parent_death_signal is not None:
+        raise MechanismUnavailableError(NO_LASTING_THREAD)
+    with request.opened(), starting:
         start = order(request)
         if start is not None:
             start.run()

@@ -23,7 +23,7 @@ from loopwright._core import StatusLost
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from loopwright._core import ExitStatus
 
@@ -40,22 +40,30 @@ _starting = 0
 _unclaimed: dict[int, tuple[ExitStatus, Callable[[int, ExitStatus, bool], object]]] = {}
 
 
-@contextlib.contextmanager
-def starting() -> Iterator[None]:
-    """While the block lasts a child may come into being; at its end it is in the ledger, or is none."""
-    global _starting  # noqa: PLW0603 - of the whole process, as its children are
-    with _lock:
-        _starting += 1
-    try:
-        yield
-    finally:
+class _Starting:
+    """See `starting`. A class, for the generator of a contextmanager costs more than all else that it does."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        global _starting  # noqa: PLW0603 - of the whole process, as its children are
+        with _lock:
+            _starting += 1
+
+    def __exit__(self, *_: object) -> None:
+        global _starting  # noqa: PLW0603 - as above
         with _lock:
             _starting -= 1
-            nobodys = {} if _starting else _unclaimed.copy()
-            if nobodys:
-                _unclaimed.clear()
+            if _starting or not _unclaimed:
+                return
+            nobodys = _unclaimed.copy()
+            _unclaimed.clear()
         for pid, (status, tell) in nobodys.items():
             tell(pid, status, False)
+
+
+#: While such a block lasts a child may come into being; at its end it is in the ledger, or is none.
+starting = _Starting()
 
 
 def keep_unclaimed(pid: int, status: ExitStatus, tell: Callable[[int, ExitStatus, bool], object]) -> bool:

@@ -65,6 +65,15 @@ class Request:
     cgroup_number: int = -1
     """A descriptor of the cgroup, while `opened()`."""
 
+    def __post_init__(self) -> None:
+        # What may be an iterator is asked for more than once: for the kernel, for an error's text, for the plain way.
+        if not isinstance(self.args, (str, bytes, os.PathLike)):
+            self.args = list(self.args)
+        if self.affinity is not None:
+            self.affinity = frozenset(self.affinity)
+        if self.extra_groups is not None and not isinstance(self.extra_groups, str):
+            self.extra_groups = tuple(self.extra_groups)
+
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
         """While the block lasts, what is named by a path and handed to the kernel as a descriptor is open.
@@ -82,6 +91,24 @@ class Request:
             self.cgroup_number = -1
 
     @property
+    def has_extras(self) -> bool:
+        """Whether anything is asked for beyond program, environment, streams, folder and session."""
+        return (
+            self.process_group is not None
+            or self.umask >= 0
+            or self.nice is not None
+            or self.parent_death_signal is not None
+            or self.cgroup is not None
+            or self.user is not None
+            or self.group is not None
+            or self.extra_groups is not None
+            or bool(self.rlimits)
+            or self.affinity is not None
+            or self.terminal
+            or self.pid_namespace
+        )
+
+    @property
     def leads_group(self) -> bool:
         """Whether it will lead a process group of its own."""
         return self.start_new_session or self.process_group == 0
@@ -93,6 +120,8 @@ class Request:
         """
         args = self.args
         if isinstance(args, (str, bytes, os.PathLike)):
+            if self.shell and isinstance(args, os.PathLike):
+                raise TypeError(f"with shell=True, args is a line for the shell as a string, not {args!r}")
             words: list[Program] = [args]
         else:
             words = list(args)
@@ -104,6 +133,15 @@ class Request:
                 words[0] = self.executable
         encoded = tuple(_bytes(word) for word in words)
         return encoded, encoded[0] if self.executable is None else _bytes(self.executable)
+
+    @property
+    def name(self) -> Program:
+        """The program as it was given, which is how errors name it."""
+        if self.executable is not None:
+            return self.executable
+        if self.shell:
+            return SHELL
+        return self.args if isinstance(self.args, (str, bytes, os.PathLike)) else self.args[0]
 
     def environment(self) -> tuple[bytes, ...] | None:
         """As `NAME=value` each; None for what this program has now. ValueError for names that cannot be (execve(2))."""
@@ -118,7 +156,10 @@ class Request:
         return tuple(made)
 
     def programs(self, name: bytes) -> tuple[bytes, ...]:
-        """Where the program may be: as execvp(3), along the PATH of the environment that it gets."""
+        """Where the program may be: as execvp(3), along the PATH of the environment that it gets.
+
+        ValueError for an environment that has two, one of them in bytes.
+        """
         if b"/" in name:
             return (name,)
         path = os.environ.get("PATH") if self.env is None else _path_of(self.env)
@@ -185,7 +226,7 @@ class Request:
         if self.nice is not None and not -20 <= self.nice <= 19:
             raise ValueError(f"nice is a niceness from -20 to 19 (setpriority(2)), not {self.nice!r}")
         for number in self.pass_fds:
-            if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+            if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**31:
                 raise ValueError(f"pass_fds are descriptors, 0 or more, not {number!r}")
 
 
@@ -197,6 +238,8 @@ def _bytes(word: Any) -> bytes:
 
 
 def _path_of(env: Mapping[Any, Any]) -> str | None:
+    if "PATH" in env and b"PATH" in env:
+        raise ValueError("env cannot contain both 'PATH' and b'PATH': leave one of them out")
     found = env.get("PATH", env.get(b"PATH"))
     return None if found is None else os.fsdecode(found)
 
@@ -204,12 +247,12 @@ def _path_of(env: Mapping[Any, Any]) -> str | None:
 @functools.lru_cache(maxsize=256)
 def _candidates(name: bytes, path: str | None) -> tuple[bytes, ...]:
     folders = os.defpath if path is None else path
-    # An empty folder is the current one (execvp(3)).
-    return tuple(os.fsencode(folder) + b"/" + name if folder else name for folder in folders.split(os.pathsep))
+    # An empty folder is the current one (execvp(3)). Joined as Popen does: a script is told by what path it was found.
+    return tuple(os.path.join(os.fsencode(folder), name) for folder in folders.split(os.pathsep))  # noqa: PTH118
 
 
 def _limit(which: int, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < -1:
+    if isinstance(value, bool) or not isinstance(value, int) or not -1 <= value <= UNLIMITED:
         raise ValueError(f"a resource limit ({which}) is a number from 0 up or resource.RLIM_INFINITY, not {value!r}")
     return UNLIMITED if value == -1 else value
 

@@ -167,6 +167,10 @@ class Talk:
         exchange = self._exchange
         if data is not None and process.stdin is None:
             raise ValueError(f"process {process.pid} was started without stdin=PIPE, so there is nothing to write to")
+        if exchange is None and data is None and timeout is None and linger is None and process._text_mode is None:
+            only = [name for name in ("stdout", "stderr") if getattr(process, name) is not None]
+            if len(only) == 1 and process.stdin is None:
+                return await self._read_one(process, only[0])
         if exchange is None:
             streams = {"stdout": process.stdout, "stderr": process.stderr}
             exchange = self._exchange = Exchange(process.stdin, streams, process._text_mode, data)
@@ -193,6 +197,21 @@ class Talk:
             ) from None
         self._exchange = None
         return exchange.output("stdout"), exchange.output("stderr")
+
+    async def _read_one(self, process: Process, name: str) -> tuple[Any, Any]:
+        """The commonest case, for which an exchange would cost as much as all the rest of waiting for a program."""
+        stream: asyncio.StreamReader = getattr(process, name)
+        pieces = process._take_kept(name)
+        try:
+            while block := await stream.read(BLOCK):
+                pieces.append(block)
+            await process.wait()
+        except BaseException:
+            self._exchange = Exchange(None, {name: stream}, None)  # for the next call to go on with
+            self._exchange.put_before(name, pieces)
+            raise
+        output = b"".join(pieces)
+        return (output, None) if name == "stdout" else (None, output)
 
 
 def encoded(data: Any, mode: TextMode | None) -> bytes | memoryview:

@@ -51,8 +51,7 @@ class ReadPipe(asyncio.ReadTransport):
 
     def __del__(self) -> None:
         if getattr(self, "_number", -1) >= 0:  # a loop was closed, and whoever held this is gone with it
-            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
-            os.close(self._number)
+            _close_dropped(self)
 
     def is_closing(self) -> bool:
         """Whether it is closed, or at its end."""
@@ -87,17 +86,25 @@ class ReadPipe(asyncio.ReadTransport):
         return self._number if name == "fileno" else default
 
     def _on_readable(self) -> None:
+        # Once more after a short read: what a program wrote at its end comes with the end in one pass of the loop.
+        if self._read() and self._reading and self._number >= 0:
+            self._read()
+
+    def _read(self) -> bool:
+        """Read what is there; whether that was something, and less than is read at once."""
         try:
             data = os.read(self._number, CHUNK)
         except (BlockingIOError, InterruptedError):
-            return
+            return False
         except OSError as error:
             if error.errno != errno.EIO:  # which is how a terminal says that its last user has closed it
+                self.close()  # or the loop would call again and again
                 raise
             data = b""
         if not data:
             self._close_number()
         self._receive(data)
+        return 0 < len(data) < CHUNK
 
     def _close_number(self) -> None:
         number, self._number = self._number, -1
@@ -127,8 +134,7 @@ class WritePipe(asyncio.WriteTransport):
 
     def __del__(self) -> None:
         if getattr(self, "_number", -1) >= 0:
-            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
-            os.close(self._number)
+            _close_dropped(self)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """asyncio's own for streams, which a StreamWriter asks whether it may go on writing."""
@@ -173,7 +179,7 @@ class WritePipe(asyncio.WriteTransport):
             return
         if not self._buffer:
             try:
-                data = memoryview(data)[os.write(self._number, data) :]
+                data = memoryview(data).cast("B")[os.write(self._number, data) :]
             except (BlockingIOError, InterruptedError):
                 pass  # it is full: the rest, here all of it, goes into the buffer
             except OSError as error:
@@ -236,3 +242,13 @@ class WritePipe(asyncio.WriteTransport):
             self._loop.remove_writer(number)
         os.close(number)
         self._loop.call_soon(self._protocol.connection_lost, error)
+
+
+def _close_dropped(pipe: ReadPipe | WritePipe) -> None:
+    """Close what was dropped open. The number is forgotten first: the writer on it may close it, too, when collected.
+
+    Not until then is it told: where warnings are errors, the warning is the last thing that is done.
+    """
+    told, number, pipe._number = f"unclosed {pipe!r}", pipe._number, -1
+    os.close(number)
+    warnings.warn(told, ResourceWarning, source=pipe, stacklevel=3)

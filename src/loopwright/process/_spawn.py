@@ -42,6 +42,7 @@ __all__ = ["DEVNULL", "PIPE", "STDOUT", "SpawnWatcher", "spawn"]
 #: For a child without a process descriptor (refused, or none left). Of our own, so that no program that closes or
 #: replaces the watcher it sees can make `wait()` hang.
 _without_descriptors = ThreadedChildWatcher()
+_nothing = contextlib.nullcontext()
 
 
 class SpawnWatcher(Protocol):
@@ -200,12 +201,15 @@ async def _start(loop: asyncio.AbstractEventLoop, request: Request, kept: Kept) 
 
 async def _start_by_worker(loop: asyncio.AbstractEventLoop, request: Request) -> Child:
     try:
-        with request.opened(), _spawning.starting():
+        with request.opened() if request.cgroup is not None else _nothing, _spawning.starting:
             start = _spawning.order(request)
             if start is not None:
                 hub = hub_of(loop)
                 try:
-                    await hub.start(start)
+                    if hub.is_idle and not request.has_extras:
+                        start.run()  # nothing waits that a thread would help
+                    else:
+                        await hub.start(start)
                     child = _spawning.taken(start, request)
                 except BaseException:
                     hub.drop(start)

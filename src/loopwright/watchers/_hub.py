@@ -11,6 +11,8 @@ Theory of operation. A loop that starts or watches children for `loopwright.proc
   signal is owed (`_spawning._ledger`).
 - **A loop that was closed** with children or starts under way is noticed when a hub is next made, for any loop: starts
   that nobody can take any more are killed; children that have ended are reaped, and the others looked at each time.
+- **The program's end.** What was being started then is nobody's: it is given up, and waited for a moment, or a child
+  might be left that nobody knows of.
 - **A fork.** In the child none of this is wanted: its copies are closed without taking anything out of the set, which
   would take it out of the parent's.
 
@@ -19,9 +21,12 @@ All of a hub is used on its loop's thread; the table of hubs is guarded by the G
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
-from typing import TYPE_CHECKING
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
 
 from loopwright import _native
 from loopwright._core import StatusLost
@@ -42,6 +47,8 @@ if TYPE_CHECKING:
 __all__ = ["Hub", "hub_of"]
 
 PORT = 0  # the key of the eventfd; children have 1 and more
+#: How long the end of the program waits for what was being started, in seconds: not for an exec that hangs.
+LAST_MOMENT = 1.0
 
 _hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
 #: Children of loops that were closed, that had not ended when they were last looked at.
@@ -62,7 +69,7 @@ def _drop_closed_loops() -> None:
         if loop.is_closed() and (hub := _hubs.pop(loop, None)) is not None:
             _orphans.extend(hub.abandon())
     for child in _orphans[:]:
-        if child.status is None and (status := look_by_pidfd(child.pidfd)) is not None:
+        if (status := child.status or look_by_pidfd(child.pidfd)) is not None:
             child.note_exit(settled(child, status))
     _orphans[:] = [child for child in _orphans if not child.reaped]
 
@@ -70,7 +77,7 @@ def _drop_closed_loops() -> None:
 class Hub:
     """The children and starts of one loop."""
 
-    __slots__ = ("_children", "_closing", "_last_key", "_loop", "_pidfds", "_port", "_starts")
+    __slots__ = ("_children", "_closing", "_heard", "_last_key", "_loop", "_pidfds", "_port", "_starts")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -78,6 +85,8 @@ class Hub:
         self._starts: dict[Start, asyncio.Future[None]] = {}
         self._last_key = PORT
         self._closing = False
+        #: Children whose exits were told, and that are not reaped yet.
+        self._heard: list[Child] = []
         self._port: StartPort | None = None
         self._pidfds: PidfdSet | PlainPidfdSet = PlainPidfdSet() if _native.PidfdSet is None else _native.PidfdSet()
         try:
@@ -86,31 +95,52 @@ class Hub:
             self._pidfds.close()
             raise
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no child of it lives and none is being started."""
+        return not self._children and not self._starts
+
     def start(self, start: Start) -> asyncio.Future[None]:
-        """Have a worker start it; the future is done when it runs or has failed. To be cancelled by `drop()`."""
-        if self._port is None:
-            if _native.StartPort is None:
-                raise AssertionError("a compiled start without a compiled port")
-            port = _native.StartPort()
-            try:
-                self._pidfds.add(port.fileno(), PORT)
-            except BaseException:
-                port.close()
-                raise
-            self._port = port
-        future = self._loop.create_future()
-        if start.submit(self._port):
-            self._starts[start] = future
-        else:  # no thread can be had: then here
-            start.run()
-            future.set_result(None)
+        """Have a worker start it; the future is done when it runs or has failed. To be cancelled by `drop()`.
+
+        OSError where there is no descriptor for a port, or no thread for what must be started by one that stays.
+        """
+        try:
+            port = self._port or self._open_port()
+            future = self._loop.create_future()
+            if start.submit(port):
+                self._starts[start] = future
+            elif start.needs_worker:
+                raise BlockingIOError(
+                    errno.EAGAIN, f"{os.strerror(errno.EAGAIN)}: no thread to start a child with a parent-death signal"
+                )
+            else:  # no thread can be had: then here
+                start.run()
+                future.set_result(None)
+        finally:
+            self._close_soon_if_idle()
         return future
+
+    def _open_port(self) -> StartPort:
+        if _native.StartPort is None:
+            raise AssertionError("a compiled start without a compiled port")
+        port = _native.StartPort()
+        try:
+            self._pidfds.add(port.fileno(), PORT)
+        except BaseException:
+            port.close()
+            raise
+        self._port = port
+        return port
 
     def drop(self, start: Start) -> None:
         """Nobody waits for this start any more: its child, if there is or will be one, is killed and reaped."""
         self._starts.pop(start, None)
         start.abandon()
-        self.close_if_idle()
+        if not self._loop.is_closed():
+            self.close_if_idle()
+        elif _hubs.pop(self._loop, None) is self:
+            _orphans.extend(self.abandon())
 
     def watch(self, child: Child, on_exit: OnExit) -> None:
         """Have `on_exit(status)` called when it has ended; the ledger is told after that. It must have a pidfd.
@@ -120,31 +150,41 @@ class Hub:
         key = self._last_key = self._last_key % KEY_MASK + 1
         while key in self._children:  # after 2**32 children, the key of one that still lives
             key = self._last_key = self._last_key % KEY_MASK + 1
-        self._pidfds.add(child.pidfd, key)
-        self._children[key] = (child, on_exit)
+        try:
+            self._pidfds.add(child.pidfd, key)
+            self._children[key] = (child, on_exit)
+        finally:
+            self._close_soon_if_idle()
 
     def _on_readable(self) -> None:
-        for key, pid, code, value, usage in self._pidfds.drain():
-            if key == PORT:
-                self._take_starts()
-                continue
-            entry = self._children.get(key)
-            if entry is None:
-                continue
-            child, on_exit = entry
-            if pid == 0:
-                self._loop.call_later(TRACED_RETRY, self._ask_again, key)
-                continue
-            del self._children[key]
-            self._pidfds.discard(child.pidfd)
-            # A call that a filter forbids since we tried says nothing of the process: its pid may be asked instead.
-            asked = look(child.pid) if pid < 0 and code != errno.ECHILD else None
-            status = settled(child, asked or told_status(pid, code, value, usage))
-            try:
-                on_exit(status)
-            finally:
-                child.note_exit(status)
-        self._close_soon_if_idle()
+        self._hear(deque(self._pidfds.drain()))
+
+    def _hear(self, told: deque[tuple[int, int, int, int, Any]]) -> None:
+        try:
+            while told:
+                key, *rest = told.popleft()
+                if key == PORT:
+                    self._take_starts()
+                elif key in self._children:
+                    self._hear_of_child(key, *rest)
+        finally:
+            if told:  # somebody's callback raised, or Ctrl-C came: nobody tells of the others again
+                self._loop.call_soon(self._hear, told)
+            self._close_soon_if_idle()
+
+    def _hear_of_child(self, key: int, pid: int, code: int, value: int, usage: Any) -> None:
+        child, on_exit = self._children[key]
+        if pid == 0:
+            self._loop.call_later(TRACED_RETRY, self._ask_again, key)
+            return
+        del self._children[key]
+        self._pidfds.discard(child.pidfd)
+        # A call that a filter forbids since we tried says nothing of the process: its pid may be asked instead.
+        asked = look(child.pid) if pid < 0 and code != errno.ECHILD else None
+        child.status = settled(child, asked or told_status(pid, code, value, usage))
+        # Reaped in a pass of its own, which comes after whoever waited has been woken.
+        self._heard.append(child)
+        on_exit(child.status)
 
     def _take_starts(self) -> None:
         if self._port is None:
@@ -160,20 +200,40 @@ class Hub:
             self._pidfds.rearm(entry[0].pidfd, key)
 
     def _close_soon_if_idle(self) -> None:
-        if not self._children and not self._starts and not self._closing and not self._loop.is_closed():
+        idle = not self._children and not self._starts
+        if (idle or self._heard) and not self._closing and not self._loop.is_closed():
             self._closing = True
-            self._loop.call_soon(self._loop.call_soon, self._close_in_time)
+            self._loop.call_soon(self._give_back)
+
+    def _give_back(self) -> None:
+        """Have those reaped that were told of; then, a pass later, the descriptors given back, if nothing is left."""
+        heard, self._heard = self._heard, []
+        for child in heard:
+            if child.status is not None:
+                child.note_exit(child.status)
+        self._closing = not self._children and not self._starts
+        if self._closing:
+            self._loop.call_soon(self._close_in_time)
 
     def _close_in_time(self) -> None:
         self._closing = False
-        self.close_if_idle()
+        if self._heard:
+            self._close_soon_if_idle()
+        else:
+            self.close_if_idle()
 
     def close_if_idle(self) -> None:
         """Give the descriptors back now, if nothing is waited for."""
-        if not self._children and not self._starts and _hubs.get(self._loop) is self:
+        if not self._children and not self._starts and not self._heard and _hubs.get(self._loop) is self:
             del _hubs[self._loop]
             self._loop.remove_reader(self._pidfds.fileno())
             self.close()
+
+    def give_up_starts(self) -> None:
+        """Kill what was being started."""
+        for start in self._starts:
+            start.abandon()
+        self._starts.clear()
 
     def close(self) -> None:
         """Give the descriptors back; the loop is not told."""
@@ -184,11 +244,10 @@ class Hub:
 
     def abandon(self) -> list[Child]:
         """The loop is closed: kill what was being started, and give the children."""
-        for start in self._starts:
-            start.abandon()
-        self._starts.clear()
+        self.give_up_starts()
         self.close()
-        children = [child for child, _ in self._children.values()]
+        children = [*self._heard, *(child for child, _ in self._children.values())]
+        self._heard.clear()
         self._children.clear()
         return children
 
@@ -199,6 +258,15 @@ def settled(child: Child, status: ExitStatus | StatusLost) -> ExitStatus | Statu
         return status
     with reaping.lock:
         return child.status or status
+
+
+@atexit.register
+def _give_up_starts() -> None:
+    for hub in list(_hubs.values()):
+        hub.give_up_starts()
+    deadline = time.monotonic() + LAST_MOMENT
+    while _native.busy() and time.monotonic() < deadline:
+        time.sleep(0.001)
 
 
 def _forget_in_forked_child() -> None:

@@ -119,4 +119,4 @@ def told_status(pid: int, code: int, value: int, usage: tuple[Any, ...] | None) 
     """What a set says of a process, as a value."""
     if pid < 0:
         return StatusLost(LOST.replace("No child processes", os.strerror(code), 1))
-    return ExitStatus.from_siginfo(code, value, None if usage is None else ResourceUsage(*usage))
+    return ExitStatus.from_siginfo(code, value, None if usage is None else ResourceUsage._make(usage))

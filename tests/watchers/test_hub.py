@@ -1,0 +1,148 @@
+"""What a loop hears of its children: all of it, though a callback raises, and nothing is left when none is watched."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from loopwright._core import ExitStatus, StatusLost
+from loopwright._spawning import Child, Request, launch
+from loopwright.watchers import _hub
+from loopwright.watchers._hub import hub_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Factory = Callable[[], asyncio.AbstractEventLoop]
+    Status = ExitStatus | StatusLost
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - nobody sets an event for it
+            await asyncio.sleep(0.001)
+
+
+def zombie(child: Child) -> bool:
+    with open(f"/proc/{child.pid}/stat", "rb") as file:
+        return file.read().rpartition(b") ")[2][:1] == b"Z"
+
+
+def test_it_goes_when_it_has_nothing_to_wait_for(loop_factory: Factory) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        heard: list[Status] = []
+        child = launch(Request(["sh", "-c", "exit 3"]))
+        hub_of(loop).watch(child, heard.append)
+        assert hub_of(loop) is hub_of(loop)
+        await until(lambda: heard)
+        assert [status.returncode for status in heard] == [3]
+        assert child.reaped
+        assert loop in _hub._hubs  # another child may come at once
+        await until(lambda: loop not in _hub._hubs)
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(main())
+
+
+@pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])
+def test_a_callback_that_raises_hides_no_other_exit(loop_factory: Factory, kind: type[BaseException]) -> None:
+    loop = loop_factory()
+    told: list[Any] = []
+    loop.set_exception_handler(lambda _, context: told.append(context.get("exception")))
+    heard: list[int] = []
+    children = [launch(Request(["sleep", "1000"])) for _ in range(10)]
+
+    def on_exit(index: int) -> Callable[[Status], None]:
+        def hear(status: Status) -> None:
+            heard.append(index)
+            if index % 3 == 0:
+                raise kind("of the callback")
+
+        return hear
+
+    async def main() -> None:
+        for index, child in enumerate(children):
+            hub_of(loop).watch(child, on_exit(index))
+            child.send_signal(signal.SIGKILL)
+        while not all(map(zombie, children)):  # so that they are all heard of at once: the loop does not run meanwhile
+            os.sched_yield()
+
+    async def rest() -> None:
+        await until(lambda: len(heard) == 10 and loop not in _hub._hubs)
+
+    for _ in range(10):
+        with contextlib.suppress(KeyboardInterrupt):  # it goes through run_until_complete(), and the loop may go on
+            loop.run_until_complete(rest() if heard else main())
+    assert sorted(heard) == list(range(10))
+    assert all(child.reaped for child in children)
+    assert [type(each) for each in told if each is not None] == ([ValueError] * 4 if kind is ValueError else [])
+    tidy(loop)
+
+
+def tidy(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel the tasks that an interruption has left, and close the loop."""
+
+    async def drain() -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    loop.run_until_complete(drain())
+    loop.close()
+
+
+def test_one_that_cannot_be_watched_leaves_no_hub(loop_factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        child = launch(Request(["true"]))
+        pidfd, child.pidfd = child.pidfd, 9999
+        with pytest.raises(OSError) as caught:
+            hub_of(loop).watch(child, lambda _: None)
+        assert caught.value.errno == errno.EBADF
+        child.pidfd = pidfd
+        await until(lambda: loop not in _hub._hubs)
+        await until(lambda: zombie(child))
+        child.note_exit(ExitStatus(0))
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(main())
+
+
+def test_children_of_a_closed_loop_are_reaped_later(loop_factory: Factory) -> None:
+    """When a hub is next made, for whichever loop."""
+    lost: list[Status] = []
+
+    async def leave() -> Child:
+        child = launch(Request(["sleep", "1000"]))
+        hub_of(asyncio.get_running_loop()).watch(child, lost.append)
+        return child
+
+    loop = loop_factory()
+    child = loop.run_until_complete(leave())
+    loop.close()
+    del loop
+
+    async def other() -> None:
+        loop = asyncio.get_running_loop()
+        heard: list[Status] = []
+        hub_of(loop).watch(launch(Request(["true"])), heard.append)
+        await until(lambda: heard and loop not in _hub._hubs)
+
+    for alive in (True, False):
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(other())
+            assert child.reaped is not alive
+            if alive:
+                child.send_signal(signal.SIGKILL)
+                runner.run(until(lambda: zombie(child)))
+    assert child.status is not None
+    assert child.status.returncode == -signal.SIGKILL
+    assert lost == []
