@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from loopwright.process import PIPE, run
 from loopwright.testing import LeakCheck
 from loopwright.watchers import _plain
 
@@ -112,13 +113,14 @@ def polling_descriptors() -> set[tuple[int, str]]:
 @pytest.fixture(scope="session", autouse=True)
 def whole_process_things_are_open() -> None:
     """Opens what libraries open once and keep: libuv, with its first loop, a pipe for its signals; libffi, as some
-    systems build it, its own file, when ctypes makes its first call."""
+    systems build it, its own file, when ctypes makes its first call; we, low numbers for the ends of pipes."""
     ctypes.CDLL(None).getpid()
     _plain._usage_asker()
 
     async def use_everything() -> None:
         process = await asyncio.create_subprocess_exec("true")
         await process.wait()
+        await run(["true"], stdout=PIPE)
         await asyncio.to_thread(str)
 
     for name in filter(has_loop, LOOPS):

@@ -163,7 +163,7 @@ class Piped:
         self.receiver = LineReceiver(self.take, loop)
         reading, self.writing = os.pipe()
         os.set_blocking(self.writing, False)
-        await loop.connect_read_pipe(lambda: self.receiver, os.fdopen(reading, "rb", buffering=0))
+        self.receiver.read_from(reading)
         return self
 
     def write(self, data: bytes) -> int:

@@ -157,7 +157,7 @@ def test_cancelled(run: Run, runs: Runs, descriptors: Descriptors) -> None:
     run(main())
 
 
-def test_cancelled_while_it_starts(run: Run, descriptors: Descriptors) -> None:
+def test_cancelled_while_it_starts(run: Run, descriptors: Descriptors, soon: Soon) -> None:
     async def main() -> None:
         before = descriptors()
         for ticks in range(12):
@@ -167,7 +167,7 @@ def test_cancelled_while_it_starts(run: Run, descriptors: Descriptors) -> None:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            assert descriptors() == before
+            soon(lambda: descriptors() == before)  # what a worker was just starting it ends by itself
 
     run(main())
 

@@ -250,7 +250,7 @@ def test_error_that_is_no_refusal_is_raised(
 
 def test_forked_child_gives_its_copies_back(run: Run, watcher: PidfdChildWatcher) -> None:
     async def play() -> None:
-        child = _spawning.launch(["sleep", "60"], {})
+        child = _spawning.launch(_spawning.Request(["sleep", "60"]))
         ended = heard()
         watcher.watch_child(child, ended)
         pid, result = start("exit 0"), heard()

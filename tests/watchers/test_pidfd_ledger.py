@@ -87,7 +87,7 @@ def heard() -> Heard:
 
 def test_child_in_the_ledger_is_reaped_by_the_ledger(run: Run, watcher: PidfdChildWatcher) -> None:
     async def play() -> None:
-        child = _spawning.launch(["sh", "-c", "exit 5"], {})
+        child = _spawning.launch(_spawning.Request(["sh", "-c", "exit 5"]))
         result, ended = heard(), heard()
         child.hold()
         watcher.watch_child(child, ended)
@@ -111,7 +111,7 @@ def test_handler_of_a_child_in_the_ledger_hears_its_true_status(
 
     async def play() -> None:
         for_ledger = PidfdChildWatcher()
-        child = _spawning.launch(["sh", "-c", "exit 5"], {})
+        child = _spawning.launch(_spawning.Request(["sh", "-c", "exit 5"]))
         result, ended = heard(), heard()
         if before:
             watcher.add_child_handler(child.pid, result)
@@ -130,7 +130,7 @@ def test_handler_of_a_child_in_the_ledger_hears_its_true_status(
 
 def test_handler_removed_lets_go_of_the_child_in_the_ledger(run: Run, watcher: PidfdChildWatcher) -> None:
     async def play() -> None:
-        child = _spawning.launch(["sh", "-c", "exit 5"], {})
+        child = _spawning.launch(_spawning.Request(["sh", "-c", "exit 5"]))
         ended = heard()
         watcher.add_child_handler(child.pid, heard().cancel)
         watcher.add_child_handler(child.pid, heard().cancel)
@@ -144,7 +144,7 @@ def test_handler_removed_lets_go_of_the_child_in_the_ledger(run: Run, watcher: P
 
 def test_usage_is_told_to_the_ledger(run: Run, watcher: PidfdChildWatcher) -> None:
     async def play() -> None:
-        child = _spawning.launch([sys.executable, "-S", "-c", "block = b'x' * (40 << 20)"], {})
+        child = _spawning.launch(_spawning.Request([sys.executable, "-S", "-c", "block = b'x' * (40 << 20)"]))
         ended = heard()
         watcher.watch_child(child, ended)
         (status,) = await ended
@@ -160,7 +160,7 @@ def test_usage_is_told_to_the_ledger(run: Run, watcher: PidfdChildWatcher) -> No
 
 def test_status_lost_is_told_to_the_ledger(run: Run, watcher: PidfdChildWatcher) -> None:
     async def play() -> None:
-        child = _spawning.launch(["true"], {})
+        child = _spawning.launch(_spawning.Request(["true"]))
         ended = heard()
         watcher.watch_child(child, ended)
         reap(child.pid)
@@ -174,7 +174,7 @@ def test_status_lost_is_told_to_the_ledger(run: Run, watcher: PidfdChildWatcher)
 
 def test_closing_leaves_children_in_the_ledger_watched(run: Run, watcher: PidfdChildWatcher) -> None:
     async def play() -> None:
-        child = _spawning.launch(["true"], {})
+        child = _spawning.launch(_spawning.Request(["true"]))
         ended = heard()
         watcher.watch_child(child, ended)
         watcher.close()
@@ -196,14 +196,14 @@ def test_loop_closed_before_the_ledger_was_told(loop_factory: Factory, watcher: 
         await ended
 
     back, held = os.pipe()
-    child = _spawning.launch(["sh", "-c", "read _; exit 4"], {"stdin": back})
+    child = _spawning.launch(_spawning.Request(["sh", "-c", "read _; exit 4"], streams=(back, -1, -1)))
     os.close(back)
     loop = loop_factory()
     loop.run_until_complete(play())
     os.close(held)
     await_exit(child.pid)
     loop.close()
-    other, loop = _spawning.launch(["true"], {}), loop_factory()
+    other, loop = _spawning.launch(_spawning.Request(["true"])), loop_factory()
     ended = loop.create_future()
     loop.run_until_complete(play_again())
     loop.close()
@@ -262,7 +262,10 @@ def tracing(pid: int) -> Iterator[subprocess.Popen[str]]:
 def test_traced_child_is_told_when_its_tracer_lets_go(run: Run, watcher: PidfdChildWatcher) -> None:
     async def play() -> None:
         back, held = os.pipe()
-        child, result = _spawning.launch(["sh", "-c", "read _; exit 6"], {"stdin": back}), heard()
+        child, result = (
+            _spawning.launch(_spawning.Request(["sh", "-c", "read _; exit 6"], streams=(back, -1, -1))),
+            heard(),
+        )
         os.close(back)
         with tracing(child.pid) as tracer:
             assert tracer.stdin is not None

@@ -162,7 +162,7 @@ def test_usage_is_what_wait4_says(pidfds: AnySet, start: Children) -> None:
 
 
 def test_keys_tell_entries_apart(pidfds: AnySet, start: Children) -> None:
-    keys = (0, 1, 2**31, HIGHEST_KEY)
+    keys = (1, 2, 2**31, HIGHEST_KEY)
     children = {key: start(f"exit {index}") for index, key in enumerate(keys)}
     for key, child in children.items():
         pidfds.add(child.pidfd, key)

@@ -127,7 +127,11 @@ def test_child_in_the_ledger(kind: type[ThreadedChildWatcher], run: Run) -> None
     async def play() -> None:
         watcher = kind()
         read, write = os.pipe()
-        child, ended, result = _spawning.launch(["sh", "-c", "read _; exit 5"], {"stdin": read}), heard(), heard()
+        child, ended, result = (
+            _spawning.launch(_spawning.Request(["sh", "-c", "read _; exit 5"], streams=(read, -1, -1))),
+            heard(),
+            heard(),
+        )
         watcher.watch_child(child, ended)
         watcher.add_child_handler(child.pid, result)  # before it ends, or the ledger may reap it in the line above
         os.close(read)

@@ -165,7 +165,7 @@ def test_handler_elsewhere_of_a_process_of_ours(run: Run) -> None:
 
 def test_it_may_watch_for_the_ledger_itself(run: Run) -> None:
     async def play(watcher: FastChildWatcher) -> None:
-        child, ended = _spawning.launch(["sh", "-c", "exit 5"], {}), heard()
+        child, ended = _spawning.launch(_spawning.Request(["sh", "-c", "exit 5"])), heard()
         watcher.watch_child(child, ended)
         (status,) = await ended
         assert isinstance(status, ExitStatus)

@@ -1,7 +1,7 @@
 """From a request to a child that can be watched and signalled safely, and the ledger of those children."""
 
 from loopwright._spawning._launch import compiled_obstacle, launch, order, taken
-from loopwright._spawning._ledger import Child, child_of, living
+from loopwright._spawning._ledger import Child, child_of, keep_unclaimed, living, starting
 from loopwright._spawning._popen import launch_plain
 from loopwright._spawning._request import INHERITED, NULL, Command, Program, Request
 
@@ -14,9 +14,11 @@ __all__ = [
     "Request",
     "child_of",
     "compiled_obstacle",
+    "keep_unclaimed",
     "launch",
     "launch_plain",
     "living",
     "order",
+    "starting",
     "taken",
 ]

@@ -18,7 +18,7 @@ import os
 from typing import TYPE_CHECKING
 
 from loopwright import _native
-from loopwright._spawning._ledger import Child
+from loopwright._spawning._ledger import Child, starting
 from loopwright._spawning._popen import launch_plain
 from loopwright._spawning._request import INHERITED
 from loopwright.errors import MechanismUnavailableError
@@ -168,7 +168,7 @@ def launch(request: Request) -> Child:
     """
     if request.parent_death_signal is not None:
         raise MechanismUnavailableError(NO_LASTING_THREAD)
-    with request.opened():
+    with request.opened(), starting():
         start = order(request)
         if start is not None:
             start.run()

@@ -23,14 +23,51 @@ from loopwright._core import StatusLost
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Callable, Iterator
 
     from loopwright._core import ExitStatus
 
-__all__ = ["Child", "child_of", "living"]
+__all__ = ["Child", "child_of", "keep_unclaimed", "living", "starting"]
 
 _children: dict[int, Child] = {}
 #: One for all children: what is done under it is a system call or two. Re-entrant, for signal handlers in Python.
 _lock = threading.RLock()
+
+
+#: Starts under way: children that may exist, and even have ended, and are not in the ledger yet.
+_starting = 0
+#: What a watcher that waits for any child found while there were such, with whom to tell if none of them claims it.
+_unclaimed: dict[int, tuple[ExitStatus, Callable[[int, ExitStatus, bool], object]]] = {}
+
+
+@contextlib.contextmanager
+def starting() -> Iterator[None]:
+    """While the block lasts a child may come into being; at its end it is in the ledger, or is none."""
+    global _starting  # noqa: PLW0603 - of the whole process, as its children are
+    with _lock:
+        _starting += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _starting -= 1
+            nobodys = {} if _starting else _unclaimed.copy()
+            if nobodys:
+                _unclaimed.clear()
+        for pid, (status, tell) in nobodys.items():
+            tell(pid, status, False)
+
+
+def keep_unclaimed(pid: int, status: ExitStatus, tell: Callable[[int, ExitStatus, bool], object]) -> bool:
+    """A child that nobody knows was reaped by a watcher of ours: keep its status, if it may be one being started.
+
+    False if none is. `tell(pid, status, claimed)` is called when it turns out whether it was one of those.
+    """
+    with _lock:
+        if not _starting:
+            return False
+        _unclaimed[pid] = (status, tell)
+        return True
 
 
 def child_of(pid: int) -> Child | None:
@@ -46,11 +83,13 @@ def living() -> tuple[Child, ...]:
 
 def _forget_all() -> None:
     """In a forked child of this program none of these is a child."""
-    global _lock  # noqa: PLW0603 - another thread may have held the old one at the fork
+    global _lock, _starting  # noqa: PLW0603 - another thread may have held the old one at the fork
     _lock = threading.RLock()
     for child in _children.values():
         child.forget()
     _children.clear()
+    _unclaimed.clear()
+    _starting = 0
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
@@ -103,6 +142,10 @@ class Child:
         self._taken = False
         with _lock:
             _children[pid] = self
+            if _unclaimed and (claimed := _unclaimed.pop(pid, None)) is not None and not _is_there(self):
+                self._taken = True
+                self.status, tell = claimed
+                tell(pid, self.status, True)
 
     def __repr__(self) -> str:
         state = "running" if self.status is None else str(self.status)
@@ -196,6 +239,16 @@ class Child:
         with _lock:
             if _children.get(self.pid) is self:
                 del _children[self.pid]
+
+
+def _is_there(child: Child) -> bool:
+    """Whether it still runs or waits to be reaped; else somebody reaped it, and it was no other of the same number."""
+    kind, number = (os.P_PIDFD, child.pidfd) if child.pidfd >= 0 else (os.P_PID, child.pid)
+    try:
+        os.waitid(kind, number, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def _reap_by_pidfd(pidfd: int) -> bool:

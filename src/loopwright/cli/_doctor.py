@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from loopwright import _native
+from loopwright._spawning import compiled_obstacle
 from loopwright.loops import available_loops
 from loopwright.policies import get_event_loop_policy
 from loopwright.process import Guarantee, cgroup_obstacle, keeper_obstacle
@@ -61,6 +62,7 @@ def _findings() -> Iterator[_Finding]:
     yield _Finding("python", True, f"{platform.python_implementation()} {platform.python_version()}, {sys.executable}")
     yield _Finding("system", platform.system() == "Linux", _system())
     yield _core()
+    yield _starting()
     for mechanism in probe():
         why = f"{mechanism.watcher}: {mechanism.reason}"
         # Starting programs needs a process descriptor of each, whatever else could tell of exits.
@@ -83,6 +85,13 @@ def _core() -> _Finding:
     if _native.MISSING is None:
         return _Finding("compiled core", True, "in use")
     return _Finding("compiled core", False, f"not in use, plain Python does its work (slower): {_native.MISSING}")
+
+
+def _starting() -> _Finding:
+    obstacle = compiled_obstacle()
+    if obstacle is None:
+        return _Finding("starting programs", True, "clone3(2) on threads of its own: the loop is not held meanwhile")
+    return _Finding("starting programs", False, f"subprocess.Popen does it, and holds the loop meanwhile: {obstacle}")
 
 
 def _policy() -> _Finding:

@@ -37,7 +37,8 @@ __all__ = ["Ending"]
 
 
 #: A look that is no older than this, in seconds, is good enough for a signal: two hundred services signalled in
-#: a row share one. What a tree has started since is found by the looks that follow.
+#: a row share one. What a tree has started since is found by the looks that follow. But one from before the process
+#: began shows nothing of it, and one from before it ended not what it left.
 RECENT = 0.02
 
 
@@ -48,6 +49,7 @@ class Ending:
         self, child: Child, ended: asyncio.Future[ExitStatus | StatusLost], kept: Kept, ended_at: int | None
     ) -> None:
         self.kept = kept
+        self.changed_at = 0.0
         self._child = child
         self._ended = ended
         #: A moment before the leader was reaped, in clock ticks since boot.
@@ -75,6 +77,7 @@ class Ending:
         """Its leader has ended, and is about to be reaped. Its cgroup goes with it, if nothing else is in that."""
         if not isinstance(status, StatusLost):
             self._ended_at = _proc.ticks_now()
+        self.changed_at = time.monotonic()
         self._wake.set()
         if self._task is None or self._task.done():
             self.kept.close()
@@ -86,7 +89,7 @@ class Ending:
 
     def signal(self, number: int) -> bool:
         """See `Process.signal_tree`."""
-        finding = self._look(time.monotonic() - RECENT)
+        finding = self._look(max(time.monotonic() - RECENT, self.changed_at))
         self._known.update(seen.identity for seen in finding.members.values())
         if not finding.members:
             return False

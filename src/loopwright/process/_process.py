@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,7 @@ class Process:
 
     __slots__ = (
         "__weakref__",
+        "_changed_at",
         "_child",
         "_ended",
         "_ended_at",
@@ -94,6 +96,8 @@ class Process:
         self._talk: Talk | None = None
         self._pieces: dict[str, deque[Any]] | None = None
         self._ended_at: int | None = None
+        #: When it was last known to have begun or ended, on the monotonic clock: older looks at its tree are no use.
+        self._changed_at = time.monotonic()
         self._waiters: Sequence[asyncio.Future[None]] = ()
         self.args = args
         """What it was started with."""
@@ -320,6 +324,7 @@ class Process:
     def _endings(self) -> Ending:
         if self._tree is None:
             self._tree = Ending(self._child, self._ended, self._kept, self._ended_at)
+            self._tree.changed_at = self._changed_at
         return self._tree
 
     async def __aenter__(self) -> Self:
@@ -352,6 +357,7 @@ class Process:
             return
         if not isinstance(status, StatusLost):
             self._ended_at = _proc.ticks_now()
+        self._changed_at = time.monotonic()
         self._ended.set_result(status)
         waiters, self._waiters = self._waiters, ()
         for waiter in waiters:

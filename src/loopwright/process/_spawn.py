@@ -131,7 +131,8 @@ async def spawn(
     missing program's or directory's name in `filename` above all; an OSError that says what else could not
     be done, such as PermissionError for a niceness; ValueError and TypeError for bad arguments, ArgumentsConflictError
     (a TypeError) for those that exclude each other; MechanismUnavailableError (an OSError) for what this machine cannot
-    do. Nothing is left over when it raises or is cancelled: no child, no descriptor.
+    do. Nothing is left over when it raises: no child, no descriptor. Where it is
+    cancelled while a worker is starting the program, that worker ends and reaps it a moment later.
     """
     loop = asyncio.get_running_loop()
     mode = text_mode(text, encoding, errors, universal_newlines, bufsize)
@@ -172,6 +173,7 @@ async def spawn(
         )
         if child.status is not None:
             process._on_exit(child.status)
+            child.note_exit(child.status)
         else:
             _watch(loop, child, process, watcher)
     except BaseException:
@@ -198,16 +200,16 @@ async def _start(loop: asyncio.AbstractEventLoop, request: Request, kept: Kept) 
 
 async def _start_by_worker(loop: asyncio.AbstractEventLoop, request: Request) -> Child:
     try:
-        with request.opened():
+        with request.opened(), _spawning.starting():
             start = _spawning.order(request)
             if start is not None:
                 hub = hub_of(loop)
                 try:
                     await hub.start(start)
+                    child = _spawning.taken(start, request)
                 except BaseException:
                     hub.drop(start)
                     raise
-                child = _spawning.taken(start, request)
                 if child is not None:
                     return child
             return _spawning.launch_plain(request)

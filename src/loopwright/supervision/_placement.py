@@ -98,6 +98,7 @@ class LocalPlacement:
         ours, services = os.pipe()
         try:
             receiver.read_from(ours)
+            receiver.pause()  # or its first words might be heard before it is said that it was started
             try:
                 process = await spawn(
                     instance.spec.command,
@@ -115,7 +116,9 @@ class LocalPlacement:
                 raise
         finally:
             os.close(services)
-        return _LocalPlaced(process, receiver)
+        placed = _LocalPlaced(process, receiver)
+        asyncio.get_running_loop().call_soon(placed.begin_output)
+        return placed
 
 
 class _LocalPlaced:
@@ -178,6 +181,11 @@ class _LocalPlaced:
             self._receiver.pause()
         else:
             self._releases += 1
+            self._receiver.resume()
+
+    def begin_output(self) -> None:
+        """Whoever started it has been told so."""
+        if not self._held:
             self._receiver.resume()
 
     def hurry(self) -> None:

@@ -44,6 +44,8 @@ __all__ = ["Leak", "LeakCheck"]
 POLL = 0.01
 OF_INTEREST = (asyncio.Task, asyncio.AbstractEventLoop)
 PROC = Path("/proc")
+#: What Loopwright itself keeps from the first start of a program on (`_native/_slots.py`).
+OURS = "/memfd:loopwright-slot"
 #: __WALL of waitid(2): children too whose end is told by no signal, or another than SIGCHLD (clone(2)).
 WALL = 0x4000_0000
 #: How asyncio complains (Lib/asyncio/tasks.py and Modules/_asynciomodule.c, the same since 3.4).
@@ -144,10 +146,15 @@ class _Snapshot:
         return cls(_descriptors(), _threads(), weakref.WeakSet(_loops_and_tasks()), _children())
 
     def added(self) -> list[Leak]:
-        children, descriptors = _children(), _descriptors()
+        children = _children()
+        targets = {key: _target(key) for key in _descriptors() - self.descriptors}
         return [
             *(Leak("child", children[key]) for key in children.keys() - self.children.keys()),
-            *(Leak("descriptor", f"{key.number}: {_target(key)}") for key in descriptors - self.descriptors),
+            *(
+                Leak("descriptor", f"{key.number}: {target}")
+                for key, target in targets.items()
+                if not target.startswith(OURS)
+            ),
             *(
                 Leak("task" if isinstance(item, asyncio.Task) else "loop", repr(item))
                 for item in _loops_and_tasks()

@@ -134,7 +134,7 @@ class Hub:
             if _hubs.pop(self._loop, None) is self:
                 _orphans.extend(self.abandon())
         else:
-            self._close_soon_if_idle()
+            self.close_if_idle()
 
     def watch(self, child: Child, on_exit: OnExit) -> None:
         """Have `on_exit(status)` called when it has ended; the ledger is told after that. It must have a pidfd.
@@ -197,10 +197,14 @@ class Hub:
     def _close_soon_if_idle(self) -> None:
         if not self._children and not self._starts and not self._closing and not self._loop.is_closed():
             self._closing = True
-            self._loop.call_soon(self._loop.call_soon, self._close_if_idle)
+            self._loop.call_soon(self._loop.call_soon, self._close_in_time)
 
-    def _close_if_idle(self) -> None:
+    def _close_in_time(self) -> None:
         self._closing = False
+        self.close_if_idle()
+
+    def close_if_idle(self) -> None:
+        """Give the descriptors back now, if nothing is waited for."""
         if not self._children and not self._starts and _hubs.get(self._loop) is self:
             del _hubs[self._loop]
             self._loop.remove_reader(self._pidfds.fileno())

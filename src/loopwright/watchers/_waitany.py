@@ -25,7 +25,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from loopwright._core import ExitStatus, ResourceUsage, StatusLost
-from loopwright._spawning import child_of
+from loopwright._spawning import child_of, keep_unclaimed
 from loopwright.watchers._ear import ear
 from loopwright.watchers._polling import TimedWard
 from loopwright.watchers._sigchld import AttachedWatcher
@@ -159,9 +159,20 @@ class FastChildWatcher(AttachedWatcher):
             self._nobodys(pid, status)
 
     def _nobodys(self, pid: int, status: ExitStatus | StatusLost) -> None:
-        if self._spawning and isinstance(status, ExitStatus):
-            self._unknown[pid] = status  # it may not be registered yet
-        else:
+        kept = False
+        if isinstance(status, ExitStatus):
+            # It may not be registered yet, or be one of ours that is not in the ledger yet.
+            kept = keep_unclaimed(pid, status, self._on_claim)
+            if self._spawning:
+                self._unknown[pid] = status
+                kept = True
+        if not kept:
+            _log_unknown(pid, status)
+
+    def _on_claim(self, pid: int, status: ExitStatus, claimed: bool) -> None:
+        if claimed:
+            self._unknown.pop(pid, None)
+        elif pid not in self._unknown:
             _log_unknown(pid, status)
 
     def _leave_to_parent(self) -> None:
