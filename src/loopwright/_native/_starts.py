@@ -17,28 +17,7 @@ from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
 from cython.cimports.libc.stdint import uint32_t, uint64_t  # noqa: F401 - named in a cast
 from cython.cimports.libc.stdlib import calloc, free, malloc
 from cython.cimports.libc.string import memcpy
-from cython.cimports.loopwright._native._child import (
-    EFD_CLOEXEC,
-    EFD_NONBLOCK,
-    LW_CAN_CLONE,
-    LW_CLOSE_FDS,
-    LW_COPY_MEMORY,
-    LW_INTO_CGROUP,
-    LW_NEW_PID_NAMESPACE,
-    LW_NEW_SESSION,
-    LW_RESTORE_SIGNALS,
-    LW_SET_GROUP,
-    LW_SET_GROUPS,
-    LW_SET_NICE,
-    LW_TAKE_TERMINAL,
-    environ,
-    eventfd,
-    getpid,
-    lw_blocked_signals,
-    lw_end,
-    lw_limit,
-    lw_order,
-)
+from cython.cimports.loopwright._native import _child
 from cython.cimports.loopwright._native._slots import DONE, NEW, QUEUED, Node, Port
 from cython.cimports.loopwright._native._workers import (
     begin_here,
@@ -53,15 +32,15 @@ from cython.cimports.loopwright._native._workers import (
 )
 from cython.cimports.posix.unistd import close, read
 
-CAN_CLONE = bool(LW_CAN_CLONE)
+CAN_CLONE = bool(_child.LW_CAN_CLONE)
 
 #: `enum lw_flag` of _child.h, for those who ask.
-NEW_SESSION = LW_NEW_SESSION
-TAKE_TERMINAL = LW_TAKE_TERMINAL
-CLOSE_FDS = LW_CLOSE_FDS
-RESTORE_SIGNALS = LW_RESTORE_SIGNALS
-COPY_MEMORY = LW_COPY_MEMORY
-NEW_PID_NAMESPACE = LW_NEW_PID_NAMESPACE
+NEW_SESSION = _child.LW_NEW_SESSION
+TAKE_TERMINAL = _child.LW_TAKE_TERMINAL
+CLOSE_FDS = _child.LW_CLOSE_FDS
+RESTORE_SIGNALS = _child.LW_RESTORE_SIGNALS
+COPY_MEMORY = _child.LW_COPY_MEMORY
+NEW_PID_NAMESPACE = _child.LW_NEW_PID_NAMESPACE
 
 #: `enum lw_stage` of _child.h in words: what could not be done.
 STAGES = (
@@ -93,7 +72,7 @@ class StartPort:
     def __cinit__(self):
         if not open_shop():
             raise MemoryError
-        self._port.wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
+        self._port.wakeup = _child.eventfd(0, _child.EFD_CLOEXEC | _child.EFD_NONBLOCK)
         if self._port.wakeup < 0:
             PyErr_SetFromErrno(OSError)
 
@@ -149,7 +128,7 @@ class Start:
     _held: object
 
     def __cinit__(self, programs: tuple, argv: tuple, env, folder, streams: tuple, flags: cython.int, keep, extras):
-        order: cython.pointer(lw_order)
+        order: cython.pointer(_child.lw_order)
         if not open_shop():
             raise MemoryError
         self._node = cython.cast(cython.pointer(Node), calloc(1, cython.sizeof(Node)))
@@ -165,8 +144,8 @@ class Start:
         order.streams[0], order.streams[1], order.streams[2] = streams
         order.flags = flags
         order.file_mask = order.cgroup = order.uid = order.gid = -1
-        order.mask = lw_blocked_signals()
-        order.parent = getpid()
+        order.mask = _child.lw_blocked_signals()
+        order.parent = _child.getpid()
         if keep:
             order.n_keep = len(keep)
             order.keep = _numbers(keep)
@@ -175,27 +154,27 @@ class Start:
 
     @cython.cfunc
     def _add_extras(self, extras: tuple) -> object:  # noqa: C901 - a list of ifs is what it is
-        order: cython.pointer(lw_order) = cython.address(self._node.order)
+        order: cython.pointer(_child.lw_order) = cython.address(self._node.order)
         group, file_mask, niceness, death_signal, cgroup, uid, gid, groups, limits, cpus = extras
         if group is not None:
-            order.flags |= LW_SET_GROUP
+            order.flags |= _child.LW_SET_GROUP
             order.process_group = group
         if file_mask is not None:
             order.file_mask = file_mask
         if niceness is not None:
-            order.flags |= LW_SET_NICE
+            order.flags |= _child.LW_SET_NICE
             order.niceness = niceness
         if death_signal is not None:
             order.death_signal = death_signal
         if cgroup is not None:
-            order.flags |= LW_INTO_CGROUP
+            order.flags |= _child.LW_INTO_CGROUP
             order.cgroup = cgroup
         if uid is not None:
             order.uid = uid
         if gid is not None:
             order.gid = gid
         if groups is not None:
-            order.flags |= LW_SET_GROUPS
+            order.flags |= _child.LW_SET_GROUPS
             order.n_groups = len(groups)
             order.groups = cython.cast("const uint32_t *", _numbers(groups))
         if limits is not None:
@@ -275,12 +254,12 @@ class Start:
     def _end_child(self) -> cython.void:
         if self._node.outcome.pidfd < 0:
             return
-        if self._node.order.parent != getpid():  # a forked child of this program: it is its parent's child
+        if self._node.order.parent != _child.getpid():  # a forked child of this program: it is its parent's child
             close(self._node.outcome.pidfd)
             self._node.outcome.pidfd = -1
             return
         with cython.nogil:
-            lw_end(cython.address(self._node.outcome))
+            _child.lw_end(cython.address(self._node.outcome))
 
     @cython.cfunc
     def _claim(self, state: cython.int) -> object:
@@ -331,14 +310,14 @@ def _environment() -> cython.pp_char:
     """What the environment is now. The strings stay where they are: setenv(3) of the C library frees none, because
     somebody may still look at what getenv(3) gave; the array of them it may move."""
     count: cython.size_t = 0
-    if environ != cython.NULL:
-        while environ[count] != cython.NULL:
+    if _child.environ != cython.NULL:
+        while _child.environ[count] != cython.NULL:
             count += 1
     made = cython.cast(cython.pp_char, malloc((count + 1) * cython.sizeof(cython.p_char)))
     if made == cython.NULL:
         raise MemoryError
     if count:
-        memcpy(made, environ, count * cython.sizeof(cython.p_char))
+        memcpy(made, _child.environ, count * cython.sizeof(cython.p_char))
     made[count] = cython.NULL
     return made
 
@@ -357,10 +336,10 @@ def _numbers(values) -> cython.p_int:
 
 
 @cython.cfunc
-def _limits(triples: tuple) -> cython.pointer(lw_limit):
+def _limits(triples: tuple) -> cython.pointer(_child.lw_limit):
     count: cython.Py_ssize_t = len(triples)
     index: cython.Py_ssize_t
-    made = cython.cast(cython.pointer(lw_limit), malloc((count + 1) * cython.sizeof(lw_limit)))
+    made = cython.cast(cython.pointer(_child.lw_limit), malloc((count + 1) * cython.sizeof(_child.lw_limit)))
     if made == cython.NULL:
         raise MemoryError
     for index in range(count):
