@@ -67,6 +67,7 @@ def test_a_leader_that_died_first(run: Run, runs: Runs, held: bool) -> None:
             [pid] = await numbers(process)
             assert (await process.wait()).code == 3
             if not held:
+                await asyncio.sleep(0.01)  # it is reaped after whoever waited has heard of it
                 with pytest.raises(ProcessLookupError):
                     os.kill(process.pid, 0)
             ended = await process.end()

@@ -223,6 +223,8 @@ class Child:
             # Somebody who took the status gave the number back too: it may be anybody's group by now.
             if self.reaped or self._taken or isinstance(self.status, StatusLost):
                 return False
+            if self.status is not None and self._holds == 0:
+                return False  # it is about to be given back, in the loop's next pass
             try:
                 os.killpg(self.pid, number)
             except ProcessLookupError:
