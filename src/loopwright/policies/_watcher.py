@@ -7,6 +7,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from loopwright.loops import watches_by_itself
+from loopwright.loops._asyncio_watchers import as_asyncio_watcher, is_asyncio_policy, lacks_watcher, ours_of
 from loopwright.policies._abstract import checked_watcher
 from loopwright.policies._policy import EventLoopPolicy, ignored
 from loopwright.policies._registry import get_event_loop_policy
@@ -39,8 +40,11 @@ def _ask(policy: Any, method: str, *args: Any) -> Any:
 
 def _get() -> Any:
     policy = get_event_loop_policy()
+    if lacks_watcher(policy):
+        # asyncio's own policy would make one of asyncio's now, which has half of what is promised of ours.
+        policy._watcher = as_asyncio_watcher(process_watcher(), closes=False)  # type: ignore[attr-defined]
     try:
-        return _ask(policy, "get_child_watcher")
+        return ours_of(_ask(policy, "get_child_watcher"))
     except NotImplementedError:
         return _kept.get(policy) or process_watcher()
 
@@ -49,7 +53,7 @@ def _set(watcher: Any) -> None:
     new = None if watcher is None else checked_watcher(watcher)
     policy = get_event_loop_policy()
     try:
-        _ask(policy, "set_child_watcher", new)
+        _ask(policy, "set_child_watcher", as_asyncio_watcher(new) if is_asyncio_policy(policy) else new)
     except NotImplementedError:
         if new is not None and (package := watches_by_itself(type(policy))):
             raise ignored(new, package) from None

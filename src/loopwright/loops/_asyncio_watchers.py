@@ -1,0 +1,66 @@
+"""Our child watchers in the hands of asyncio's own policies, which up to Python 3.13 take only their own kind.
+
+`asyncio.unix_events._UnixDefaultEventLoopPolicy.set_child_watcher()` asserts that a watcher inherits from
+`asyncio.AbstractChildWatcher` (read in CPython 3.11.7, 3.12.1 and 3.13.0; gone in 3.14). Ours do not, because
+inheriting from it warns since 3.12. So one that does stands between the two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import warnings
+from typing import Any
+
+__all__ = ["as_asyncio_watcher", "is_asyncio_policy", "lacks_watcher", "ours_of"]
+
+_unix: Any = vars(asyncio).get("unix_events")
+_METHODS = ("add_child_handler", "remove_child_handler", "attach_loop", "is_active", "__enter__", "__exit__")
+
+
+def is_asyncio_policy(policy: object) -> bool:
+    """Whether it is asyncio's own Unix policy, or inherits from it, on a Python where that has child watchers."""
+    own = getattr(_unix, "_UnixDefaultEventLoopPolicy", None)
+    return own is not None and isinstance(policy, own) and "AbstractChildWatcher" in vars(_unix)
+
+
+def lacks_watcher(policy: object) -> bool:
+    """Whether it is such a policy, and nobody has set or asked for its child watcher yet."""
+    return is_asyncio_policy(policy) and getattr(policy, "_watcher", False) is None
+
+
+def as_asyncio_watcher(watcher: Any, *, closes: bool = True) -> Any:
+    """The watcher as such a policy takes it; itself, where it is of asyncio's kind or None.
+
+    With `closes=False`, closing it does nothing, for a watcher that is not the policy's to close.
+    """
+    if watcher is None or isinstance(watcher, vars(_unix)["AbstractChildWatcher"]):
+        return watcher
+    return _kind()(watcher, closes)
+
+
+def ours_of(watcher: Any) -> Any:
+    """The watcher that stands behind one of those; else itself."""
+    return getattr(watcher, "_loopwright_watcher", watcher)
+
+
+@functools.cache  # made when it is first needed, for making the class is what warns
+def _kind() -> Any:
+    def init(self: Any, watcher: Any, closes: bool) -> None:
+        self._loopwright_watcher = watcher
+        self._closes = closes
+
+    def close(self: Any) -> None:
+        if self._closes:
+            self._loopwright_watcher.close()
+
+    def forward(name: str) -> Any:
+        def method(self: Any, *args: Any) -> Any:
+            return getattr(self._loopwright_watcher, name)(*args)
+
+        return method
+
+    members = {"__init__": init, "close": close, **{name: forward(name) for name in _METHODS}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return type("AsyncioChildWatcher", (vars(_unix)["AbstractChildWatcher"],), members)
