@@ -307,6 +307,8 @@ def test_a_descriptor_to_be_passed_that_is_not_open(looks: Looks, compiled: bool
     ids=lambda args: repr(args)[:30],
 )
 def test_errors(looks: Looks, tmp_path: Path, args: list[Any]) -> None:
+    if args == [""] and sys.version_info >= (3, 13):
+        pytest.skip("there Popen has posix_spawn() refuse it, with a ValueError")
     (tmp_path / "text").write_text("text")
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "not-elf").write_bytes(b"\x7fNOT\0\0")
@@ -327,7 +329,9 @@ def test_errors(looks: Looks, tmp_path: Path, args: list[Any]) -> None:
             with contextlib.ExitStack() as stack:
                 caught = stack.enter_context(pytest.raises(OSError))
                 start(args, options, NONE)
-            told.append((type(caught.value), caught.value.errno, caught.value.filename))
+            name = caught.value.filename
+            # Popen gives a path as it was or, from 3.13 on and by way of posix_spawn(), as a string.
+            told.append((type(caught.value), caught.value.errno, name if name is None else os.fsencode(name)))
         assert told[1] == told[0], options
 
 

@@ -50,7 +50,7 @@ def launch_plain(request: Request) -> Child:
         env=request.env,
         start_new_session=request.start_new_session,
         process_group=None if request.start_new_session else request.process_group,
-        pass_fds=tuple(request.pass_fds),
+        pass_fds=tuple(request.pass_fds) or (_any_stream() if request.close_fds else ()),
         close_fds=request.close_fds,
         restore_signals=request.restore_signals,
         user=request.user,
@@ -72,6 +72,19 @@ def launch_plain(request: Request) -> Child:
     except OSError:
         # Refused (ENOSYS, EPERM), or no descriptor is left for it. It is our child and unreaped, so its pid will do.
         return made(-1)
+
+
+def _any_stream() -> tuple[int, ...]:
+    """A standard stream, which the child has in any case, to be passed on by name.
+
+    It keeps Popen (3.13) from posix_spawn(), which is slower here, and which the C library makes from clone3(2): where
+    a filter refuses that with EPERM, nothing could be started at all.
+    """
+    for number in range(3):
+        with contextlib.suppress(OSError):  # closed
+            os.fstat(number)
+            return (number,)
+    return ()
 
 
 def _stream(number: int) -> int | None:
