@@ -173,7 +173,7 @@ class WritePipe(asyncio.WriteTransport):
             return
         if not self._buffer:
             try:
-                data = memoryview(data)[os.write(self._number, data) :]
+                data = memoryview(data).cast("B")[os.write(self._number, data) :]
             except (BlockingIOError, InterruptedError):
                 pass  # it is full: the rest, here all of it, goes into the buffer
             except OSError as error:
