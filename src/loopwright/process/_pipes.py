@@ -51,8 +51,7 @@ class ReadPipe(asyncio.ReadTransport):
 
     def __del__(self) -> None:
         if getattr(self, "_number", -1) >= 0:  # a loop was closed, and whoever held this is gone with it
-            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
-            os.close(self._number)
+            _close_dropped(self)
 
     def is_closing(self) -> bool:
         """Whether it is closed, or at its end."""
@@ -93,6 +92,7 @@ class ReadPipe(asyncio.ReadTransport):
             return
         except OSError as error:
             if error.errno != errno.EIO:  # which is how a terminal says that its last user has closed it
+                self.close()  # or the loop would call again and again
                 raise
             data = b""
         if not data:
@@ -127,8 +127,7 @@ class WritePipe(asyncio.WriteTransport):
 
     def __del__(self) -> None:
         if getattr(self, "_number", -1) >= 0:
-            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
-            os.close(self._number)
+            _close_dropped(self)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """asyncio's own for streams, which a StreamWriter asks whether it may go on writing."""
@@ -236,3 +235,13 @@ class WritePipe(asyncio.WriteTransport):
             self._loop.remove_writer(number)
         os.close(number)
         self._loop.call_soon(self._protocol.connection_lost, error)
+
+
+def _close_dropped(pipe: ReadPipe | WritePipe) -> None:
+    """Close what was dropped open. The number is forgotten first: the writer on it may close it, too, when collected.
+
+    Not until then is it told: where warnings are errors, the warning is the last thing that is done.
+    """
+    told, number, pipe._number = f"unclosed {pipe!r}", pipe._number, -1
+    os.close(number)
+    warnings.warn(told, ResourceWarning, source=pipe, stacklevel=3)
