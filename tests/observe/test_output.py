@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -109,6 +111,35 @@ def test_when_output(run: Run) -> None:
         assert called == ["42", "43"]
 
     run(main())
+
+
+@given(st.lists(st.sampled_from([b"ERR", b" a", b"\n", b"b\nERR c", b"x" * 70_000]), max_size=12), st.integers(0, 12))
+def test_a_pattern_that_comes_late(pieces: list[bytes], when: int) -> None:
+    """It sees the whole of the line that has not ended yet, and every line after that."""
+    output = Output(1 << 20)
+    seen: list[str] = []
+    for piece in pieces[:when]:
+        output.feed(piece)
+    output.matches(re.compile("ERR"), lambda line, _match: seen.append(line))
+    for piece in pieces[when:]:
+        output.feed(piece)
+    output.end()
+    begun = b"".join(pieces[:when]).rpartition(b"\n")[2]
+    lines = (begun + b"".join(pieces[when:])).split(b"\n")
+    if all(len(line) <= 65_536 for line in lines):
+        assert seen == [line.decode() for line in lines if b"ERR" in line]
+
+
+def test_lines_that_nobody_looks_at_cost_little(run: Run) -> None:
+    """Two million short ones: cut one by one they would hold the loop for seconds."""
+
+    async def main() -> float:
+        async with ProcessWatcher(["sh", "-c", "yes | head -c 4000000"]) as watcher:
+            before = time.thread_time()
+            assert (await watcher.wait()).code == 0  # type: ignore[union-attr]
+            return time.thread_time() - before
+
+    assert run(main()) < 1
 
 
 def test_closed_watcher_wakes_its_reader(run: Run) -> None:

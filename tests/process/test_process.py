@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
 import os
 import resource
@@ -167,6 +168,58 @@ def test_several_waiters_of_which_one_is_cancelled(run: Run) -> None:
             process.stdin.write(b"go\n")
             del waiters[2]
             assert [status.code for status in await asyncio.gather(*waiters)] == [5] * 4
+
+    run(main())
+
+
+def test_waits_that_are_given_up_leave_nothing(run: Run) -> None:
+    """Or a program that looks again and again, a little each time, would grow for as long as the process runs."""
+
+    async def main() -> None:
+        async with await spawn(["sleep", "100"]) as process:
+            steady = asyncio.create_task(process.wait())
+            given_up = []
+            for _ in range(100):
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0):
+                        await process.wait()
+                task = asyncio.create_task(process.wait())
+                given_up.append(task)
+            await asyncio.sleep(0)
+            for task in given_up:
+                task.cancel()
+            await asyncio.wait(given_up)
+            assert process._waiters is not None
+            assert len(process._waiters) == 1
+            process.kill()
+            assert (await steady).signal is signal.SIGKILL  # type: ignore[union-attr]
+
+    run(main())
+
+
+def test_a_wait_cancelled_in_the_moment_of_the_exit(run: Run) -> None:
+    async def main() -> None:
+        async with await spawn(["sleep", "100"]) as process:
+            waits = [asyncio.create_task(process.wait()) for _ in range(3)]
+            process._when_ended(waits[1].cancel)
+            await asyncio.sleep(0)
+            process.kill()
+            await asyncio.wait(waits)
+            assert not waits[0].cancelled()
+            assert not waits[2].cancelled()
+
+    run(main())
+
+
+def test_an_input_that_is_a_view_of_numbers_is_written_whole(run: Run) -> None:
+    """More than the pipe takes at once, so that it is cut: by bytes, not by numbers."""
+
+    async def main() -> None:
+        numbers = array.array("i", range(100_000))
+        async with await spawn(["cat"], stdin=PIPE, stdout=PIPE) as process:
+            assert process.stdin is not None
+            process.stdin.write(memoryview(numbers))
+            assert await process.communicate() == (numbers.tobytes(), None)
 
     run(main())
 

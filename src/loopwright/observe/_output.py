@@ -51,8 +51,17 @@ class Output:
 
     def feed(self, data: bytes) -> None:
         """Something was printed."""
-        for line, _ in self._splitter.feed(data):
-            self._tell(line)
+        if self._wanted:
+            for line, _ in self._splitter.feed(data):
+                self._tell(line)
+        else:
+            # Nobody looks at lines, and to cut thousands of them would hold the loop. Only the one that has not ended
+            # yet can come to matter.
+            _, newline, rest = data.rpartition(b"\n")
+            if newline:
+                self._splitter = LineSplitter()
+            for _ in self._splitter.feed(rest):
+                pass
         self._kept += data
         excess = len(self._kept) - self._limit
         if excess > 0:

@@ -98,7 +98,7 @@ class Process:
         self._ended_at: int | None = None
         #: When it was last known to have begun or ended, on the monotonic clock: older looks at its tree are no use.
         self._changed_at = time.monotonic()
-        self._waiters: Sequence[asyncio.Future[None]] = ()
+        self._waiters: list[asyncio.Future[None]] | None = None
         self.args = args
         """What it was started with."""
         self.stdin = stdin
@@ -144,8 +144,16 @@ class Process:
             if not self._ended.done():
                 # A future of its own, not a shield over the shared one, which would cost a pass of the loop more.
                 waiter = self._loop.create_future()
-                self._waiters = [*self._waiters, waiter]
-                await waiter
+                if self._waiters is None:
+                    self._waiters = []
+                self._waiters.append(waiter)
+                try:
+                    await waiter
+                except BaseException:
+                    # Whoever waits in vain again and again, a little each time, must not pile up here.
+                    if self._waiters is not None:
+                        self._waiters.remove(waiter)
+                    raise
             return self._ended.result()
         if not (await asyncio.wait([self._ended], timeout=timeout))[0]:
             raise ProcessTimeoutError(
@@ -359,8 +367,8 @@ class Process:
             self._ended_at = _proc.ticks_now()
         self._changed_at = time.monotonic()
         self._ended.set_result(status)
-        waiters, self._waiters = self._waiters, ()
-        for waiter in waiters:
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
         if self._tree is not None:
