@@ -1,8 +1,15 @@
-"""The options that everything takes which starts processes, for type checkers."""
+"""The options that everything takes which starts processes, for type checkers; and what is said of those that are none.
+
+The functions that hand options on take them as `**options`, so Python would blame the innermost for a wrong one.
+"""
 
 from __future__ import annotations
 
+import datetime
+import difflib
 from typing import TYPE_CHECKING, Any, TypedDict
+
+from loopwright.process._pipes import PIPE
 
 if TYPE_CHECKING:
     import os
@@ -10,7 +17,10 @@ if TYPE_CHECKING:
 
     from loopwright.process._spawn import SpawnWatcher
 
-__all__ = ["BytesOptions", "RunOptions", "SpawnOptions"]
+__all__ = ["OF_RUNS", "BytesOptions", "RunOptions", "SpawnOptions", "capturing", "check_options", "check_seconds"]
+
+#: What is said to `run()`, and makes no sense for a process that is only started, or a stage of a pipeline.
+OF_RUNS = ("input", "timeout", "linger", "limit", "truncate")
 
 
 class BytesOptions(TypedDict, total=False):
@@ -63,3 +73,50 @@ class RunOptions(SpawnOptions, total=False):
     limit: int | None
     truncate: bool
     ok: Collection[int]
+
+
+SPAWN_NAMES = frozenset(SpawnOptions.__annotations__)
+RUN_NAMES = frozenset(RunOptions.__annotations__)
+
+#: What other functions take that start programs, and what does the same here.
+ELSEWHERE = {
+    "capture_output": "output and errors are captured already by run() and check(); stdout=None leaves them alone",
+    "check": "check() in place of run() raises for a failure, and so does awaiting a cmd(...)",
+    "creationflags": "that is of Windows alone",
+    "limit": "run() and check() take it: how many bytes are kept",
+    "startupinfo": "that is of Windows alone",
+    "timeout": "run(), check(), lines() and wait() take it",
+}
+
+
+def check_options(function: str, given: Mapping[str, Any], *, runs: bool = True) -> None:
+    """TypeError for keyword arguments that there are not, which names the function, and the nearest one that there is.
+
+    `runs`: whether those of `run()` are right too, or only those of `spawn()`.
+    """
+    known = RUN_NAMES if runs else SPAWN_NAMES
+    if given.keys() <= known:
+        return
+    name = next(name for name in given if name not in known)
+    near = difflib.get_close_matches(name, sorted(known), 1)
+    hint = f": {ELSEWHERE[name]}" if name in ELSEWHERE else f"; did you mean {near[0]}=?" if near else ""
+    raise TypeError(f"{function}() takes no keyword argument {name!r}{hint}")
+
+
+def check_seconds(name: str, value: Any) -> None:
+    """TypeError for what is no number, ValueError for one that is no length of time. None is right."""
+    if value is None:
+        return
+    if isinstance(value, datetime.timedelta):
+        raise TypeError(f"{name} is a number of seconds, not {value!r}: give its total_seconds()")
+    try:
+        value + 0.0
+    except TypeError:
+        raise TypeError(f"{name} is a number of seconds, not {value!r}") from None
+    if not value >= 0:  # this way round for the sake of what is not a number
+        raise ValueError(f"{name} is a number of seconds, 0 or more, not {value!r}")
+
+
+def capturing(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """These options, with a pipe for each stream that they say nothing of; on a terminal there is nothing to say."""
+    return dict(options) if options.get("pty") else {**dict.fromkeys(names, PIPE), **options}

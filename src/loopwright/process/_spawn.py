@@ -172,6 +172,8 @@ async def spawn(
         process = new_process(
             mode, child, args, loop, streams.stdin, streams.stdout, streams.stderr, streams.ours, kept
         )
+        if streams.terminal is not None:
+            process._when_ended(streams.terminal.let_go)
         if child.status is not None:
             process._on_exit(child.status)
             child.note_exit(child.status)
