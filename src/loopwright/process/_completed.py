@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from loopwright.errors import ProcessFailedError
-from loopwright.process._words import command_words, ending_words, pipeline_words
+from loopwright.process._words import command_words, ending_words, pipeline_words, size_words
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -49,6 +49,13 @@ class Completed:
     """How many bytes are left out of `stdout`, as `limit=` and `truncate=True` asked for."""
     stderr_omitted: int = 0
     """Likewise of `stderr`."""
+
+    def __str__(self) -> str:
+        return f"`{command_words(self.args)}` {self.status} after {self.duration:.3g} s{self._sizes()}"
+
+    def _sizes(self) -> str:
+        written = (("output", self.stdout, self.stdout_omitted), ("errors", self.stderr, self.stderr_omitted))
+        return "".join(size_words(data, kind, omitted) for kind, data, omitted in written)
 
     @property
     def returncode(self) -> int:
@@ -82,6 +89,11 @@ class PipelineResult:
     """Seconds from just before the first start to the end."""
     stdout_omitted: int = 0
     """How many bytes are left out of `stdout`, as `limit=` and `truncate=True` asked for."""
+
+    def __str__(self) -> str:
+        pipeline, failed = pipeline_words([stage.args for stage in self.stages]), self.failed
+        how = self.status if failed is None or len(self.stages) == 1 else f"failed: stage {failed + 1} {self.status}"
+        return f"`{pipeline}` {how} after {self.duration:.3g} s{size_words(self.stdout, 'output', self.stdout_omitted)}"
 
     @property
     def failed(self) -> int | None:
