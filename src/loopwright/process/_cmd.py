@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from loopwright.errors import ArgumentsConflictError, ProcessTimeoutError
 from loopwright.process._capture import Capture
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     import os
     from collections.abc import AsyncIterator, Generator
     from contextlib import AbstractAsyncContextManager
-    from typing import Unpack
+    from typing import Literal, Unpack
 
     from loopwright.process._completed import Completed, PipelineResult
-    from loopwright.process._options import RunOptions, SpawnOptions
+    from loopwright.process._options import RunOptions, SpawnOptions, TextRunOptions
+    from loopwright.process._output import TextLine
     from loopwright.process._pipeline import RunningPipeline
     from loopwright.process._process import Process
 
@@ -60,16 +61,47 @@ class Cmd:
         check_options("spawn", chosen, runs=False)
         return cast("Process", await spawn(self._started(chosen), **chosen))
 
-    async def run(self, **options: Unpack[RunOptions]) -> Completed:
+    @overload
+    async def run(
+        self, *, text: Literal[True], encoding: str | None = None, **options: Unpack[TextRunOptions]
+    ) -> Completed[str]: ...
+    @overload
+    async def run(
+        self, *, encoding: str, text: bool | None = None, **options: Unpack[TextRunOptions]
+    ) -> Completed[str]: ...
+    @overload
+    async def run(self, **options: Unpack[RunOptions]) -> Completed[Any]: ...
+    async def run(self, **options: Unpack[RunOptions]) -> Completed[Any]:
         """Run it to its end: `run()`. A failure is in the result."""
         check_options("run", options)
         chosen: Any = {**self.options, **options}
-        return await run(self._started(chosen), **chosen)
+        done: Completed[Any] = await run(self._started(chosen), **chosen)
+        return done
 
-    async def check(self, **options: Unpack[RunOptions]) -> Completed:
+    @overload
+    async def check(
+        self, *, text: Literal[True], encoding: str | None = None, **options: Unpack[TextRunOptions]
+    ) -> Completed[str]: ...
+    @overload
+    async def check(
+        self, *, encoding: str, text: bool | None = None, **options: Unpack[TextRunOptions]
+    ) -> Completed[str]: ...
+    @overload
+    async def check(self, **options: Unpack[RunOptions]) -> Completed[Any]: ...
+    async def check(self, **options: Unpack[RunOptions]) -> Completed[Any]:
         """Run it to its end; ProcessFailedError if it fails."""
         return (await self.run(**options)).check()
 
+    @overload
+    def lines(
+        self, *, text: Literal[True], encoding: str | None = None, **options: Unpack[TextRunOptions]
+    ) -> AbstractAsyncContextManager[Lines[TextLine]]: ...
+    @overload
+    def lines(
+        self, *, encoding: str, text: bool | None = None, **options: Unpack[TextRunOptions]
+    ) -> AbstractAsyncContextManager[Lines[TextLine]]: ...
+    @overload
+    def lines(self, **options: Unpack[RunOptions]) -> AbstractAsyncContextManager[Lines[Any]]: ...
     def lines(self, **options: Unpack[RunOptions]) -> AbstractAsyncContextManager[Lines[Any]]:
         """Run it, and read its output line by line: `async with command.lines() as lines: async for line in lines: ...`
 

@@ -17,20 +17,28 @@ if TYPE_CHECKING:
 
     from loopwright.process._spawn import SpawnWatcher
 
-__all__ = ["OF_RUNS", "BytesOptions", "RunOptions", "SpawnOptions", "capturing", "check_options", "check_seconds"]
+__all__ = [
+    "OF_RUNS",
+    "BytesOptions",
+    "PlainRunOptions",
+    "RunOptions",
+    "SpawnOptions",
+    "TextRunOptions",
+    "capturing",
+    "check_options",
+    "check_seconds",
+]
 
 #: What is said to `run()`, and makes no sense for a process that is only started, or a stage of a pipeline.
 OF_RUNS = ("input", "timeout", "linger", "limit", "truncate")
 
 
-class BytesOptions(TypedDict, total=False):
-    """The keyword arguments of `spawn()` but for those that a type checker tells text mode by."""
+class PlainOptions(TypedDict, total=False):
+    """The keyword arguments of `spawn()` but for those that make it text mode."""
 
     stdin: Any
     stdout: Any
     stderr: Any
-    errors: str | None
-    universal_newlines: bool | None
     bufsize: int
     cwd: str | bytes | os.PathLike[str] | None
     env: Mapping[str, str] | None
@@ -57,6 +65,13 @@ class BytesOptions(TypedDict, total=False):
     watcher: SpawnWatcher | None
 
 
+class BytesOptions(PlainOptions, total=False):
+    """The keyword arguments of `spawn()` but for those that a type checker tells text mode by."""
+
+    errors: str | None
+    universal_newlines: bool | None
+
+
 class SpawnOptions(BytesOptions, total=False):
     """The keyword arguments of `spawn()`; a test keeps the two alike."""
 
@@ -64,8 +79,8 @@ class SpawnOptions(BytesOptions, total=False):
     encoding: str | None
 
 
-class RunOptions(SpawnOptions, total=False):
-    """The keyword arguments of `run()`: those of `spawn()`, and what is done with the process."""
+class OnlyRunOptions(TypedDict, total=False):
+    """The keyword arguments of `run()` that say what is done with the process."""
 
     input: Any
     timeout: float | None
@@ -73,6 +88,18 @@ class RunOptions(SpawnOptions, total=False):
     limit: int | None
     truncate: bool
     ok: Collection[int]
+
+
+class RunOptions(SpawnOptions, OnlyRunOptions, total=False):
+    """The keyword arguments of `run()`: those of `spawn()`, and what is done with the process."""
+
+
+class TextRunOptions(BytesOptions, OnlyRunOptions, total=False):
+    """Those of `run()` where `text` or `encoding` are told apart."""
+
+
+class PlainRunOptions(PlainOptions, OnlyRunOptions, total=False):
+    """Those of `run()` where it is told that all is bytes."""
 
 
 SPAWN_NAMES = frozenset(SpawnOptions.__annotations__)

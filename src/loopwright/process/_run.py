@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from loopwright.errors import ArgumentsConflictError, OutputLimitError, ProcessTimeoutError
 from loopwright.process._capture import Capture
@@ -20,15 +20,35 @@ from loopwright.process._words import command_words, held_words
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
-    from typing import Unpack
+    from typing import Literal, Unpack
 
     from loopwright._spawning import Command
-    from loopwright.process._options import RunOptions, SpawnOptions
+    from loopwright.process._options import PlainRunOptions, RunOptions, SpawnOptions, TextRunOptions
     from loopwright.process._process import Process
 
 __all__ = ["check", "check_times", "conclude", "end_all", "late_words", "run", "with_input"]
 
 
+@overload
+async def run(
+    args: Command, *, text: Literal[True], encoding: str | None = None, **options: Unpack[TextRunOptions]
+) -> Completed[str]: ...
+@overload
+async def run(
+    args: Command, *, encoding: str, text: bool | None = None, **options: Unpack[TextRunOptions]
+) -> Completed[str]: ...
+@overload
+async def run(
+    args: Command,
+    *,
+    text: Literal[False] | None = None,
+    encoding: None = None,
+    errors: None = None,
+    universal_newlines: Literal[False] | None = None,
+    **options: Unpack[PlainRunOptions],
+) -> Completed[bytes]: ...
+@overload
+async def run(args: Command, **options: Unpack[RunOptions]) -> Completed[Any]: ...
 async def run(
     args: Command,
     *,
@@ -39,7 +59,7 @@ async def run(
     truncate: bool = False,
     ok: Collection[int] = (0,),
     **options: Unpack[SpawnOptions],
-) -> Completed:
+) -> Completed[Any]:
     """Start a program, give it `input`, read what it writes, wait until it has ended, and say what came of it.
 
     As `subprocess.run()`, but that output and errors are captured unless `stdout=` or `stderr=` say otherwise (None:
@@ -85,7 +105,27 @@ async def run(
         )
 
 
-async def check(args: Command, **options: Unpack[RunOptions]) -> Completed:
+@overload
+async def check(
+    args: Command, *, text: Literal[True], encoding: str | None = None, **options: Unpack[TextRunOptions]
+) -> Completed[str]: ...
+@overload
+async def check(
+    args: Command, *, encoding: str, text: bool | None = None, **options: Unpack[TextRunOptions]
+) -> Completed[str]: ...
+@overload
+async def check(
+    args: Command,
+    *,
+    text: Literal[False] | None = None,
+    encoding: None = None,
+    errors: None = None,
+    universal_newlines: Literal[False] | None = None,
+    **options: Unpack[PlainRunOptions],
+) -> Completed[bytes]: ...
+@overload
+async def check(args: Command, **options: Unpack[RunOptions]) -> Completed[Any]: ...
+async def check(args: Command, **options: Unpack[RunOptions]) -> Completed[Any]:
     """`run()`, that raises ProcessFailedError if the program fails: with its command, how it ended, its last errors.
 
     That is a `subprocess.CalledProcessError` too.
