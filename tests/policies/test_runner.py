@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -272,3 +273,22 @@ def test_an_interrupt_cancels_and_is_raised_after_the_clean_up(policy: EventLoop
         run(main(), policy=policy)
     assert done == ["cleaned up"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+# --- what is no coroutine
+
+
+@pytest.mark.parametrize("command", [["ls", "-l"], ("ls",), "ls", b"ls", Path("/bin/ls")])
+def test_a_command_is_told_what_runs_it(command: Any) -> None:
+    """Also, and above all, where a loop runs: there `await run([...])` was meant for the other function."""
+    words = r"(?s)and .* is none; a command is run by `await loopwright\.process\.run\(\.\.\.\)`, or by .*check"
+
+    async def main() -> None:
+        with pytest.raises(TypeError, match=words):
+            run(command)
+
+    run(main())
+    with pytest.raises(TypeError, match=words):
+        run(command)
+    with Runner() as runner, pytest.raises(TypeError, match=words):
+        runner.run(command)

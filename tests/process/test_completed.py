@@ -111,3 +111,14 @@ def test_results_are_frozen() -> None:
     result = Completed(["a"], OK)
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.stdout = b""  # type: ignore[misc]
+
+
+def test_as_one_line() -> None:
+    done = Completed(["git", "log", "-1"], OK, b"x" * 12, b"", 0.25)
+    assert str(done) == "`git log -1` exited with status 0 after 0.25 s, 12 bytes of output, 0 bytes of errors"
+    text = Completed("ls", ExitStatus(2), "ä", None, 1.0, stdout_omitted=7)
+    assert str(text) == "`ls` exited with status 2 after 1 s, 1 character of output (7 bytes left out)"
+    piped = PipelineResult((Completed(["yes"], PIPED), Completed(["head"], OK)), (1, 0), b"y\n", 0.5)
+    assert str(piped) == "`yes | head` exited with status 0 after 0.5 s, 2 bytes of output"
+    failed = PipelineResult((Completed(["true"], OK), Completed(["false"], ExitStatus(1))), (0, 1), None, 0.5)
+    assert str(failed) == "`true | false` failed: stage 2 exited with status 1 after 0.5 s"

@@ -207,7 +207,7 @@ def test_streams_that_are_none(run: Run) -> None:
         async with await spawn(["true"], stdout=PIPE) as process:
             with pytest.raises(ValueError, match="stderr=PIPE"):
                 process.lines("stdout", "stderr")
-            with pytest.raises(ValueError, match="stdin=PIPE"):
+            with pytest.raises(ValueError, match="'stdout' and 'stderr', not 'stdin'"):
                 process.lines("stdin")
 
     run(main())

@@ -124,7 +124,7 @@ def test_timeout_ends_all(run: Run, runs: Runs, descriptors: Descriptors, group:
         pids = [int(line) for line in error.stderr.split()]
         assert len(pids) == 3
         assert not any(runs(pid) for pid in pids)
-        assert "was not done after 2 s (stage 1 and 2 and 3 of 3 still ran), and was ended" in str(error)
+        assert "was not done after 2 s (stages 1, 2 and 3 of 3 still ran), and was ended" in str(error)
         assert descriptors() == before
 
     run(main())

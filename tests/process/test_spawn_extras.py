@@ -66,8 +66,6 @@ def test_limits_niceness_and_affinity(run: Run, pure: bool) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"rlimits": {resource.RLIMIT_CPU: (2, 1)}}, "resource limits"),
-        ({"rlimits": {999: 1}}, "resource limits"),
         ({"affinity": [8191]}, "CPU affinity"),
         ({"process_group": 1}, "process group"),
         ({"cgroup": "/"}, "in cgroup /"),
@@ -76,6 +74,26 @@ def test_limits_niceness_and_affinity(run: Run, pure: bool) -> None:
 @compiled
 def test_what_the_kernel_refuses_is_named(run: Run, options: dict[str, Any], told: str) -> None:
     with pytest.raises(OSError, match=told):
+        run(spawn(["true"], **options))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "told"),
+    [
+        ({"rlimits": {"RLIMIT_CPU": 1}}, TypeError, r"has 'RLIMIT_CPU' where it takes resource\.RLIMIT_CPU$"),
+        ({"rlimits": {"nofile": 1}}, TypeError, r"has 'nofile' where it takes resource\.RLIMIT_NOFILE$"),
+        ({"rlimits": {"speed": 1}}, TypeError, r"has 'speed' where .* such as RLIMIT_CPU"),
+        ({"rlimits": {999: 1}}, ValueError, "has 999, and there is no such limit"),
+        ({"rlimits": {-1: 1}}, ValueError, "has -1, and there is no such limit"),
+        ({"rlimits": {resource.RLIMIT_CPU: (2, 1)}}, ValueError, r"has \(2, 1\) for RLIMIT_CPU: the soft limit"),
+        ({"rlimits": {resource.RLIMIT_CPU: (-1, 1)}}, ValueError, "the soft limit"),
+        ({"rlimits": {resource.RLIMIT_CPU: (1, 2, 3)}}, ValueError, r"takes a number or \(soft, hard\)"),
+        ({"rlimits": {resource.RLIMIT_CPU: "1"}}, ValueError, "has '1' for RLIMIT_CPU, where a limit is"),
+        ({"nice": "7"}, TypeError, "nice is a niceness, a whole number .* not '7'"),
+    ],
+)
+def test_what_is_wrong_by_itself_is_named(run: Run, options: dict[str, Any], error: type[Exception], told: str) -> None:
+    with pytest.raises(error, match=told):
         run(spawn(["true"], **options))
 
 

@@ -31,6 +31,7 @@ Command: TypeAlias = Program | Sequence[Program]
 INHERITED, NULL = -1, -2
 
 SHELL = "/system/bin/sh" if hasattr(sys, "getandroidapilevel") else "/bin/sh"  # as subprocess chooses it
+KERNELS_LIMITS = 16  # RLIM_NLIMITS: one of them, RLIMIT_LOCKS, Python's resource module does not have
 UNLIMITED = 2**64 - 1  # RLIM64_INFINITY, which Python's resource module has as -1
 
 
@@ -173,11 +174,7 @@ class Request:
         """Resource limits as (which, soft, hard); a single number is both."""
         if not self.rlimits:
             return None
-        made = []
-        for which, value in self.rlimits.items():
-            soft, hard = value if isinstance(value, tuple) else (value, value)
-            made.append((int(which), _limit(which, soft), _limit(which, hard)))
-        return tuple(made)
+        return tuple(_limits(which, value) for which, value in self.rlimits.items())
 
     def cpus(self) -> bytes | None:
         """The CPUs as a mask, sched_setaffinity(2)."""
@@ -223,8 +220,12 @@ class Request:
             )
         if self.process_group is not None and self.process_group < 0:
             raise ValueError(f"process_group is 0 for one of its own, or the id of a group, not {self.process_group}")
-        if self.nice is not None and not -20 <= self.nice <= 19:
-            raise ValueError(f"nice is a niceness from -20 to 19 (setpriority(2)), not {self.nice!r}")
+        self.limits()
+        if self.nice is not None:
+            if not isinstance(self.nice, int):
+                raise TypeError(f"nice is a niceness, a whole number from -20 to 19, not {self.nice!r}")
+            if not -20 <= self.nice <= 19:
+                raise ValueError(f"nice is a niceness from -20 to 19 (setpriority(2)), not {self.nice!r}")
         for number in self.pass_fds:
             if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**31:
                 raise ValueError(f"pass_fds are descriptors, 0 or more, not {number!r}")
@@ -251,9 +252,34 @@ def _candidates(name: bytes, path: str | None) -> tuple[bytes, ...]:
     return tuple(os.path.join(os.fsencode(folder), name) for folder in folders.split(os.pathsep))  # noqa: PTH118
 
 
-def _limit(which: int, value: Any) -> int:
+def _limits(which: Any, value: Any) -> tuple[int, int, int]:
+    """One entry of `rlimits`: which, soft, hard. Refused here, for the kernel does not say which or why."""
+    import resource  # here, as it is Unix's alone
+
+    # Without NOFILE's old name, OFILE.
+    known = [name for name in dir(resource) if name.startswith("RLIMIT_") and name != "RLIMIT_OFILE"]
+    names = {getattr(resource, name): name for name in known}
+    if not isinstance(which, int):
+        found = f"RLIMIT_{str(which).upper().removeprefix('RLIMIT_')}"
+        mend = f"resource.{found}" if found in known else "one of resource's numbers, such as RLIMIT_CPU"
+        raise TypeError(f"rlimits has {which!r} where it takes {mend}")
+    if which not in names and not 0 <= which < KERNELS_LIMITS:
+        raise ValueError(f"rlimits has {which!r}, and there is no such limit: take resource.RLIMIT_CPU or another")
+    name = names.get(which, str(which))
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(pair) != 2:
+        raise ValueError(f"rlimits has {value!r} for {name}, where it takes a number or (soft, hard)")
+    soft, hard = (_limit(name, each) for each in pair)
+    if soft > hard:
+        raise ValueError(f"rlimits has {value!r} for {name}: the soft limit, the first, must not be above the hard one")
+    return int(which), soft, hard
+
+
+def _limit(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not -1 <= value <= UNLIMITED:
-        raise ValueError(f"a resource limit ({which}) is a number from 0 up or resource.RLIM_INFINITY, not {value!r}")
+        raise ValueError(
+            f"rlimits has {value!r} for {name}, where a limit is a whole number from 0 up or resource.RLIM_INFINITY"
+        )
     return UNLIMITED if value == -1 else value
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import reprlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from loopwright.errors import ArgumentsConflictError, LoopRunningError
@@ -78,8 +80,9 @@ class Runner:
         It runs in `context`, or in one that all runs of this runner share. RuntimeError if a loop is running
         in this thread already, or the runner is closed. What is no coroutine is refused as the running
         Python's `asyncio.Runner` refuses it: ValueError up to 3.13; since 3.14 other awaitables are taken,
-        and the rest is a TypeError.
+        and the rest is a TypeError. A command (a list, str, bytes or path) is a TypeError that says what runs it.
         """
+        refuse_command(coro)
         return self._runner.run(coro, context=context)
 
     def get_loop(self) -> AbstractEventLoop:
@@ -118,9 +121,20 @@ def run(
     raised.
 
     The arguments are those of `Runner`, which does the work; this is `asyncio.run()` for every Python, with a
-    policy. LoopRunningError (a RuntimeError) if a loop is running in this thread already.
+    policy. LoopRunningError (a RuntimeError) if a loop is running in this thread already; TypeError for a command,
+    which `loopwright.process.run()` runs.
     """
+    refuse_command(main)
     if running_loop() is not None:
         raise LoopRunningError("run() cannot be called where an event loop is running already; await the coroutine")
     with Runner(debug=debug, loop_factory=loop_factory, policy=policy) as runner:
         return runner.run(main)
+
+
+def refuse_command(given: object) -> None:
+    """TypeError for what `process.run()` takes: whoever has that one in mind must not be told of a running loop."""
+    if isinstance(given, (list, tuple, str, bytes, os.PathLike)):
+        raise TypeError(
+            f"run() runs a coroutine on a new event loop, and {reprlib.repr(given)} is none; a command is run by "
+            "`await loopwright.process.run(...)`, or by `await loopwright.check(...)`, which raises if it fails"
+        )

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, overload
 
-from loopwright.errors import ArgumentsConflictError
+from loopwright.errors import ArgumentsConflictError, ProcessTimeoutError
 from loopwright.process._capture import Capture
 from loopwright.process._exchange import Exchange
+from loopwright.process._options import OF_RUNS, check_options, check_seconds
 from loopwright.process._output import Lines
 from loopwright.process._pipeline import start_pipeline
 from loopwright.process._pipes import PIPE
-from loopwright.process._run import conclude, run, with_input
+from loopwright.process._run import check_times, conclude, end_all, late_words, run, with_input
 from loopwright.process._spawn import spawn
 from loopwright.process._words import command_words, pipeline_words
 
@@ -22,17 +24,15 @@ if TYPE_CHECKING:
     import os
     from collections.abc import AsyncIterator, Generator
     from contextlib import AbstractAsyncContextManager
-    from typing import Unpack
+    from typing import Literal, Unpack
 
     from loopwright.process._completed import Completed, PipelineResult
-    from loopwright.process._options import RunOptions, SpawnOptions
+    from loopwright.process._options import RunOptions, SpawnOptions, TextRunOptions
+    from loopwright.process._output import TextLine
     from loopwright.process._pipeline import RunningPipeline
     from loopwright.process._process import Process
 
 __all__ = ["Cmd", "Pipeline", "cmd", "pipeline"]
-
-#: What is said to `run()`, and makes no sense for a process that is only started, or a stage of a pipeline.
-OF_RUNS = ("input", "timeout", "linger", "limit", "truncate")
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -51,29 +51,63 @@ class Cmd:
     """The keyword arguments that it is run with, as `run()` takes them."""
 
     def __call__(self, *args: str | bytes | os.PathLike[str], **options: Unpack[RunOptions]) -> Cmd:
+        check_options("cmd", options)
         return Cmd((*self.args, *args), MappingProxyType({**self.options, **options}))
 
     async def spawn(self, **options: Unpack[SpawnOptions]) -> Process:
         """Start it: `spawn()`. The options given here go before its own, here and in all that follows."""
         chosen = {**self.options, **options}
         chosen.pop("ok", None)
+        check_options("spawn", chosen, runs=False)
         return cast("Process", await spawn(self._started(chosen), **chosen))
 
-    async def run(self, **options: Unpack[RunOptions]) -> Completed:
+    @overload
+    async def run(
+        self, *, text: Literal[True], encoding: str | None = None, **options: Unpack[TextRunOptions]
+    ) -> Completed[str]: ...
+    @overload
+    async def run(
+        self, *, encoding: str, text: bool | None = None, **options: Unpack[TextRunOptions]
+    ) -> Completed[str]: ...
+    @overload
+    async def run(self, **options: Unpack[RunOptions]) -> Completed[Any]: ...
+    async def run(self, **options: Unpack[RunOptions]) -> Completed[Any]:
         """Run it to its end: `run()`. A failure is in the result."""
+        check_options("run", options)
         chosen: Any = {**self.options, **options}
-        return await run(self._started(chosen), **chosen)
+        done: Completed[Any] = await run(self._started(chosen), **chosen)
+        return done
 
-    async def check(self, **options: Unpack[RunOptions]) -> Completed:
+    @overload
+    async def check(
+        self, *, text: Literal[True], encoding: str | None = None, **options: Unpack[TextRunOptions]
+    ) -> Completed[str]: ...
+    @overload
+    async def check(
+        self, *, encoding: str, text: bool | None = None, **options: Unpack[TextRunOptions]
+    ) -> Completed[str]: ...
+    @overload
+    async def check(self, **options: Unpack[RunOptions]) -> Completed[Any]: ...
+    async def check(self, **options: Unpack[RunOptions]) -> Completed[Any]:
         """Run it to its end; ProcessFailedError if it fails."""
         return (await self.run(**options)).check()
 
+    @overload
+    def lines(
+        self, *, text: Literal[True], encoding: str | None = None, **options: Unpack[TextRunOptions]
+    ) -> AbstractAsyncContextManager[Lines[TextLine]]: ...
+    @overload
+    def lines(
+        self, *, encoding: str, text: bool | None = None, **options: Unpack[TextRunOptions]
+    ) -> AbstractAsyncContextManager[Lines[TextLine]]: ...
+    @overload
+    def lines(self, **options: Unpack[RunOptions]) -> AbstractAsyncContextManager[Lines[Any]]: ...
     def lines(self, **options: Unpack[RunOptions]) -> AbstractAsyncContextManager[Lines[Any]]:
         """Run it, and read its output line by line: `async with command.lines() as lines: async for line in lines: ...`
 
         See `Pipeline.lines()`.
         """
-        return Pipeline((self,)).lines(**options)
+        return Pipeline((Cmd(self.args),), self.options).lines(**options)
 
     def __await__(self) -> Generator[Any, Any, Completed]:
         return self.check().__await__()
@@ -95,7 +129,9 @@ class Cmd:
     def as_stage(self, common: Mapping[str, Any], ok: Any) -> tuple[Any, dict[str, Any], Any]:
         """What `start_pipeline()` takes. ArgumentsConflictError for options that only a whole pipeline can have."""
         if wrong := [name for name in OF_RUNS if name in self.options]:
-            raise ArgumentsConflictError(f"{wrong[0]}= is for a whole pipeline: give it to that, not to `{self}` in it")
+            raise ArgumentsConflictError(
+                f"{wrong[0]}= is for a whole pipeline: give it to run(), check() or such of that, not to `{self}` in it"
+            )
         own = {name: value for name, value in self.options.items() if name != "ok"}
         return self._started({**common, **own}), own, self.options.get("ok", ok)
 
@@ -133,6 +169,7 @@ class Pipeline:
         ok = chosen.pop("ok", None)
         if wrong := [name for name in OF_RUNS if name in chosen]:
             raise ArgumentsConflictError(f"{wrong[0]}= is for run() and check(): this only starts a pipeline")
+        check_options("spawn", chosen, runs=False)
         return await self._start(chosen, ok)
 
     async def run(self, **options: Unpack[RunOptions]) -> PipelineResult:
@@ -142,12 +179,14 @@ class Pipeline:
         stage's input, the last one's output, and the end of all. The output is captured unless `stdout=` says
         otherwise.
         """
-        chosen: dict[str, Any] = {"stdout": PIPE, **self.options, **options}
+        check_options("run", options)
+        chosen: dict[str, Any] = {**self._output_to_pipe(options), **self.options, **options}
         data, timeout, linger, limit, truncate = (chosen.pop(name, None) for name in OF_RUNS)
         ok = chosen.pop("ok", None)
-        if data is not None:
-            with_input({**chosen, **self.commands[0].options}, data)  # tells what cannot be before anything runs
+        # Tells what cannot be before anything runs.
+        if data is not None and "stdin" in with_input({**chosen, **self.commands[0].options}, data):
             chosen["stdin"] = PIPE
+        check_times(timeout, linger)
         Capture(limit)
         async with contextlib.AsyncExitStack() as stack:
             running: RunningPipeline | None = None
@@ -173,7 +212,7 @@ class Pipeline:
             _, exchange = await conclude(start, commands, str(self), timeout, linger, errors)
             assert running is not None  # noqa: S101 - conclude() has called start()
             await running.wait()
-            return running.result(exchange.output("stdout"), exchange.omitted("stdout"))
+            return running.result(exchange.output("stdout", running.stages[-1]), exchange.omitted("stdout"))
 
     async def check(self, **options: Unpack[RunOptions]) -> PipelineResult:
         """Run it to its end; ProcessFailedError if a stage fails, which says which, and why."""
@@ -185,10 +224,29 @@ class Pipeline:
 
         The lines are those of `Process.lines()`. After the last one ProcessFailedError is raised if it failed. Whoever
         leaves the block before that has it killed, and that is no failure. Takes the options of `spawn()`, and `ok`.
+
+        `timeout`: after so many seconds from its start it is ended with all that it started, and ProcessTimeoutError
+        raised, whatever the block waits for then.
         """
-        chosen: Any = {**self.options, "stdout": PIPE, **options}
-        async with await Pipeline(self.commands).spawn(**chosen) as running:
-            yield _CheckedLines(running)
+        check_options("lines", options)
+        chosen = {**self.options, **self._output_to_pipe(options), **options}
+        ok, timeout = chosen.pop("ok", None), chosen.pop("timeout", None)
+        if wrong := [name for name in OF_RUNS if name in chosen]:
+            raise ArgumentsConflictError(f"{wrong[0]}= is for run() and check(): lines() keeps nothing, and reads on")
+        check_seconds("timeout", timeout)
+        deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
+        async with await self._start(chosen, ok) as running:
+            try:
+                async with asyncio.timeout_at(deadline) as clock:
+                    yield _CheckedLines(running)
+            except TimeoutError:
+                if timeout is None or not clock.expired():
+                    raise
+                commands = [stage.args for stage in running.stages]
+                message = late_words(pipeline_words(commands), running.stages, timeout)
+                await end_all(running.stages)
+                args = commands if len(commands) > 1 else commands[0]
+                raise ProcessTimeoutError(message, args, timeout, None, running.all_last_errors()) from None
 
     def __await__(self) -> Generator[Any, Any, PipelineResult]:
         return self.check().__await__()
@@ -201,6 +259,10 @@ class Pipeline:
             return " | ".join(map(repr, self.commands))
         options = "".join(f", {name}={value!r}" for name, value in self.options.items())
         return f"pipeline({', '.join(map(repr, self.commands))}{options})"
+
+    def _output_to_pipe(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What makes the output readable here: a pipe, or nothing on a terminal, which is readable as it is."""
+        return {} if {**self.options, **options, **self.commands[-1].options}.get("pty") else {"stdout": PIPE}
 
     async def _start(self, chosen: Mapping[str, Any], ok: Any) -> RunningPipeline:
         ok = (0,) if ok is None else ok
@@ -234,6 +296,7 @@ def cmd(*args: str | bytes | os.PathLike[str], **options: Unpack[RunOptions]) ->
     for arg in args:
         if not isinstance(arg, (str, bytes)) and not hasattr(arg, "__fspath__"):
             raise TypeError(f"an argument is a str, bytes or a path, not {arg!r}; of a list give cmd(*arguments)")
+    check_options("cmd", options)
     return Cmd(args, MappingProxyType(dict(options)))
 
 
@@ -249,4 +312,5 @@ def pipeline(*commands: Cmd | Sequence[Any], **options: Unpack[RunOptions]) -> P
         if isinstance(command, (str, bytes)) or not isinstance(command, (Cmd, Sequence)):
             raise TypeError(f"a stage is a cmd(...) or a list of a program and its arguments, not {command!r}")
         stages.append(command if isinstance(command, Cmd) else cmd(*command))
+    check_options("pipeline", options)
     return Pipeline(tuple(stages), MappingProxyType(dict(options)))

@@ -14,32 +14,44 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from loopwright.errors import ProcessFailedError
-from loopwright.process._words import command_words, ending_words, pipeline_words
+from loopwright.process._words import command_words, ending_words, pipeline_words, size_words
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from typing import Self
 
+    from typing_extensions import TypeVar
+
     from loopwright._core import ExitStatus, StatusLost
     from loopwright._spawning import Command
+
+    Written = TypeVar("Written", bound=str | bytes, default=Any)
+else:
+    from typing import TypeVar
+
+    Written = TypeVar("Written")  # which has a default from 3.13 on only
 
 __all__ = ["Completed", "PipelineResult", "blame", "ended_by_sigpipe"]
 
 
 @dataclass(frozen=True, slots=True)
-class Completed:
-    """A process that was run to its end by `run()` or `check()`; or a stage of a pipeline."""
+class Completed(Generic[Written]):
+    """A process that was run to its end by `run()` or `check()`; or a stage of a pipeline.
+
+    For type checkers a `Completed[bytes]` or `Completed[str]`, where the options tell; just `Completed` is of either.
+    """
 
     args: Command
     """What it was started with."""
     status: ExitStatus | StatusLost
     """How it ended."""
-    stdout: Any = None
+    # `| Any`, and not `| None`: nearly always it is captured, and then nobody should have to prove it.
+    stdout: Written | Any = None
     """What it wrote: bytes, or str in text mode; None if that was not captured."""
-    stderr: Any = None
+    stderr: Written | Any = None
     """What it wrote to its standard error, likewise; of a stage of a pipeline the last 64 KiB."""
     duration: float = 0.0
     """Seconds from just before its start to the news of its end and of its streams' end."""
@@ -49,6 +61,13 @@ class Completed:
     """How many bytes are left out of `stdout`, as `limit=` and `truncate=True` asked for."""
     stderr_omitted: int = 0
     """Likewise of `stderr`."""
+
+    def __str__(self) -> str:
+        return f"`{command_words(self.args)}` {self.status} after {self.duration:.3g} s{self._sizes()}"
+
+    def _sizes(self) -> str:
+        written = (("output", self.stdout, self.stdout_omitted), ("errors", self.stderr, self.stderr_omitted))
+        return "".join(size_words(data, kind, omitted) for kind, data, omitted in written)
 
     @property
     def returncode(self) -> int:
@@ -82,6 +101,11 @@ class PipelineResult:
     """Seconds from just before the first start to the end."""
     stdout_omitted: int = 0
     """How many bytes are left out of `stdout`, as `limit=` and `truncate=True` asked for."""
+
+    def __str__(self) -> str:
+        pipeline, failed = pipeline_words([stage.args for stage in self.stages]), self.failed
+        how = self.status if failed is None or len(self.stages) == 1 else f"failed: stage {failed + 1} {self.status}"
+        return f"`{pipeline}` {how} after {self.duration:.3g} s{size_words(self.stdout, 'output', self.stdout_omitted)}"
 
     @property
     def failed(self) -> int | None:

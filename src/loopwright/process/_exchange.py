@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from loopwright.errors import OutputLimitError, ProcessTimeoutError, TextModeError
 from loopwright.process._capture import Capture
+from loopwright.process._options import check_seconds
 from loopwright.process._text import BLOCK, WAITING, TextReader, TextWriter, at_once, wrong_type
-from loopwright.process._words import command_words
+from loopwright.process._words import command_words, held_words
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
@@ -93,15 +94,25 @@ class Exchange:
         for name in self._readers:
             self._collect_at_once(name)
 
-    def output(self, name: str) -> Any:
-        """All that a stream brought, decoded in text mode (which may raise); None if there is no such stream."""
+    def output(self, name: str, process: Process) -> Any:
+        """All that a stream brought, decoded in text mode (which may raise); None if there is no such stream.
+
+        `process` has written it, and has ended; both are said in a note if it cannot be decoded.
+        """
         if name not in self._readers:
             return None
         reader, capture = self._readers[name], self._captures[name]
         if capture.omitted:
             return self.so_far(name)
         data = capture.parts()[0]
-        value: Any = reader.finish(data) if isinstance(reader, TextReader) else data
+        try:
+            value: Any = reader.finish(data) if isinstance(reader, TextReader) else data
+        except UnicodeDecodeError as error:
+            error.add_note(
+                f"in the {name} of `{command_words(process.args)}`, which {process.status}; errors='backslashreplace' "
+                "or 'replace' takes whatever comes, and without text= and encoding= it is given as bytes"
+            )
+            raise
         return type(value)().join([*self._before[name], value])
 
     def so_far(self, name: str) -> Any:
@@ -165,6 +176,8 @@ class Talk:
         self, process: Process, data: Any, timeout: float | None, linger: float | None
     ) -> tuple[Any, Any]:
         exchange = self._exchange
+        check_seconds("timeout", timeout)
+        check_seconds("linger", linger)
         if data is not None and process.stdin is None:
             raise ValueError(f"process {process.pid} was started without stdin=PIPE, so there is nothing to write to")
         if exchange is None and data is None and timeout is None and linger is None and process._text_mode is None:
@@ -188,15 +201,18 @@ class Talk:
         except TimeoutError:
             if timeout is None or not clock.expired():
                 raise
+            words = f"`{command_words(process.args)}` (process {process.pid})"
             raise ProcessTimeoutError(
-                f"`{command_words(process.args)}` (process {process.pid}) was not done after {timeout:g} s",
+                f"{words} was not done after {timeout:g} s"
+                if process.status is None
+                else held_words(words, process.status, timeout),
                 process.args,
                 timeout,
                 exchange.so_far("stdout"),
                 exchange.so_far("stderr"),
             ) from None
         self._exchange = None
-        return exchange.output("stdout"), exchange.output("stderr")
+        return exchange.output("stdout", process), exchange.output("stderr", process)
 
     async def _read_one(self, process: Process, name: str) -> tuple[Any, Any]:
         """The commonest case, for which an exchange would cost as much as all the rest of waiting for a program."""

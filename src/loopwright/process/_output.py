@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from typing import Self
 
-__all__ = ["BytesLine", "Lines", "Source", "TextLine"]
+    from loopwright.process._process import Process
+
+__all__ = ["BytesLine", "Lines", "Source", "TextLine", "sources"]
 
 
 class TextLine(str):
@@ -57,6 +59,8 @@ class BytesLine(bytes):
         return self
 
 
+STREAMS = ("stdout", "stderr")
+
 L = TypeVar("L", BytesLine, TextLine)
 
 
@@ -87,6 +91,19 @@ class Source:
 
     def line(self, piece: tuple[Any, bool]) -> Any:
         return self._make(piece[0].removesuffix(self._newline), self.name, piece[1])
+
+
+def sources(process: Process, names: Sequence[str], pieces: dict[str, deque[Any]]) -> list[Source]:
+    """The streams of those names, stdout without any. ValueError for one that cannot be read."""
+    found = []
+    for name in dict.fromkeys(names or ("stdout",)):
+        if name not in STREAMS:
+            raise ValueError(f"lines are read from the streams 'stdout' and 'stderr', not {name!r}")
+        stream = getattr(process, name)
+        if stream is None:
+            raise ValueError(f"process {process.pid} was started without {name}=PIPE: it has no lines to read there")
+        found.append(Source(name, stream, pieces.setdefault(name, deque())))
+    return found
 
 
 class Lines(Generic[L]):

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from loopwright.errors import ArgumentsConflictError, ProcessTimeoutError
 from loopwright.process._completed import Completed, PipelineResult
+from loopwright.process._options import check_seconds
 from loopwright.process._pipes import PIPE
 from loopwright.process._run import end_all
 from loopwright.process._spawn import spawn
@@ -104,6 +105,7 @@ class RunningPipeline:
         What they write to pipes of this program must be read meanwhile. After `timeout` seconds ProcessTimeoutError
         is raised, a TimeoutError; the stages go on.
         """
+        check_seconds("timeout", timeout)
         try:
             async with asyncio.timeout(timeout) as clock:
                 for stage in self.stages:
@@ -187,7 +189,7 @@ async def start_pipeline(
     common_group = options.get("process_group") == 0
     last = len(commands) - 1
     for number, (_, own, _) in enumerate(commands):
-        _no_conflict(number, last, own)
+        _no_conflict(number, last, {**common, **own})
     stages: list[Process] = []
     tails: list[TailReceiver | None] = []
     until_ended = contextlib.ExitStack()
@@ -212,7 +214,7 @@ async def start_pipeline(
                 else:
                     chosen.setdefault("stdout", options.get("stdout"))
                 tail = None
-                if "stderr" not in chosen or chosen["stderr"] == PIPE:
+                if _keeps_errors(chosen):
                     tail, chosen["stderr"] = TailReceiver.join(childs_ends)
                     undo.callback(tail.close)
                 if common_group and number and "process_group" not in own:
@@ -237,6 +239,11 @@ async def start_pipeline(
 
 
 def _no_conflict(number: int, last: int, own: Mapping[str, Any]) -> None:
+    if last and own.get("pty"):
+        raise ArgumentsConflictError(
+            f"stage {number + 1} of a pipeline has pty={own['pty']!r}, which takes its streams from the pipes to its "
+            "neighbours: only a command by itself can be on a terminal"
+        )
     for name, inner in (("stdin", number > 0), ("stdout", number < last)):
         if inner and own.get(name) is not None:
             raise ArgumentsConflictError(
@@ -247,3 +254,7 @@ def _no_conflict(number: int, last: int, own: Mapping[str, Any]) -> None:
 async def _end(stage: Process) -> None:
     async with stage:
         pass
+
+
+def _keeps_errors(options: Mapping[str, Any]) -> bool:
+    return not options.get("pty") and options.get("stderr", PIPE) == PIPE

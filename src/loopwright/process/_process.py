@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import time
-from collections import deque
 from typing import TYPE_CHECKING
 
 from loopwright._core import StatusLost
@@ -16,11 +15,13 @@ from loopwright.process import _proc
 from loopwright.process._ending import Ending
 from loopwright.process._exchange import Talk
 from loopwright.process._groups import live_members
-from loopwright.process._output import Lines, Source
+from loopwright.process._options import check_seconds
+from loopwright.process._output import Lines, sources
 from loopwright.process._streams import set_terminal_size
 from loopwright.process._words import command_words
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
     from typing import Any, Self
@@ -140,6 +141,7 @@ class Process:
         ProcessTimeoutError is raised, a TimeoutError. WrongLoopError on another loop.
         """
         self._check_loop("wait for")
+        check_seconds("timeout", timeout)
         if timeout is None:
             if not self._ended.done():
                 # A future of its own, not a shield over the shared one, which would cost a pass of the loop more.
@@ -197,21 +199,17 @@ class Process:
         65,536 bytes, or characters, comes in pieces, each but the last `continued`. No more is read than is asked for:
         a process whose lines nobody takes is stopped by its full pipe.
 
-        ValueError for a stream that is not a PIPE; WrongLoopError, from the iteration, on another loop.
+        ValueError for a stream that is not a PIPE, or none; WrongLoopError, from the iteration, on another loop.
         """
-        sources = []
         if self._pieces is None:
             self._pieces = {}
-        for name in dict.fromkeys(streams or ("stdout",)):
-            stream = getattr(self, name) if name in ("stdout", "stderr") else None
-            if stream is None:
-                raise ValueError(f"process {self.pid} was started without {name}=PIPE: it has no lines to read there")
-            sources.append(Source(name, stream, self._pieces.setdefault(name, deque())))
-        return Lines(sources, lambda: self._check_loop("read the lines of"))
+        return Lines(sources(self, streams, self._pieces), lambda: self._check_loop("read the lines of"))
 
     def _take_kept(self, name: str) -> list[Any]:
         """What was read of a stream for its lines and not asked for yet. For whoever reads on in another way."""
-        kept = (self._pieces or {}).get(name, deque())
+        kept = (self._pieces or {}).get(name)
+        if kept is None:
+            return []
         pieces = [piece[0] for piece in kept if piece is not None]
         kept.clear()
         return pieces
@@ -324,10 +322,10 @@ class Process:
 
         ValueError if it was started on none, or both sides are closed.
         """
-        number = -1 if self.stdin is None else self.stdin.get_extra_info("fileno", -1)
-        if number < 0 or not os.isatty(number):
+        numbers = [number for pipe in self._pipes if (number := pipe.get_extra_info("fileno", -1)) >= 0]
+        if not numbers or not os.isatty(numbers[0]):
             raise ValueError(f"process {self.pid} is on no terminal of ours: start it with pty=True for that")
-        set_terminal_size(number, rows, columns)
+        set_terminal_size(numbers[0], rows, columns)
 
     def _endings(self) -> Ending:
         if self._tree is None:

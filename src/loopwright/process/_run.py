@@ -6,28 +6,49 @@ import asyncio
 import contextlib
 import signal
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from loopwright.errors import ArgumentsConflictError, OutputLimitError, ProcessTimeoutError
 from loopwright.process._capture import Capture
 from loopwright.process._completed import Completed
 from loopwright.process._exchange import Exchange, encoded
+from loopwright.process._options import capturing, check_options, check_seconds
 from loopwright.process._pipes import PIPE
 from loopwright.process._spawn import spawn
 from loopwright.process._text import text_mode
-from loopwright.process._words import command_words
+from loopwright.process._words import command_words, held_words
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
-    from typing import Unpack
+    from typing import Literal, Unpack
 
     from loopwright._spawning import Command
-    from loopwright.process._options import RunOptions, SpawnOptions
+    from loopwright.process._options import PlainRunOptions, RunOptions, SpawnOptions, TextRunOptions
     from loopwright.process._process import Process
 
-__all__ = ["check", "conclude", "run", "with_input"]
+__all__ = ["check", "check_times", "conclude", "end_all", "late_words", "run", "with_input"]
 
 
+@overload
+async def run(
+    args: Command, *, text: Literal[True], encoding: str | None = None, **options: Unpack[TextRunOptions]
+) -> Completed[str]: ...
+@overload
+async def run(
+    args: Command, *, encoding: str, text: bool | None = None, **options: Unpack[TextRunOptions]
+) -> Completed[str]: ...
+@overload
+async def run(
+    args: Command,
+    *,
+    text: Literal[False] | None = None,
+    encoding: None = None,
+    errors: None = None,
+    universal_newlines: Literal[False] | None = None,
+    **options: Unpack[PlainRunOptions],
+) -> Completed[bytes]: ...
+@overload
+async def run(args: Command, **options: Unpack[RunOptions]) -> Completed[Any]: ...
 async def run(
     args: Command,
     *,
@@ -38,12 +59,13 @@ async def run(
     truncate: bool = False,
     ok: Collection[int] = (0,),
     **options: Unpack[SpawnOptions],
-) -> Completed:
+) -> Completed[Any]:
     """Start a program, give it `input`, read what it writes, wait until it has ended, and say what came of it.
 
     As `subprocess.run()`, but that output and errors are captured unless `stdout=` or `stderr=` say otherwise (None:
-    where this program's go). Further `options` are those of `spawn()`: with `text=True` or an `encoding`, input and
-    output are str. What it fails at is in the result, see `Completed.check()`; `check()` raises it.
+    where this program's go). With `pty=` all that the terminal gets is the result's `stdout`, and `stderr` is None.
+    Further `options` are those of `spawn()`: with `text=True` or an `encoding`, input and output are str. What it fails
+    at is in the result, see `Completed.check()`; `check()` raises it.
 
     - `timeout`: after so many seconds it is killed, and ProcessTimeoutError raised, with what it wrote until then.
     - `linger`: seconds that a descendant is waited for which holds a pipe after the process has ended; for ever by
@@ -55,10 +77,13 @@ async def run(
 
     It is killed when this is left by a cancellation or an error; with `start_new_session=True`, or `process_group=0`,
     so is all that is in its group. Raises what `spawn()` raises; TextModeError, a TypeError, for an input of the wrong
-    type; UnicodeDecodeError for output that is not in the encoding.
+    type; TypeError for options that there are not; UnicodeDecodeError for output that is not in the encoding, with a
+    note that says whose and how that ended.
     """
     began = time.monotonic()
-    chosen = with_input({"stdout": PIPE, "stderr": PIPE, **options}, input)
+    check_options("run", options, runs=False)
+    check_times(timeout, linger)
+    chosen = with_input(capturing(options, "stdout", "stderr"), input)
     Capture(limit)  # a wrong limit is told before anything runs
     async with contextlib.AsyncExitStack() as stack:
 
@@ -71,8 +96,8 @@ async def run(
         return Completed(
             args,
             await process.wait(),
-            exchange.output("stdout"),
-            exchange.output("stderr"),
+            exchange.output("stdout", process),
+            exchange.output("stderr", process),
             time.monotonic() - began,
             ok,
             exchange.omitted("stdout"),
@@ -80,12 +105,39 @@ async def run(
         )
 
 
-async def check(args: Command, **options: Unpack[RunOptions]) -> Completed:
+@overload
+async def check(
+    args: Command, *, text: Literal[True], encoding: str | None = None, **options: Unpack[TextRunOptions]
+) -> Completed[str]: ...
+@overload
+async def check(
+    args: Command, *, encoding: str, text: bool | None = None, **options: Unpack[TextRunOptions]
+) -> Completed[str]: ...
+@overload
+async def check(
+    args: Command,
+    *,
+    text: Literal[False] | None = None,
+    encoding: None = None,
+    errors: None = None,
+    universal_newlines: Literal[False] | None = None,
+    **options: Unpack[PlainRunOptions],
+) -> Completed[bytes]: ...
+@overload
+async def check(args: Command, **options: Unpack[RunOptions]) -> Completed[Any]: ...
+async def check(args: Command, **options: Unpack[RunOptions]) -> Completed[Any]:
     """`run()`, that raises ProcessFailedError if the program fails: with its command, how it ended, its last errors.
 
     That is a `subprocess.CalledProcessError` too.
     """
+    check_options("check", options)
     return (await run(args, **options)).check()
+
+
+def check_times(timeout: Any, linger: Any) -> None:
+    """TypeError or ValueError for what are no seconds."""
+    check_seconds("timeout", timeout)
+    check_seconds("linger", linger)
 
 
 def with_input(options: dict[str, Any], data: Any) -> dict[str, Any]:
@@ -96,7 +148,7 @@ def with_input(options: dict[str, Any], data: Any) -> dict[str, Any]:
         raise ArgumentsConflictError(f"input= is written to a pipe, so stdin={options['stdin']!r} cannot be: give one")
     text, encoding, errors = options.get("text"), options.get("encoding"), options.get("errors")
     encoded(data, text_mode(text, encoding, errors, options.get("universal_newlines"), -1))
-    return {**options, "stdin": PIPE}
+    return options if options.get("pty") else {**options, "stdin": PIPE}
 
 
 async def conclude(
@@ -120,9 +172,8 @@ async def conclude(
     except TimeoutError:
         if timeout is None or not clock.expired():
             raise
-        who = still_running(processes)
+        message = late_words(words, processes, timeout)
         output, last = await _stopped(processes, exchange, errors)
-        message = f"`{words}` was not done after {timeout:g} s{who}, and was ended"
         raise ProcessTimeoutError(message, args, timeout, output, last) from None
     except OutputLimitError as error:
         output, last = await _stopped(processes, exchange, errors)
@@ -141,12 +192,21 @@ async def _stopped(
     return exchange.so_far("stdout"), exchange.so_far("stderr") if errors is None else errors()
 
 
+def late_words(words: str, processes: Sequence[Process], timeout: float) -> str:
+    """What to say of a command that is ended because it was not done in time."""
+    if processes and all(process.status is not None for process in processes):
+        return held_words(f"`{words}`", processes[-1].status, timeout)
+    return f"`{words}` was not done after {timeout:g} s{still_running(processes)}, and was ended"
+
+
 def still_running(processes: Sequence[Process]) -> str:
     """Which stages of a pipeline have not ended, in brackets; nothing for a single process, or if all have."""
     running = [str(number) for number, process in enumerate(processes, 1) if process.status is None]
     if len(processes) < 2 or not running:
         return ""
-    return f" (stage {' and '.join(running)} of {len(processes)} still ran)"
+    *others, last = running
+    which = f"stages {', '.join(others)} and {last}" if others else f"stage {last}"
+    return f" ({which} of {len(processes)} still ran)"
 
 
 async def end_all(processes: Sequence[Process]) -> None:

@@ -112,12 +112,13 @@ async def spawn(
 
     - `parent_death_signal`: sent to it when this program ends, in whatever way (prctl(2), PR_SET_PDEATHSIG). A program
       that is set-user-ID does not get it.
-    - `rlimits`: resource limits, as `{resource.RLIMIT_CPU: 10}` or `{...: (soft, hard)}` (setrlimit(2)).
+    - `rlimits`: resource limits, as `{resource.RLIMIT_CPU: 10}` or `{...: (soft, hard)}` (setrlimit(2)). One number
+      is both, and so a limit of CPU time ends it by SIGKILL, not SIGXCPU.
     - `nice`: its niceness, -20 to 19; `affinity`: the CPUs it may run on.
     - `cgroup`: the folder of a cgroup (version 2) in which it starts (Linux 5.7).
     - `pty`: True, or (rows, columns), for a new pseudo-terminal as its three streams and controlling terminal, in a
-      session of its own. `stdin` and `stdout` of the process object are then the terminal's other side;
-      `resize_terminal()` changes its size.
+      session of its own. `stdin` and `stdout` of the process object are then the terminal's other side: to close the
+      first types the terminal's end-of-file character (VEOF, Ctrl-D). `resize_terminal()` changes its size.
     - `pid_namespace=True`: it is the first process of a new pid namespace (pid_namespaces(7); needs CAP_SYS_ADMIN).
       All that it starts ends with it. As with every first process, SIGTERM does nothing unless it handles it.
     - `watcher`: the child watcher that hears of its end; without one it is heard by process descriptor, or by a thread
@@ -172,6 +173,8 @@ async def spawn(
         process = new_process(
             mode, child, args, loop, streams.stdin, streams.stdout, streams.stderr, streams.ours, kept
         )
+        if streams.terminal is not None:
+            process._when_ended(streams.terminal.let_go)
         if child.status is not None:
             process._on_exit(child.status)
             child.note_exit(child.status)

@@ -15,6 +15,8 @@ from loopwright.errors import ArgumentsConflictError
 from loopwright.process._pipes import PIPE, ReadPipe, WritePipe
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from loopwright._spawning import Request
 
 __all__ = ["DEVNULL", "STDOUT", "Streams", "set_terminal_size"]
@@ -23,10 +25,36 @@ STDOUT = subprocess.STDOUT
 DEVNULL = subprocess.DEVNULL
 
 
+class TerminalInput(WritePipe):
+    """This side of a terminal that the process reads from.
+
+    Closing a descriptor ends nothing here, for it is the one that is read from, too. A terminal's reader meets its end
+    where the terminal's end-of-file character (VEOF, Ctrl-D) stands at the beginning of a line; anywhere else that only
+    hands on the unfinished line (termios(3)), so there it takes two. As script(1) does it. A program that has the
+    terminal in raw mode gets the character itself, as it would from a keyboard.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, number: int) -> None:
+        self._last = b"\n"
+        super().__init__(loop, number)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if data and not self._closing:
+            self._last = bytes(memoryview(data).cast("B")[-1:])
+        super().write(data)
+
+    def close(self) -> None:
+        if not self._closing:
+            end: bytes = termios.tcgetattr(self._number)[6][termios.VEOF]
+            if end != b"\0":  # which is how it is switched off (_POSIX_VDISABLE)
+                super().write(end if self._last in (b"\n", b"\r", end) else 2 * end)
+        super().close()
+
+
 class Streams:
     """The streams of one process, while it is being started."""
 
-    __slots__ = ("_loop", "_pipesize", "_theirs", "ours", "stderr", "stdin", "stdout")
+    __slots__ = ("_loop", "_pipesize", "_theirs", "ours", "stderr", "stdin", "stdout", "terminal")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, pipesize: int = -1) -> None:
         self._loop = loop
@@ -36,6 +64,9 @@ class Streams:
         self.stdin: asyncio.StreamWriter | None = None
         self.stdout: asyncio.StreamReader | None = None
         self.stderr: asyncio.StreamReader | None = None
+        self.terminal: WritePipe | None = None
+        """Holds this side of a terminal, to be let go of when the process has ended. Were it closed before that, at the
+        end of the output, a program that closes its streams first and then exits, as cat does, would be sent SIGHUP."""
 
     def connect(self, stdin: Any, stdout: Any, stderr: Any) -> tuple[int, int, int]:
         """Make what is asked for, as descriptors for the child. ValueError or TypeError for what cannot be a stream."""
@@ -59,11 +90,13 @@ class Streams:
             os.close(ours)
             raise
         try:
-            self.stdout = self._reader(ours)
+            self.stdout = self._reader(ours, self._let_go_of_input)
         except BaseException:
             os.close(second)
             raise
-        self.stdin = self._writer(second)
+        self.stdin = self._writer(second, TerminalInput)
+        self.terminal = WritePipe(self._loop, os.dup(second))
+        self.ours.append(self.terminal)
         request.start_new_session = request.terminal = True
         return theirs, theirs, theirs
 
@@ -108,7 +141,12 @@ class Streams:
                 os.close(number)
                 raise
 
-    def _reader(self, number: int) -> asyncio.StreamReader:
+    def _let_go_of_input(self) -> None:
+        """Nobody is left on the terminal. It would go on taking input until it is full, and then never be done."""
+        if self.stdin is not None:
+            self.stdin.transport.abort()
+
+    def _reader(self, number: int, at_end: Callable[[], object] | None = None) -> asyncio.StreamReader:
         reader = asyncio.StreamReader(loop=self._loop)
 
         def receive(data: bytes) -> None:
@@ -116,14 +154,16 @@ class Streams:
                 reader.feed_data(data)
             else:
                 reader.feed_eof()
+                if at_end is not None:
+                    at_end()
 
         pipe = ReadPipe(self._loop, number, receive)
         reader.set_transport(pipe)
         self.ours.append(pipe)
         return reader
 
-    def _writer(self, number: int) -> asyncio.StreamWriter:
-        pipe = WritePipe(self._loop, number)
+    def _writer(self, number: int, kind: type[WritePipe] = WritePipe) -> asyncio.StreamWriter:
+        pipe = kind(self._loop, number)
         self.ours.append(pipe)
         return asyncio.StreamWriter(pipe, pipe.get_protocol(), None, self._loop)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from loopwright._core import ExitStatus, StatusLost
     from loopwright._spawning import Command
 
-__all__ = ["command_words", "ending_words", "pipeline_words", "shortened", "tail_words"]
+__all__ = ["command_words", "ending_words", "held_words", "pipeline_words", "shortened", "size_words", "tail_words"]
 
 #: The longest a command is in an error, in characters.
 COMMAND = 200
@@ -66,6 +66,23 @@ def tail_words(written: str | bytes | None, lines: int = TAIL_LINES, longest: in
     if len(kept) > longest:
         return CUT.lstrip() + kept[-(longest - len(CUT) + 1) :]
     return kept
+
+
+def size_words(written: str | bytes | None, kind: str, omitted: int = 0) -> str:
+    """How much a process wrote, to be put behind how it ended; nothing of what was not captured."""
+    if written is None:
+        return ""
+    unit = "character" if isinstance(written, str) else "byte"
+    left_out = f" ({omitted} bytes left out)" if omitted else ""
+    return f", {len(written)} {unit}{'' if len(written) == 1 else 's'} of {kind}{left_out}"
+
+
+def held_words(command: str, status: object, timeout: float) -> str:
+    """What is said of a command that has ended, and of which a time limit is over nonetheless."""
+    return (
+        f"{command} {status}, but after {timeout:g} s something that it started still held its pipes; "
+        "linger= says how many seconds that is waited for"
+    )
 
 
 def ending_words(
