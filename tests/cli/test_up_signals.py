@@ -93,9 +93,7 @@ def test_killed_it_leaves_nothing_of_any_process_group(up: Start, who: str) -> N
     os.kill(session.supervisor() if who == "supervisor" else session.popen.pid, signal.SIGKILL)
     assert session.end() == (128 + signal.SIGKILL if who == "supervisor" else -signal.SIGKILL)
     if who == "supervisor":
-        assert re.search(
-            r"keeper: the supervisor \(process \d+\) was ended by SIGKILL; \d+ .* killed", session.errors()
-        )
+        assert re.search(r"keeper: the program \(process \d+\) was ended by SIGKILL; \d+ .* killed", session.errors())
     else:
         assert "its keeper was killed" in session.output
         assert re.search(

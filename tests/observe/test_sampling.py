@@ -5,16 +5,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 
-from loopwright.observe import ProcessWatcher, UsageEvent
-from loopwright.observe._usage import Reading, usage_between
-from loopwright.process import PIPE
+from loopwright.observe import ProcessWatcher, UsageEvent, _usage
+from loopwright.observe._usage import Reading, UsageReader, usage_between
+from loopwright.process import PIPE, _proc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -116,3 +118,41 @@ def test_misuse(run: Run) -> None:
                     watcher.when_above(**bad)  # type: ignore[arg-type]
 
     run(main())
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["children-listed", "psutil"])
+def test_what_it_uses_now(run: Run, monkeypatch: pytest.MonkeyPatch, listed: bool) -> None:
+    if not listed:  # as on a kernel without CONFIG_PROC_CHILDREN
+        monkeypatch.setattr(_usage, "children", lambda _pid: None)
+    busy = "print('ready', flush=True)\nwhile True: pass"
+
+    async def main() -> None:
+        async with ProcessWatcher([sys.executable, "-c", DEEPER, busy], start_new_session=True) as watcher:
+            while "ready" not in await watcher.read_output():
+                pass
+            alone = await watcher.usage(tree=False)
+            both = await watcher.usage(over=0.3)
+            assert (alone.processes, both.processes) == (1, 2)
+            assert both.memory > alone.memory > MIB
+            assert both.cpu > 1
+            with pytest.raises(ValueError, match="above 0, not 0"):
+                await watcher.usage(over=0)
+            watcher.process.kill()  # type: ignore[union-attr]
+            await watcher.wait()
+            with pytest.raises(ProcessLookupError, match=f"process {watcher.pid} has ended"):
+                await watcher.usage()
+
+    run(main())
+
+
+def test_a_tree_is_read_without_the_rest_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    if _proc.children(os.getpid()) is None:
+        pytest.skip("this kernel does not list children (CONFIG_PROC_CHILDREN)")
+    monkeypatch.setattr(psutil, "pids", lambda: pytest.fail("all processes were asked for"))
+    with subprocess.Popen([sys.executable, "-c", DEEPER, "input()"], stdin=subprocess.PIPE) as popen:
+        reader = UsageReader(popen.pid)
+        deadline = time.monotonic() + 30
+        while (reading := reader.read(tree=True)) is None or len(reading.cpu_times) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        assert popen.pid in {pid for pid, _ in reading.cpu_times}

@@ -115,7 +115,10 @@ def test_a_program_ended_by_a_signal(start: Start, name: str) -> None:
     number = signal.Signals[name]
     status, _, said = start(f"os.kill(os.getpid(), signal.{name})").end()
     assert status == 128 + number
-    assert f"was ended by {number.name}; 0 processes it left were killed" in said
+    if name == "SIGTERM":  # as it was asked to
+        assert said == ""
+    else:
+        assert re.fullmatch(rf"loopwright keeper: the program .* was ended by {name}; it left nothing\n", said)
 
 
 def test_it_is_the_parent_and_in_another_group(start: Start) -> None:
@@ -374,3 +377,43 @@ def test_too_late(start: Start, call: str, message: str) -> None:
     _, out, err = kept.end()
     assert out == ""
     assert re.search(rf"CallerError: .*{message}", err)
+
+
+def test_a_guard_and_a_keeper_refuse_each_other(start: Start) -> None:
+    code = """
+    from loopwright.errors import CallerError
+    from loopwright.process import guard
+
+    def refused():
+        try:
+            keep()
+        except CallerError as error:
+            say(error)
+
+    async def main():
+        async with await guard(cgroup=False) as guarding:
+            say(repr(guarding))
+            refused()
+        say(repr(guarding))
+
+    if sys.argv[1] == "guard":
+        asyncio.run(main())
+        keep(cgroup=False)  # it was dismissed
+        say("kept")
+    else:
+        say(repr(keep(cgroup=False)))
+        refused()
+    """
+    beginning = BEGINNING.partition("keeper = keep()")[0]
+    status, said, err = start(code, "guard", beginning=beginning).end()
+    assert re.fullmatch(
+        r"<Guard process (\d+): without cgroups>\n"
+        r"this program is guarded already, by process \1: .*; dismiss the guard first\n"
+        r"<Guard process \1: dismissed>\nkept\n",
+        said,
+    ), err
+    assert status == 0
+    _, said, err = start(code, "keep", beginning=beginning).end()
+    assert re.fullmatch(
+        r"<Keeper process (\d+): without cgroups>\nthis program is kept already, by process \1: .* is enough\n", said
+    ), err

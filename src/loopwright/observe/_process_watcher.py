@@ -18,9 +18,8 @@ from loopwright.errors import CallerError, WatcherClosedError, WatcherStartError
 from loopwright.observe._events import Events
 from loopwright.observe._handlers import Handler, Handlers, check_callable, optional_handler
 from loopwright.observe._output import Output, OutputEvent
-from loopwright.observe._sampling import UsageEvent, sample, thresholds_for
 from loopwright.observe._target import OwnTarget, Target, target_for
-from loopwright.observe._usage import UsageReader
+from loopwright.observe._usages import Usages
 from loopwright.process import PIPE, STDOUT, Process, spawn
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["ProcessWatcher"]
 
 
-class ProcessWatcher:
+class ProcessWatcher(Usages):
     """Watches a process: any process, or one that it starts::
 
         async with ProcessWatcher(pid) as watcher:
@@ -69,6 +68,7 @@ class ProcessWatcher:
     ) -> None:
         if output_limit < 1:
             raise ValueError(f"output_limit must be a number of bytes, 1 or more, not {output_limit!r}")
+        super().__init__()
         self._command: Any = None
         self._target: Target | None = None
         if isinstance(target, (str, bytes, os.PathLike, list, tuple)):
@@ -87,7 +87,6 @@ class ProcessWatcher:
         self._on_exit: list[Handler] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._reading: asyncio.Task[None] | None = None
-        self._samplings: set[asyncio.Task[None]] = set()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -214,42 +213,6 @@ class ProcessWatcher:
         events = self._output.matches(re.compile(pattern), tell)
         return events
 
-    def when_above(
-        self,
-        *,
-        memory: float | None = None,
-        cpu: float | None = None,
-        for_: float = 0.0,
-        calm: float = 0.9,
-        interval: float = 1.0,
-        tree: bool = True,
-        callback: Callable[[UsageEvent], object] | None = None,
-    ) -> Events[UsageEvent]:
-        """Be told when the process uses more than `memory` bytes, or more than `cpu` percent of one processor.
-
-        It is looked at every `interval` seconds; there is an event when it has been above a limit for `for_` seconds,
-        and the next one only after it has come down to `calm` times the limit in between. With `tree` its descendants
-        count too. Told by `callback(event)`, as with `add_exit_callback()`, by iterating over what this gives, or both;
-        that ends with the process. psutil is loaded at the first call.
-
-        PermissionError, which names the pid, if this program may not see what the process uses; if that changes later,
-        iterating raises it. ValueError for numbers that cannot be meant; WatcherStartError before `start()`.
-        """
-        thresholds = thresholds_for(memory, cpu, for_, calm, interval)
-        handler = optional_handler(callback)
-        self._check_open()
-        self._started()
-        reader = UsageReader(self.pid or 0)
-        events: Events[UsageEvent] = Events(lambda: sampling.cancel())  # noqa: PLW0108 - which there is not yet
-
-        def tell(event: UsageEvent) -> None:
-            self._publish(events, event, handler)
-
-        sampling = self._run(sample(reader, thresholds, interval, tree=tree, alive=self.is_active, tell=tell))
-        self._samplings.add(sampling)
-        sampling.add_done_callback(lambda task: self._sampled(task, events))
-        return events
-
     async def __aenter__(self) -> Self:
         if self._loop is None:
             await self.start()
@@ -309,14 +272,6 @@ class ProcessWatcher:
         # Not in the task, which never runs if it is cancelled before its first step.
         if self._target is not None:
             self._target.detach()
-
-    def _sampled(self, task: asyncio.Task[None], events: Events[UsageEvent]) -> None:
-        self._samplings.discard(task)
-        error = None if task.cancelled() else task.exception()
-        events._end(error)
-        if error is not None and self._loop is not None:
-            message = f"{self!r} cannot see what the process uses any more"
-            self._loop.call_exception_handler({"message": message, "exception": error})
 
     def _publish(self, events: Events[Any], event: object, handler: Handler | None) -> None:
         events._put(event)

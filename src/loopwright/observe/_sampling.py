@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from loopwright.observe._usage import Reading
 
-__all__ = ["UsageEvent", "sample", "thresholds_for"]
+__all__ = ["UsageEvent", "look", "sample", "thresholds_for"]
 
 What = Literal["memory", "cpu"]
 
@@ -51,6 +52,11 @@ def thresholds_for(
     return {what: Threshold(limit, for_, calm) for what, limit in wanted if limit is not None}
 
 
+async def look(reader: UsageReader, *, tree: bool) -> Reading | None:
+    """One look; that at a tree in a thread, for it takes milliseconds, which the loop should not stand still for."""
+    return await asyncio.to_thread(reader.read, tree=True) if tree else reader.read(tree=False)
+
+
 async def sample(
     reader: UsageReader,
     thresholds: Mapping[What, Threshold],
@@ -64,8 +70,7 @@ async def sample(
     states: dict[What, State] = dict.fromkeys(thresholds, BELOW)
     before: Reading | None = None
     while True:
-        # A walk through /proc takes milliseconds, which the loop should not stand still for.
-        after = await asyncio.to_thread(reader.read, tree=True) if tree else reader.read(tree=False)
+        after = await look(reader, tree=tree)
         # Asked after the look: what was alive then had its pid to itself all the while.
         if after is None or not alive():
             return
@@ -78,4 +83,6 @@ async def sample(
             if alarm:
                 tell(UsageEvent(reader.pid, what, value, threshold.limit, usage))
         before = after
-        await asyncio.sleep(interval)
+        took = time.monotonic() - after.at
+        # A tree so large that a look takes longer than the interval has half of a thread's time, and no more.
+        await asyncio.sleep(max(interval - took, took))

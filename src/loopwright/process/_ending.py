@@ -5,8 +5,9 @@ of its own, because whoever waits may be cancelled, and what is half stopped mus
 the grace period, the waiting goes on until all is over, and only then is the cancellation raised. The leader is held
 in the ledger meanwhile, so that its number, which is its group's, stays its own.
 
-Looks are shared between the trees that are ended at the same time, for a look reads the whole of /proc: one that began
-after a tree's last signal is as good for it as one of its own.
+What has ended and left nothing, as most do, is told by `_emptiness.py` without a look. Looks are shared between the
+trees that are ended at the same time, for a look reads the whole of /proc: one that began after a tree's last signal
+is as good for it as one of its own.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from loopwright._core import StatusLost
 from loopwright.process import _proc, _tree
+from loopwright.process._emptiness import is_empty
 from loopwright.process._ended import CGROUP, DOUBTFUL, FORBIDDEN, HANGS, UNMARKED, Ended, Left
 from loopwright.process._guarantee import Guarantee
 from loopwright.process._standing import NOT_KEPT, guarantee_of
@@ -40,6 +42,8 @@ __all__ = ["Ending"]
 #: a row share one. What a tree has started since is found by the looks that follow. But one from before the process
 #: began shows nothing of it, and one from before it ended not what it left.
 RECENT = 0.02
+#: What needed no look.
+NOTHING = _tree.Finding()
 
 
 class Ending:
@@ -89,6 +93,8 @@ class Ending:
 
     def signal(self, number: int) -> bool:
         """See `Process.signal_tree`."""
+        if self._is_empty():
+            return False
         finding = self._look(max(time.monotonic() - RECENT, self.changed_at))
         self._known.update(seen.identity for seen in finding.members.values())
         if not finding.members:
@@ -110,7 +116,9 @@ class Ending:
         look = 0
         since = time.monotonic()
         with self._held():
-            while (found := self._look(since).members) or (self.kept.leaf is not None and self.kept.leaf.populated()):
+            while not self._is_empty() and (
+                (found := self._look(since).members) or (self.kept.leaf is not None and self.kept.leaf.populated())
+            ):
                 self._known.update(seen.identity for seen in found.values())
                 await asyncio.sleep(_tree.LOOKS[min(look, len(_tree.LOOKS) - 1)])
                 look, since = look + 1, time.monotonic()
@@ -180,6 +188,8 @@ class Ending:
     async def _run_course(self) -> _tree.Finding:
         since = time.monotonic()
         while True:
+            if self._is_empty():
+                return NOTHING
             finding, course = self._look(since), self._course
             assert course is not None  # noqa: S101 - end() has set it
             members = {seen.identity: seen for seen in finding.members.values()}
@@ -197,6 +207,11 @@ class Ending:
                 self._deliver(number, [members[one] for one in to])
             since = time.monotonic()
             await self._pause((), orders.wait)
+
+    def _is_empty(self) -> bool:
+        """Whether that can be told without a look at everything."""
+        child = self._child
+        return self._ended.done() and is_empty(child.pid, self.kept, self._known, leads=child.leads_group)
 
     def _look(self, since: float) -> _tree.Finding:
         world = _shared.look(since)
@@ -261,7 +276,7 @@ class Ending:
             for seen in finding.members.values()
         ]
         left += [Left(seen.pid, seen.name, DOUBTFUL) for seen in finding.doubtful.values()]
-        if level is Guarantee.SUBREAPER:
+        if level is Guarantee.SUBREAPER and finding is not NOTHING:
             left += [Left(seen.pid, seen.name, UNMARKED) for seen in self._unmarked_orphans(finding)]
         leaf = self.kept.leaf
         if not left and leaf is not None and leaf.populated():

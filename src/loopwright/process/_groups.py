@@ -12,7 +12,7 @@ from pathlib import Path
 
 from loopwright.process._proc import read
 
-__all__ = ["live_members"]
+__all__ = ["anybody", "live_members"]
 
 PROC = Path("/proc")
 
@@ -27,6 +27,25 @@ def live_members(group: int) -> tuple[int, ...]:
     except OSError:
         return _leader_alone(group)
     return tuple(pid for name in names if name.isdigit() and _in_group(pid := int(name), group))
+
+
+def anybody(number: int) -> bool | None:
+    """Whether anything that has not ended is in the group or the session of that number; None if there is no /proc."""
+    try:
+        names = os.listdir(PROC)  # noqa: PTH208 - as above
+    except OSError:
+        return None
+    return any(name.isdigit() and _in_either(int(name), number) for name in names)
+
+
+def _in_either(pid: int, number: int) -> bool:
+    try:
+        if number not in (os.getpgid(pid), os.getsid(pid)):
+            return False
+    except ProcessLookupError:
+        return False
+    seen = read(pid)
+    return seen is not None and seen.runs
 
 
 def _in_group(pid: int, group: int) -> bool:

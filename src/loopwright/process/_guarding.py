@@ -36,6 +36,11 @@ class Guard:
         self._standing = standing
         self._told = False
 
+    def __repr__(self) -> str:
+        with_cgroups = "with cgroups" if self._standing.base is not None else "without cgroups"
+        how = "dismissed" if self._pidfd < 0 else "has ended" if self.lost else with_cgroups
+        return f"<Guard process {self.pid}: {how}>"
+
     @property
     def pid(self) -> int:
         """Its process id."""
@@ -99,7 +104,8 @@ async def guard(*, cgroup: bool = True) -> Guard:
     """
     above = standing()
     if above is not None and not above.lost():
-        raise CallerError(f"this program is kept already, by process {above.pid}: one keeper or guard is enough")
+        what = "kept" if above.inherits else "guarded"
+        raise CallerError(f"this program is {what} already, by process {above.pid}: one keeper or guard is enough")
     base = None
     if cgroup:
         try:

@@ -16,6 +16,12 @@ a race with what forks faster than it is swept; and it is removed in the end.
 
 Signals that ask a program to end are passed on to the supervisor, which has a process group of its own so that Ctrl-C
 at a terminal does not reach it twice. The exit status is the supervisor's.
+
+At a terminal that group is put in the foreground, or whatever reads there would be stopped. To a shell above, the two
+of us are one job: when the supervisor is stopped from the terminal (Ctrl-Z), the keeper stops too, so that the shell
+goes on, and what continues the keeper (`fg`) gives the terminal back to the supervisor and continues it. Not at once
+where its output is a pipe: `... | less` reads the keyboard in the keeper's group. It is given the terminal when it asks
+for it, by being stopped.
 """
 
 from __future__ import annotations
@@ -38,8 +44,19 @@ PASSED_ON = tuple(
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
     if name in signal.Signals.__members__  # Windows lacks most, and must be able to import this
 )
-#: Blocked from before the fork on, so that none is lost before the keeper waits for it.
-WAITED_FOR = (*PASSED_ON, *(each for each in signal.Signals if each.name == "SIGCHLD"))
+#: Sent by Ctrl-Z, or to who uses a terminal whose foreground is another's (termios(3)).
+JOB_CONTROL = tuple(each for each in signal.Signals if each.name in ("SIGTSTP", "SIGTTIN", "SIGTTOU"))
+#: Blocked from before the fork on, so that none is lost before the keeper waits for it. SIGTTOU among them, or it could
+#: not hand the terminal on from the background (tcsetpgrp(3)).
+WAITED_FOR = (
+    *PASSED_ON,
+    *JOB_CONTROL,
+    *(each for each in signal.Signals if each.name in ("SIGCHLD", "SIGCONT")),
+)
+#: Who is stopped does not hear these.
+NEED_A_RUNNING_PROGRAM = tuple(each for each in PASSED_ON if each.name in ("SIGTERM", "SIGHUP"))
+#: A program that was asked to end and did, leaving nothing, needs no words.
+ORDINARY = (*PASSED_ON, *(each for each in signal.Signals if each.name in ("SIGPIPE", "SIGALRM")))
 #: Seconds after which a process that has not died of SIGKILL (it hangs inside the kernel) is named and left.
 PATIENCE = 10.0
 #: `EX_SOFTWARE` of sysexits.h: something was left.
@@ -48,26 +65,87 @@ LEFT_OVER = 70
 
 def keep_watch(supervisor: int) -> int:
     """Wait until the supervisor has ended, passing signals on and reaping orphans; its returncode as Popen has it."""
+    stopped = False
     while True:
         status = reap_until(supervisor)
+        if status is not None and os.WIFSTOPPED(status):
+            stopped = True
+            on_stopped(supervisor, os.WSTOPSIG(status))
+            continue
         if status is not None:
             return os.waitstatus_to_exitcode(status)
         number = signal.sigwait(WAITED_FOR)
-        if number != signal.SIGCHLD:
-            os.kill(supervisor, number)
+        if number == signal.SIGCHLD:
+            continue
+        if number == signal.SIGCONT:
+            if in_foreground():
+                give_terminal(supervisor)  # a shell's `fg`
+            go_on(supervisor)
+            stopped = False
+            continue
+        os.kill(supervisor, number)
+        if stopped and number in NEED_A_RUNNING_PROGRAM:
+            go_on(supervisor)
+            stopped = False
 
 
 def reap_until(supervisor: int) -> int | None:
-    """Reap what has ended; the supervisor's wait status if it was among them."""
+    """Reap what has ended; the supervisor's wait status if it was among them, or was stopped."""
     while True:
         try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
         except ChildProcessError:
             return 0  # cannot be: the supervisor is reaped nowhere else
         if pid == supervisor:
             return status
         if pid == 0:
             return None
+
+
+def on_stopped(supervisor: int, by: int) -> None:
+    """It was stopped: by its terminal, then so is the whole job; by somebody else's wish, then that is its affair."""
+    group = foreground()
+    if group < 0 or by not in JOB_CONTROL:
+        return
+    if by != signal.SIGTSTP and group == os.getpgrp():
+        give_terminal(supervisor)  # it wants what we have
+        go_on(supervisor)
+        return
+    os.kill(0, signal.SIGTSTP)
+    # Let through what is pending. The kernel discards it for a group that nobody could continue (an orphaned one).
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
+    if by == signal.SIGTSTP and signal.SIGCONT not in signal.sigpending():
+        go_on(supervisor)  # we were not stopped: no shell is above us, and nobody would ever continue it
+
+
+def go_on(supervisor: int) -> None:
+    """Continue its whole group, as that is what the terminal has stopped."""
+    try:
+        os.kill(-supervisor, signal.SIGCONT)
+    except OSError:
+        os.kill(supervisor, signal.SIGCONT)  # it has left its group; not reaped yet, so it is there
+
+
+def foreground() -> int:
+    """The process group in the foreground of our controlling terminal; -1 if standard input is none."""
+    try:
+        return os.tcgetpgrp(0)
+    except OSError:
+        return -1
+
+
+def in_foreground() -> bool:
+    """Whether standard input is our controlling terminal, and our process group is in its foreground."""
+    return foreground() == os.getpgrp()
+
+
+def give_terminal(group: int) -> None:
+    """Put that process group in the foreground. It does not matter if it, or the terminal, is not there any more."""
+    try:
+        os.tcsetpgrp(0, group)
+    except OSError:
+        return  # hung up, or gone: whoever has the terminal next sees to that
 
 
 def children() -> list[int]:
@@ -117,14 +195,17 @@ def sweep(base: str | None = None) -> tuple[int, list[int]]:
 
 def main(supervisor: int, base: str | None = None) -> int:
     """The keeper's whole life; the supervisor's status as a shell says it, 128 and the number for a signal."""
+    signal.signal(signal.SIGTSTP, signal.SIG_DFL)
     code = keep_watch(supervisor)
+    if foreground() == supervisor:
+        give_terminal(os.getpgrp())
     killed, left = sweep(base)
     if base is not None:
         _cgroup.clear(base)
-    if killed or code < 0:
+    if killed or (code < 0 and -code not in ORDINARY):
         end = f"was ended by {signal_name(-code)}" if code < 0 else f"ended with status {code}"
-        count = "1 process" if killed == 1 else f"{killed} processes"
-        tell(f"the supervisor (process {supervisor}) {end}; {count} it left {'was' if killed == 1 else 'were'} killed")
+        count = "1 process it left was" if killed == 1 else f"{killed} processes it left were"
+        tell(f"the program (process {supervisor}) {end}; {f'{count} killed' if killed else 'it left nothing'}")
     if left:
         tell(f"these processes do not die of SIGKILL and are left: {', '.join(map(str, left))}")
     status = code if code >= 0 else 128 - code

@@ -7,6 +7,7 @@ import atexit
 import os
 import select
 import signal
+import stat
 import sys
 import threading
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from loopwright.errors import CallerError, MechanismUnavailableError
 from loopwright.process import _cgroup, _keeper
-from loopwright.process._standing import Standing, set_standing
+from loopwright.process._standing import Standing, set_standing, standing
 
 if TYPE_CHECKING:
     import ctypes
@@ -26,7 +27,7 @@ PR_SET_CHILD_SUBREAPER = 36  # prctl(2), Linux 3.4
 PR_GET_CHILD_SUBREAPER = 37
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Keeper:
     """The keeper above this program."""
 
@@ -35,6 +36,10 @@ class Keeper:
     """Becomes readable when the keeper has ended."""
     cgroup: str | None = None
     """The folder in which every process that this program starts gets a cgroup of its own; None if they get none."""
+
+    def __repr__(self) -> str:
+        how = "has ended" if self.lost else "with cgroups" if self.cgroup is not None else "without cgroups"
+        return f"<Keeper process {self.pid}: {how}>"
 
     @property
     def lost(self) -> bool:
@@ -88,14 +93,25 @@ def keep(*, cgroup: bool = True) -> Keeper:
     end (INT, TERM, HUP, QUIT, USR1, USR2) are passed on to it, and its exit status becomes the keeper's. It gets a
     process group of its own. `Keeper.when_lost()` tells if the keeper is killed.
 
+    Where standard input is the terminal that this program has in its foreground, that group gets the foreground, and
+    gives it back at the end. A shell sees one job: what Ctrl-Z stops is the program with its keeper, and `fg` continues
+    both. SIGCONT sent to the keeper is passed on, and after a TERM or HUP a stopped program is continued, to hear it.
+
     What `spawn()` starts from then on gets a mark in its environment (LOOPWRIGHT_TREE), by which `Process.end()` finds
     daemons; and, where this user may make them, a cgroup of its own, unless `cgroup` is False. `Process.guarantee` says
     what that comes to.
 
-    To be called early, before there are threads or a running event loop (fork(2) copies neither): CallerError
-    otherwise. MechanismUnavailableError, an OSError, where `keeper_obstacle()` says why. Never unasked: a program that
-    uses this library is not made a subreaper by it.
+    To be called early, before there are threads or a running event loop (fork(2) copies neither), and once: CallerError
+    otherwise, and where a guard is in force. MechanismUnavailableError, an OSError, where `keeper_obstacle()` says why.
+    Never unasked: a program that uses this library is not made a subreaper by it.
     """
+    above = standing()
+    if above is not None and not above.lost():
+        what = "kept" if above.inherits else "guarded"
+        raise CallerError(
+            f"this program is {what} already, by process {above.pid}: one keeper or guard is enough"
+            + ("" if above.inherits else "; dismiss the guard first")
+        )
     if threading.active_count() > 1:
         names = ", ".join(thread.name for thread in threading.enumerate())
         raise CallerError(f"keep() must be called while there is one thread; there are: {names}")
@@ -115,17 +131,28 @@ def keep(*, cgroup: bool = True) -> Keeper:
         stream.flush()
     keeper = os.getpid()
     pidfd = os.pidfd_open(keeper)
+    has_terminal = _keeper.in_foreground() and not _is_pipe(1)
     child = os.fork()
     if child:
         os.close(pidfd)
         _become_keeper(child, base)
     os.setpgid(0, 0)
+    if has_terminal:
+        # Here, not by the keeper: what comes next must not run before it has the terminal.
+        _keeper.give_terminal(os.getpid())
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     kept = Keeper(keeper, pidfd, base)
     set_standing(Standing(keeper, inherits=True, lost=lambda: kept.lost, base=base))
     if base is not None:
         atexit.register(_clear_in_its_stead, kept, os.getpid())
     return kept
+
+
+def _is_pipe(number: int) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(number).st_mode)
+    except OSError:
+        return False  # closed
 
 
 def _new_base() -> str | None:

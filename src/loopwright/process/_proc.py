@@ -21,7 +21,20 @@ import signal
 import time
 from dataclasses import dataclass
 
-__all__ = ["MARK", "Identity", "Seen", "Sent", "ancestors", "look", "marks", "read", "send", "ticks_now"]
+__all__ = [
+    "MARK",
+    "Identity",
+    "Seen",
+    "Sent",
+    "above",
+    "ancestors",
+    "children",
+    "look",
+    "marks",
+    "read",
+    "send",
+    "ticks_now",
+]
 
 #: The environment variable by which a tree's orphans are known: marks with colons between, the outermost first.
 MARK = "LOOPWRIGHT_TREE"
@@ -29,6 +42,8 @@ MARK_PREFIX = MARK.encode() + b"="
 #: How much of an environment is read. A mark stands where the starter's environment put it, near the end as a rule;
 #: execve(2) allows some megabytes at most.
 ENVIRONMENT = 8 << 20
+#: How often a list of children is asked for until it is the same twice.
+CHILDREN_ASKED = 6
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -137,6 +152,44 @@ def marks(pid: int) -> frozenset[str]:
         if entry.startswith(MARK_PREFIX):
             return frozenset(entry[len(MARK_PREFIX) :].decode(errors="replace").split(":"))
     return frozenset()
+
+
+def children(pid: int) -> frozenset[int] | None:
+    """The pids of a process's children; None where the kernel does not list them (no CONFIG_PROC_CHILDREN).
+
+    proc_pid_children(5): a child may be left out while a sibling of it is being reaped. So it is asked until two
+    answers are the same; None if they never are.
+    """
+    before: frozenset[int] | None = None
+    for _ in range(CHILDREN_ASKED):
+        found: set[int] = set()
+        try:
+            for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - no pathlib here: the guard has none
+                with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:  # noqa: PTH123 - as above
+                    found.update(map(int, file.read().split()))
+        except FileNotFoundError:
+            if not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):  # noqa: PTH110 - as above
+                return None
+            if not os.path.exists(f"/proc/{pid}"):  # noqa: PTH110 - as above
+                return frozenset()
+            continue  # a thread has ended meanwhile
+        except ProcessLookupError:
+            continue
+        except OSError:
+            return None
+        if before is not None and before == found:
+            return before
+        before = frozenset(found)
+    return None
+
+
+def above(pid: int) -> frozenset[int]:
+    """As `ancestors()`, asked of each."""
+    found: set[int] = set()
+    while (seen := read(pid)) is not None and seen.parent not in found and seen.parent > 0:
+        pid = seen.parent
+        found.add(pid)
+    return frozenset(found)
 
 
 def ancestors(world: dict[int, Seen], pid: int) -> frozenset[int]:

@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import os
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from loopwright.process._cgroup import Leaf
@@ -51,6 +51,8 @@ class Kept:
     leaf: Leaf | None = None
     since: int | None = None
     """Before its first process began, in clock ticks since boot."""
+    moved: bool = False
+    """Whether its first process was moved into its cgroup when it ran already, and may have left something outside."""
 
     @property
     def in_force(self) -> bool:
@@ -65,6 +67,7 @@ class Kept:
             except OSError:
                 self.leaf.remove()
                 return Kept(self.standing, self.mark, None, self.since)
+            return replace(self, moved=True)
         return self
 
     def close(self) -> None:
