@@ -12,7 +12,7 @@ SOURCES := pyproject.toml setup.py $(wildcard src/loopwright/_native/*.py src/lo
 # A .venv that is half made, was moved, or is of another Python than the one asked for does not count as there.
 STALE := $(shell PYTHON='$(PYTHON)' .ci/set-up whole || echo stale)
 
-.PHONY: help setup demo test check format docs clean stale
+.PHONY: help setup demo test test-all check format docs clean stale
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -20,6 +20,7 @@ help:
 	@echo 'make demo     set up, then run $(PROGRAM) until Ctrl-C'
 	@echo 'make setup    set up for everything, and run nothing'
 	@echo 'make test     set up, then run the tests (WORKERS=0: in one process; ARGS="-k word": options for pytest)'
+	@echo 'make test-all the same, with those that take long'
 	@echo 'make check    format, lint, types and layers'
 	@echo 'make format   put the sources into the format that check asks for'
 	@echo 'make docs     the documentation, into docs/_build/html'
@@ -37,8 +38,11 @@ setup: .venv/.set-up-dev
 demo: .venv/.set-up-runtime
 	@exec $(BIN)/loopwright up $(PROGRAM)
 
-# Tests use signals and children, so those of one file share a process.
+# Tests use signals and children, so those of one file share a process. Those marked slow are for test-all.
 test: .venv/.set-up-test
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not slow' $(ARGS)
+
+test-all: .venv/.set-up-test
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: .venv/.set-up-dev

@@ -50,7 +50,9 @@ def loop_factory(request: pytest.FixtureRequest) -> Callable[[], asyncio.Abstrac
 RLOOPS_OWN = "ignore:'asyncio.iscoroutinefunction:DeprecationWarning"
 
 
-@pytest.fixture(params=[*LOOPS, pytest.param("rloop", marks=pytest.mark.filterwarnings(RLOOPS_OWN))])
+@pytest.fixture(
+    params=[*LOOPS, pytest.param("rloop", marks=[pytest.mark.slow, pytest.mark.filterwarnings(RLOOPS_OWN)])]
+)
 def watched_loop_factory(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
     """As `loop_factory`, for tests of watchers, which are to work on rloop, too."""
     return factory_of(request.param)

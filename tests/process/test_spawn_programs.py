@@ -170,7 +170,7 @@ def test_without_processes_or_threads_left(what: str) -> None:
             assert all("loopwright-slot" in kind for kind in kinds), kinds
             print("done")
         async def once():
-            async with await spawn(["true"]) as process:
+            async with await spawn(["true"], nice=0) as process:  # not as plain as those that need no worker
                 await process.wait()
         if sys.argv[1] == "processes":
             asyncio.run(once())  # so that there is a worker
@@ -190,7 +190,7 @@ def test_the_program_ends_with_starts_under_way(soon: Soon, starting: bool) -> N
         import asyncio, os, sys
         from loopwright.process import spawn
         async def main():
-            tasks = [asyncio.ensure_future(spawn(["sleep", sys.argv[1]])) for _ in range(20)]
+            tasks = [asyncio.ensure_future(spawn(["sleep", sys.argv[1]], nice=0)) for _ in range(20)]
             await asyncio.sleep(0)
             if sys.argv[2] == "True":
                 os.write(1, b"x")
