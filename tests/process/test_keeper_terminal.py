@@ -181,7 +181,7 @@ def test_ctrl_z_and_fg_below_a_shell(shell: Terminal, in_a_script: bool) -> None
     shell.type("this\n")
     shell.shows("^got this$")
     shell.type("\x03")
-    shell.shows(r"^\$ $")
+    shell.shows(r"\$ $")
     shell.type("echo was $?\n")
     shell.shows(r"^was \d+$")  # the shell has the terminal again
 
@@ -201,6 +201,27 @@ def test_with_its_output_in_a_pipe_it_gets_the_terminal_when_it_reads(shell: Ter
     assert not shell.program()[2]
     shell.type("this\n")
     shell.shows("^got this$")
+
+
+def test_ctrl_z_stops_a_supervisor_with_its_keeper(shell: Terminal, tmp_path: Path) -> None:
+    """And `fg` continues both. The services are not on the terminal, and go on."""
+    (tmp_path / "loopwright.toml").write_text('[services.one]\ncommand = ["sh", "-c", "echo ready; exec sleep 1000"]\n')
+    shell.type(shlex.join([sys.executable, "-m", "loopwright", "up", "--color=never", str(tmp_path)]) + "\n")
+    pids = shell.shows(r"process (\d+), kept by process (\d+)")
+    supervisor, keeper = int(pids[1]), int(pids[2])
+    shell.shows("ready$")
+    for _ in range(2):
+        shell.type("\x1a")
+        shell.shows("Stopped")
+        assert (state(supervisor), state(keeper)) == ("T", "T")
+        shell.type("echo the shell has it\n")
+        shell.shows("^the shell has it$")
+        shell.type("fg\n")
+        shell.shows("loopwright up")
+    shell.type("\x03")
+    shell.shows("stopped as asked")
+    shell.type("echo was $?\n")
+    shell.shows("^was 0$")
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])

@@ -83,6 +83,10 @@ def keep_watch(supervisor: int) -> int:
             go_on(supervisor)
             stopped = False
             continue
+        if stopped and number in JOB_CONTROL:
+            # Ctrl-Z so soon after `fg` that the terminal was still ours, and nobody had been continued yet.
+            on_stopped(supervisor, number)
+            continue
         os.kill(supervisor, number)
         if stopped and number in NEED_A_RUNNING_PROGRAM:
             go_on(supervisor)
