@@ -92,6 +92,9 @@ class Terminal:
         self.seen = found.end()
         return found
 
+    def gives_the_terminal_to(self, group: int) -> None:
+        until(lambda: os.tcgetpgrp(self.master) == group and state(group) != "T")
+
     def program(self) -> tuple[int, int, bool]:
         """Pids of the program and its keeper, and whether it had the foreground."""
         pid, keeper, foreground = self.shows(r"\bprogram (\d+) (\d+) (True|False)$").groups()
@@ -132,6 +135,13 @@ def shell(terminal: Open) -> Terminal:
     return opened
 
 
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SOON
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 def state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
 
@@ -161,7 +171,9 @@ def test_ctrl_c_ends_what_does_not_handle_it(terminal: Open) -> None:
 
 def test_ctrl_z_does_not_stop_for_ever_what_nobody_could_continue(terminal: Open) -> None:
     tty = terminal(*python("signal.signal(signal.SIGCONT, catch)\nsay('ready')\n" + READS))
+    pid = tty.program()[0]
     tty.shows("^ready$")
+    until(lambda: state(pid) == "S")  # it reads: a signal just before that is caught only when there is a line
     tty.type("\x1a")
     tty.shows(rf"caught {int(signal.SIGCONT)}$")
     tty.type("this\n")
@@ -217,7 +229,8 @@ def test_ctrl_z_stops_a_supervisor_with_its_keeper(shell: Terminal, tmp_path: Pa
         shell.type("echo the shell has it\n")
         shell.shows("^the shell has it$")
         shell.type("fg\n")
-        shell.shows("loopwright up")
+        # Before that, bash itself has the terminal, and ignores Ctrl-Z.
+        shell.gives_the_terminal_to(supervisor)
     shell.type("\x03")
     shell.shows("stopped as asked")
     shell.type("echo was $?\n")
@@ -230,10 +243,7 @@ def test_a_stopped_program_hears_that_it_is_to_end(terminal: Open, name: str) ->
     pid, keeper, _ = tty.program()
     tty.shows("^ready$")
     os.kill(pid, signal.SIGSTOP)
-    deadline = time.monotonic() + SOON
-    while state(pid) != "T":
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    until(lambda: state(pid) == "T")
     os.kill(keeper, signal.Signals[name])
     assert tty.end() == 128 + signal.Signals[name]
 

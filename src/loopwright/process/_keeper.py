@@ -119,7 +119,8 @@ def on_stopped(supervisor: int, by: int) -> None:
     # Let through what is pending. The kernel discards it for a group that nobody could continue (an orphaned one).
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
-    if by == signal.SIGTSTP and signal.SIGCONT not in signal.sigpending():
+    # A SIGTSTP that is pending is a newer one, which has swept the SIGCONT away (signal(7)).
+    if by == signal.SIGTSTP and not signal.sigpending() & {signal.SIGCONT, signal.SIGTSTP}:
         go_on(supervisor)  # we were not stopped: no shell is above us, and nobody would ever continue it
 
 
