@@ -83,6 +83,10 @@ def keep_watch(supervisor: int) -> int:
             go_on(supervisor)
             stopped = False
             continue
+        if stopped and number in JOB_CONTROL:
+            # Ctrl-Z so soon after `fg` that the terminal was still ours, and nobody had been continued yet.
+            on_stopped(supervisor, number)
+            continue
         os.kill(supervisor, number)
         if stopped and number in NEED_A_RUNNING_PROGRAM:
             go_on(supervisor)
@@ -115,7 +119,8 @@ def on_stopped(supervisor: int, by: int) -> None:
     # Let through what is pending. The kernel discards it for a group that nobody could continue (an orphaned one).
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
-    if by == signal.SIGTSTP and signal.SIGCONT not in signal.sigpending():
+    # A SIGTSTP that is pending is a newer one, which has swept the SIGCONT away (signal(7)).
+    if by == signal.SIGTSTP and not signal.sigpending() & {signal.SIGCONT, signal.SIGTSTP}:
         go_on(supervisor)  # we were not stopped: no shell is above us, and nobody would ever continue it
 
 
