@@ -195,8 +195,9 @@ class _LocalPlaced:
     async def _last_look(self) -> str | None:
         """Nothing of it is seen any more: what there is that may belong to it, and why it was not ended."""
         left = (await self._process.end(grace=0.0)).left
-        if members := self._process.group_members():
-            # Whoever took its status gave its number back too. So these are not signalled, nor waited for.
+        # Whoever took its status gave its number back too. So these are not signalled, nor waited for. Otherwise the
+        # number is held, and whoever is in its group was found just now.
+        if isinstance(self._process.status, StatusLost) and (members := self._process.group_members()):
             pids = ", ".join(map(str, members))
             return f"not ended, for they may be somebody else's: processes in what was its process group ({pids})"
         return "; ".join(map(str, left)) or None
