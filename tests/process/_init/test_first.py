@@ -145,7 +145,8 @@ def test_what_the_command_begins_with(first: First) -> None:
     said = init.popen.stdout.read().decode()
     masks = re.findall(r"^(Sig(?:Blk|Ign|Cgt)|...Pnd):\s+(\w+)", said, re.MULTILINE)
     assert {name for name, _ in masks} == {"SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"}
-    assert {int(value, 16) for _, value in masks} == {0}
+    # Signals 32 and 33 are the C library's own: no program can name them, and its posix_spawn() leaves them ignored.
+    assert {int(value, 16) & ~(0b11 << 31) for _, value in masks} == {0}
 
 
 def test_nothing_of_init_is_inherited(first: First) -> None:
