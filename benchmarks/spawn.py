@@ -16,6 +16,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from _shared import machine
 from _shared.compiled import compile_c
@@ -27,6 +28,9 @@ from _spawn.report import as_data, as_text
 from _spawn.sides import LIMIT, PACKAGES, SIDES, Side
 from _spawn.verdicts import all_verdicts
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 HERE = Path(__file__).resolve().parent
 PARTS = ("speed", "children", "descriptors", "memory", "watchers", "late", "footprint")
 #: No C library: a child that starts in a few microseconds leaves the cost of starting it to be seen.
@@ -36,10 +40,7 @@ FREESTANDING = ("-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector"
 def main() -> int:
     options = _options()
     prepare()
-    if options.pin is not None:
-        os.sched_setaffinity(0, options.pin)
     facts = machine.facts(PACKAGES)
-    facts["pinned_to"] = sorted(options.pin) if options.pin else None
     chosen = tuple(side for side in SIDES if options.sides is None or side.name in options.sides)
     absent = {
         side.name: f"absent: {side.package} is not installed (no wheel for this Python?)"
@@ -52,7 +53,7 @@ def main() -> int:
         bench = _bench(plan, Path(folder))
         _measure(bench, plan, options.only)
     facts["load_after"] = round(os.getloadavg()[0], 2)
-    verdicts = all_verdicts(bench.rows, getattr(bench, "late", {}))
+    verdicts = all_verdicts(bench.rows, bench.late)
     text = machine.in_words(facts) + "\n\n" + as_text(bench, verdicts) + "\n"
     print(text)
     _write(options.out, text, as_data(bench, verdicts, facts, plan), bench)
@@ -64,7 +65,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a smoke run")
     parser.add_argument("--only", type=_words(PARTS), default=PARTS, help="parts, with commas between")
     parser.add_argument("--sides", type=_words(tuple(side.name for side in SIDES)), help="sides, with commas between")
-    parser.add_argument("--pin", type=lambda text: {int(word) for word in text.split(",")}, help="CPUs to use")
     parser.add_argument("--out", type=Path, help="folder for the results")
     options = parser.parse_args()
     if options.out is None:
@@ -72,7 +72,7 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _words(known: tuple[str, ...]):  # noqa: ANN202 - for argparse
+def _words(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
     def split(text: str) -> tuple[str, ...]:
         words = tuple(text.split(","))
         for word in words:
@@ -92,10 +92,10 @@ def _bench(plan: Plan, folder: Path) -> Bench:
     # Peers give warnings of what is deprecated in newer Pythons, which is not the matter here.
     python = [sys.executable, "-W", "ignore"]
 
-    def open_side(side: Side) -> Worker:
+    def open_side(side: Side, cpus: set[int] | None = None) -> Worker:
         if side is LIMIT:
-            return Worker([limit, *programs])
-        return Worker([*python, str(HERE / "_spawn" / "worker.py"), side.name, *programs])
+            return Worker([limit, *programs], cpus)
+        return Worker([*python, str(HERE / "_spawn" / "worker.py"), side.name, *programs], cpus)
 
     def open_watcher(name: str) -> Worker:
         return Worker([*python, str(HERE / "_spawn" / "watch_worker.py"), name, programs[2]])
@@ -105,7 +105,10 @@ def _bench(plan: Plan, folder: Path) -> Bench:
 
 def _measure(bench: Bench, plan: Plan, parts: tuple[str, ...]) -> None:
     if "speed" in parts:
-        bench.speed()
+        cpus = os.sched_getaffinity(0)
+        bench.speed("one CPU", {max(cpus)})
+        if len(cpus) > 1:
+            bench.speed(f"{len(cpus)} CPUs", cpus)
     if "late" in parts:
         bench.lateness()
     if "footprint" in parts:

@@ -53,7 +53,7 @@ def quantile(values: Sequence[float], share: float) -> float:
 def bootstrap(
     rounds: Sequence[T], figure: Callable[[Sequence[T]], float], *, resamples: int = RESAMPLES, seed: int = 1
 ) -> Estimate:
-    """`figure(rounds)`, with the interval that follows from drawing as many rounds, with repetition, again and again."""
+    """`figure(rounds)`, with the interval that follows from drawing as many rounds anew, with repetition."""
     chance = random.Random(seed)
     drawn = [figure(chance.choices(rounds, k=len(rounds))) for _ in range(resamples)]
     return Estimate(figure(rounds), quantile(drawn, (1 - LEVEL) / 2), quantile(drawn, (1 + LEVEL) / 2))

@@ -15,12 +15,15 @@ def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     widths = [max(len(line[column]) for line in (head, *lines)) for column in range(len(head))]
 
     def row(cells: Sequence[str]) -> str:
-        padded = [cell.rjust(width) if place else cell.ljust(width) for place, (cell, width) in enumerate(
-            zip(cells, widths, strict=True)
-        )]
+        padded = [
+            cell.rjust(width) if place else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
         return f"| {' | '.join(padded)} |"
 
-    rule = "|" + "|".join(("-" * (width + 1) + ":") if place else ("-" * (width + 2)) for place, width in enumerate(widths))
+    rule = "|" + "|".join(
+        ("-" * (width + 1) + ":") if place else ("-" * (width + 2)) for place, width in enumerate(widths)
+    )
     return "\n".join([row(head), rule + "|", *map(row, lines)])
 
 

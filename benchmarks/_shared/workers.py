@@ -1,8 +1,8 @@
 """The sides' processes: each takes a command a line and answers with a line.
 
 Theory of operation. A side is measured in a process of its own, so that the memory, descriptors, children and garbage
-of one do not weigh on another, and one that falls over does not take the run along. All of them stay while the rounds go
-round; who is not asked sits in a blocking read and costs nothing.
+of one do not weigh on another, and one that falls over does not take the run along. All of them stay while the rounds
+go on; who is not asked sits in a blocking read and costs nothing.
 
 A worker leads a session of its own, and everything that it starts is in its group. At the end the group is killed, and
 this process, as its subreaper (prctl(2)), reaps the orphans: there may be ten thousand of them, and a container's first
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Self
 
 PR_SET_CHILD_SUBREAPER = 36
 #: Seconds in which a command is to be answered, unless it is said otherwise.
@@ -39,7 +40,7 @@ class TooSlowError(FailedError):
 
 
 def prepare() -> None:
-    """Once, before the first worker: adopt orphans, and let children have all the descriptors and processes there are."""
+    """Once, before the first worker: adopt orphans, and raise the limits on descriptors and processes."""
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
     for limit in (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC):
@@ -50,15 +51,11 @@ def prepare() -> None:
 class Worker:
     """One side's process."""
 
-    def __init__(self, command: Sequence[str], env: dict[str, str] | None = None) -> None:
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-            env={**os.environ, **(env or {})},
-        )
+    def __init__(self, command: Sequence[str], cpus: set[int] | None = None) -> None:
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         self._rest = b""
+        if cpus is not None:  # long before it has threads or children, which inherit it
+            os.sched_setaffinity(self._process.pid, cpus)
 
     def ask(self, *words: object, patience: float = PATIENCE) -> dict[str, Any]:
         """Have a command carried out. FailedError with what the side says; TooSlowError, after which it is gone."""
@@ -107,7 +104,7 @@ class Worker:
             with contextlib.suppress(BrokenPipeError):
                 stream.close()  # type: ignore[union-attr]
 
-    def __enter__(self) -> Worker:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -102,6 +102,7 @@ class Ours(Adapter):
 class OursOnUvloop(Ours):
     def run(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
         import uvloop
+
         from loopwright import process
 
         self.process = process

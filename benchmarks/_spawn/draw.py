@@ -29,13 +29,13 @@ OVER = {
 def draw(bench: Bench, folder: Path, caption: str) -> list[Path]:
     """Write a picture for each kind of row that was measured; their paths."""
     rows, made = bench.rows, []
-    speed = [key for key in rows if key not in OVER and not key.startswith(("footprint", "lateness"))]
-    if speed:
-        pyplot, figure, axes = pictures.figure(len(speed), 3.4, 3.4)
+    for where in dict.fromkeys(key.partition("@")[2] for key in rows if "@" in key):
+        speed = [key for key in rows if key.endswith(f"@{where}")]
+        pyplot, figure, axes = pictures.figure(len(speed), 3.6, 3.4)
         for each, key in zip(axes, speed, strict=True):
             estimates = {name: median(figures) for name, figures in rows[key].wall.items()}
             pictures.bars(each, estimates, rows[key].title, "us", COLOURS)
-        made.append(folder / "spawn-speed.png")
+        made.append(folder / f"spawn-speed-{where.replace(' ', '-').lower()}.png")
         pictures.save(pyplot, figure, made[-1], caption)
     grown = [key for key in OVER if key in rows]
     if grown:
@@ -45,7 +45,7 @@ def draw(bench: Bench, folder: Path, caption: str) -> list[Path]:
         made.append(folder / "spawn-growth.png")
         pictures.save(pyplot, figure, made[-1], caption)
     others = [key for key in rows if key.startswith("footprint")]
-    late = getattr(bench, "late", {})
+    late = bench.late
     if others or late:
         pyplot, figure, axes = pictures.figure(len(others) + bool(late), 4.2, 3.4)
         for each, key in zip(axes, others, strict=False):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from _shared.workers import FailedError, TooSlowError, Worker
 
-from _spawn.sides import LIMIT, WATCHERS, Side
+from _spawn.sides import LIMIT, WATCHERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 #: Seconds for the largest amount to be got together; a side that takes longer is out of that size.
 PATIENCE = 150.0
 US = 1e6
+Figures = tuple[float, float]
 
 
 @dataclasses.dataclass
@@ -52,12 +53,14 @@ class Row:
 class Bench:
     """Measures, and remembers."""
 
-    def __init__(self, plan: Plan, open_side: Callable[[Side], Worker], open_watcher: Callable[[str], Worker]) -> None:
+    def __init__(self, plan: Plan, open_side: Callable[..., Worker], open_watcher: Callable[[str], Worker]) -> None:
         self._plan = plan
         self._open_side = open_side
         self._open_watcher = open_watcher
         self._chance = random.Random(0)
         self.rows: dict[str, Row] = {}
+        #: The ticks of `lateness()`, in seconds, by side, kind and round.
+        self.late: dict[str, dict[str, list[list[float]]]] = {}
         self._began = time.monotonic()
 
     def say(self, what: str) -> None:
@@ -70,22 +73,24 @@ class Bench:
 
     # --- the speed of all sides, in turn
 
-    def speed(self) -> None:
-        """Spawn-to-exit and kill-to-callback."""
-        workers = {side.name: self._open_side(side) for side in self._plan.sides}
+    def speed(self, where: str, cpus: set[int]) -> None:
+        """Spawn-to-exit and kill-to-callback, of processes that may use certain CPUs: `where` says which."""
+        workers = {side.name: self._open_side(side, cpus) for side in self._plan.sides}
         try:
             for how, flight, count in self._plan.spawns:
-                piped = "" if how == "nothing" else ", with a pipe and communicate()"
-                row = self._row(f"{how}-{flight}", f"spawn to exit, {flight} in flight{piped}")
-                self._rounds(row, workers, lambda worker, how=how, flight=flight, count=count: _spawned(
-                    worker, how, count, flight
-                ))
-            self._rounds(self._row("kill", "kill to callback"), workers, self._killed)
+                piped = "" if how == "nothing" else " with communicate()"
+                row = self._row(f"{how}-{flight}@{where}", f"spawn to exit{piped}, {flight} in flight, {where}")
+
+                def ask(worker: Worker, how: str = how, flight: int = flight, count: int = count) -> Figures:
+                    return _spawned(worker, how, count, flight)
+
+                self._rounds(row, workers, ask)
+            self._rounds(self._row(f"kill@{where}", f"kill to callback, {where}"), workers, self._killed)
         finally:
             for worker in workers.values():
                 worker.end()
 
-    def _rounds(self, row: Row, workers: dict[str, Worker], ask: Callable[[Worker], tuple[float, float]]) -> None:
+    def _rounds(self, row: Row, workers: dict[str, Worker], ask: Callable[[Worker], Figures]) -> None:
         names = [name for name in workers if name not in row.out]
         for number in range(-1, self._plan.rounds):
             self._chance.shuffle(names)
@@ -99,7 +104,7 @@ class Bench:
                 if number >= 0:  # the first is to get warm
                     row.note(name, wall, cpu)
 
-    def _killed(self, worker: Worker) -> tuple[float, float]:
+    def _killed(self, worker: Worker) -> Figures:
         count = self._plan.kills
         answer = worker.ask("kill", count)
         return sorted(answer["each"])[count // 2] * US, answer["cpu"] / count * US
@@ -134,7 +139,7 @@ class Bench:
                 self._exits,
             )
 
-    def _exits(self, worker: Worker) -> tuple[float, float]:
+    def _exits(self, worker: Worker) -> Figures:
         answer = worker.ask("exits", self._plan.exits, 0.5)
         return answer["wall"] * US, answer["cpu"] * US
 
@@ -145,7 +150,7 @@ class Bench:
         sizes: Sequence[int],
         make: Callable[[], Worker],
         prepare: Callable[[Worker, int], Any],
-        ask: Callable[[Worker], tuple[float, float]],
+        ask: Callable[[Worker], Figures],
     ) -> None:
         ready: dict[str, Worker] = {}
         try:
@@ -169,15 +174,18 @@ class Bench:
         """Of a timer of 1 ms, idle and while children start; `wall` has a round's ticks, not one figure."""
         row = self._row("lateness", "lateness of a 1 ms timer", "us")
         ticks = self._plan.ticks
-        workers = {side.name: self._open_side(side) for side in self._plan.sides if side.kind in ("ours", "peer")}
-        self.late: dict[str, dict[str, list[list[float]]]] = {}
+        sides = [side for side in self._plan.sides if side.kind in ("ours", "peer")]
+        workers = {side.name: self._open_side(side) for side in sides}
+        # A loop that is held has few ticks in which to be late; there is no need to wait for ten thousand of them.
+        patient = {side.name for side in sides if side.kind == "ours"}
         try:
             for number in range(self._plan.late_rounds):
                 names = list(workers)
                 self._chance.shuffle(names)
                 for name in names:
                     seen = self.late.setdefault(name, {"idle": [], "late": []})
-                    if name in row.out or sum(map(len, seen["late"])) >= ticks:
+                    enough = number >= self._plan.late_rounds_of_peers and name not in patient
+                    if name in row.out or enough or sum(map(len, seen["late"])) >= ticks:
                         continue
                     try:
                         if not number:
@@ -193,7 +201,10 @@ class Bench:
 
     def footprint(self) -> None:
         """Memory for each child that is watched, in bytes; a fresh process each time."""
-        for how, title in (("resident", "resident memory a watched child"), ("traced", "Python's memory a watched child")):
+        for how, title in (
+            ("resident", "resident memory a watched child"),
+            ("traced", "Python's memory a watched child"),
+        ):
             row = self._row(f"footprint-{how}", title, "B")
             for _ in range(self._plan.fresh):
                 for side in self._plan.sides:
@@ -209,6 +220,6 @@ class Bench:
                 row.drop(name, f"fails: {error}")
 
 
-def _spawned(worker: Worker, how: str, count: int, flight: int) -> tuple[float, float]:
+def _spawned(worker: Worker, how: str, count: int, flight: int) -> Figures:
     answer = worker.ask("spawn", how, count, flight)
     return answer["wall"] / count * US, answer["cpu"] / count * US

@@ -32,7 +32,8 @@ class Plan:
     mebibytes: tuple[int, ...] = (0, 512, 2_048)
     exits: int = 20
     ticks: int = 10_000
-    late_rounds: int = 40
+    late_rounds: int = 150
+    late_rounds_of_peers: int = 25
     late_children: int = 500
     #: Fresh processes for memory, and the children of each.
     fresh: int = 15
@@ -59,6 +60,7 @@ def quick(sides: tuple[Side, ...], absent: dict[str, str]) -> Plan:
         exits=3,
         ticks=200,
         late_rounds=2,
+        late_rounds_of_peers=2,
         late_children=50,
         fresh=2,
         footprint_children=50,

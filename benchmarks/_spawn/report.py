@@ -134,9 +134,7 @@ def as_data(bench: Bench, verdicts: list[Verdict], facts: dict[str, Any], plan: 
     }
     if "lateness" in rows:
         rows["lateness"]["ticks"] = {
-            name: {
-                kind: [{"count": len(ticks), **_ticks(ticks)} for ticks in rounds] for kind, rounds in seen.items()
-            }
+            name: {kind: [{"count": len(ticks), **_ticks(ticks)} for ticks in rounds] for kind, rounds in seen.items()}
             | {"above idle at 99 %, us": dataclasses.asdict(lateness(seen))}
             for name, seen in bench.late.items()
         }
@@ -159,5 +157,3 @@ def _ticks(ticks: list[float]) -> dict[str, float]:
         "99 %, us": round(quantile(ticks, 0.99) * 1e6),
         "worst, us": round(max(ticks) * 1e6),
     }
-
-

@@ -69,9 +69,14 @@ def lateness(seen: dict[str, list[list[float]]]) -> Estimate:
 
 def all_verdicts(rows: dict[str, Row], late: dict[str, dict[str, list[list[float]]]]) -> list[Verdict]:
     """For whatever was measured."""
-    found = [verdict for key, times, of_peer in SPEED if key in rows for verdict in _speed(rows[key], times, of_peer)]
-    if "kill" in rows:
-        found += _against_peer(rows["kill"], 1.0)
+    found = []
+    bounds = {key: (times, of_peer) for key, times, of_peer in SPEED}
+    for key, row in rows.items():
+        what = key.partition("@")[0]
+        if what in bounds:
+            found += _speed(row, *bounds[what])
+        elif what == "kill":
+            found += _against_peer(row, 1.0)
     for key in GROWTH:
         if key in rows:
             found += _flat(rows[key])

@@ -39,7 +39,7 @@ class Watched:
         """A child that ended."""
         pid = await self.start()
         ended = asyncio.get_running_loop().create_future()
-        self.watcher.add_child_handler(pid, lambda pid, code: ended.set_result(code))
+        self.watcher.add_child_handler(pid, lambda _, code: ended.set_result(code))
         os.kill(pid, signal.SIGKILL)
         await ended
 
