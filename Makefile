@@ -11,8 +11,9 @@ SOURCES := pyproject.toml setup.py $(wildcard src/loopwright/_native/*.py src/lo
 
 # A .venv that is half made, was moved, or is of another Python than the one asked for does not count as there.
 STALE := $(shell PYTHON='$(PYTHON)' .ci/set-up whole || echo stale)
+STALE_BENCH := $(shell PYTHON='$(PYTHON)' .ci/set-up whole bench || echo stale)
 
-.PHONY: help setup demo test test-all check format docs clean stale
+.PHONY: help setup demo test test-all check format docs bench clean stale
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -24,6 +25,7 @@ help:
 	@echo 'make check    format, lint, types and layers'
 	@echo 'make format   put the sources into the format that check asks for'
 	@echo 'make docs     the documentation, into docs/_build/html'
+	@echo 'make bench    measure, into benchmarks/results (ARGS=--quick: only try whether it runs)'
 	@echo 'make clean    remove everything that was made here'
 	@echo 'PYTHON=...    with any of them: the interpreter to set up with (3.11 or newer)'
 
@@ -59,7 +61,14 @@ docs: .venv/.set-up-dev
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 	@echo 'docs/_build/html/index.html'
 
+# An environment of its own: the peers bring plugins, which pytest would load.
+.venv-bench/.set-up-bench: $(SOURCES) $(if $(STALE_BENCH),stale)
+	@.ci/set-up bench
+
+bench: .venv-bench/.set-up-bench
+	@.venv-bench/bin/python benchmarks/spawn.py $(ARGS)
+
 clean:
-	rm -rf .venv build dist docs/_build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	rm -rf .venv .venv-bench build dist docs/_build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
 		.import_linter_cache src/loopwright/_native/*.so src/loopwright/_native/*.c
 	find src tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
