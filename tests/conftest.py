@@ -58,6 +58,18 @@ def watched_loop_factory(request: pytest.FixtureRequest) -> Callable[[], asyncio
     return factory_of(request.param)
 
 
+@pytest.fixture(
+    params=[
+        "asyncio",
+        pytest.param("uvloop", marks=pytest.mark.slow),
+        pytest.param("rloop", marks=[pytest.mark.slow, pytest.mark.filterwarnings(RLOOPS_OWN)]),
+    ]
+)
+def signalled_loop_factory(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
+    """As `watched_loop_factory`, for watchers by SIGCHLD: one handler tells of exits whatever loop there is."""
+    return factory_of(request.param)
+
+
 def factory_of(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
     if not has_loop(name):
         if os.environ.get("CI"):

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -115,6 +117,7 @@ def test_a_reader_that_leaves_ends_it(up: Start) -> None:
     assert session.end() == 0
 
 
+@pytest.mark.slow
 def test_two_hundred_services_start_and_stop(up: Start) -> None:
     session = up("".join(f'[services.s{number}]\ncommand = "sleep 1000"\n' for number in range(200)))
     session.read_until(r"s199 +\* started")

@@ -23,6 +23,7 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_loses_no_order(start: Callable[..., Any], tmp_path: Path) -> None:
     orders = tmp_path / "data" / "orders"
     (orders / "new").mkdir(parents=True)
@@ -50,6 +51,7 @@ def test_a_worker_that_is_killed_loses_no_order(start: Callable[..., Any], tmp_p
     assert names(orders / "new") == {"2-order"}
 
 
+@pytest.mark.slow
 def test_a_worker_without_orders_makes_one_up(start: Callable[..., Any]) -> None:
     worker = start("worker.py")
     made_up = worker.said(r"nobody has ordered for 4 s, so I make up an order: (\w+)")
@@ -112,6 +114,7 @@ def test_visitors_are_patient_and_then_leave_their_traces(
     assert visitors.err == ""
 
 
+@pytest.mark.slow
 def test_flaky_ends_each_time_as_it_said_it_would(start: Callable[..., Any]) -> None:
     ends = {
         "exit with status 3": 3,
@@ -143,6 +146,7 @@ def is_running(pid: int) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_the_report_counts_what_the_shop_answered(start: Callable[..., Any], start_web: Callable[..., Any]) -> None:
     web = start_web()
     report, stages = start_report(start)

@@ -218,6 +218,7 @@ def test_asked_to_end_the_shop_finishes_what_is_in_flight(start_web: Callable[..
     assert len(names(tmp_path / "data" / "orders" / "new")) == 1
 
 
+@pytest.mark.slow
 def test_asked_to_end_the_shop_waits_for_nobody_longer_than_two_seconds(
     start_web: Callable[..., Any],
 ) -> None:

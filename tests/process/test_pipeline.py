@@ -112,6 +112,7 @@ def test_a_stage_that_cannot_start(run: Run, descriptors: Descriptors, missing: 
     run(main())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", [{}, {"process_group": 0}])
 def test_timeout_ends_all(run: Run, runs: Runs, descriptors: Descriptors, group: dict[str, Any]) -> None:
     async def main() -> None:

@@ -346,6 +346,7 @@ def test_a_status_that_somebody_took_is_said_and_what_may_be_anybodys_is_not_tou
     assert runs(left)
 
 
+@pytest.mark.slow
 def test_two_hundred_at_once(loop_factory: LoopFactory) -> None:
     story = Story(ServiceSpec("it", ("sleep", "60"), instances=200))
     story.when(lambda _: len(story.said(Started)) == 200, story.supervisor.stop)

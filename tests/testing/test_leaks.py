@@ -305,6 +305,7 @@ LEAKY = """
 """
 
 
+@pytest.mark.slow
 def test_fixture_fails_each_test_that_leaks_and_no_other(tmp_path: Path) -> None:
     impatient = CONFTEST.read_text().replace("LeakCheck()", "LeakCheck(grace=0.05)")
     assert "grace=0.05" in impatient

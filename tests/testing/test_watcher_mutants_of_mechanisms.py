@@ -276,11 +276,13 @@ class LooksOnlyOnce(PollingChildWatcher):
 MUTANTS = [each for each in vars().values() if isinstance(each, type) and "killed_by" in vars(each)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_mechanism_that_breaks_a_promise_fails(mutant: Any, fails: Callable[[Any, str], str]) -> None:
     fails(mutant, mutant.killed_by)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_what_it_is_a_mutant_of_keeps_that_promise(mutant: Any, holds: Callable[[Any, str], None]) -> None:
     holds(next(base for base in mutant.__mro__ if base not in MUTANTS), mutant.killed_by)

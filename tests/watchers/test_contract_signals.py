@@ -32,8 +32,8 @@ class OnEveryLoop(ChildWatcherContract):
     kind: type[AbstractChildWatcher]
 
     @pytest.fixture(autouse=True)
-    def every_loop(self, watched_loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
-        self.loop_factory = watched_loop_factory
+    def every_loop(self, signalled_loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+        self.loop_factory = signalled_loop_factory
 
     def make_watcher(self) -> AbstractChildWatcher:
         return self.kind()
