@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from loopwright.process import PIPE, spawn
 from loopwright.process._pipes import HIGH, LOW, ReadPipe, WritePipe
 
 if TYPE_CHECKING:
@@ -332,3 +333,22 @@ def test_a_loop_that_is_closed_first(loop_factory: Callable[[], asyncio.Abstract
         end.let_go()
     assert not is_open(reading)
     assert not is_open(writing)
+
+
+def test_input_is_closed_when_its_last_reader_has_ended(run: Run) -> None:
+    """As asyncio's transport does it, so that a process that nobody put into a block leaves no descriptor."""
+
+    async def main() -> None:
+        process = await spawn(["true"], stdin=PIPE)
+        await process.wait()
+        assert process.stdin is not None
+        assert process.stdin.is_closing()
+        assert process.stdin.get_extra_info("fileno") == -1
+        held = await spawn(["sh", "-c", "exec 3<&0; (read x <&3) & exit 0"], stdin=PIPE)
+        await held.wait()
+        assert held.stdin is not None
+        assert not held.stdin.is_closing(), "somebody may still read it"
+        held.stdin.close()
+        await held.stdin.wait_closed()
+
+    run(main())

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import select
 import subprocess
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -207,6 +208,15 @@ class WritePipe(asyncio.WriteTransport):
             self._lose(None)
 
     let_go = abort
+
+    def close_if_unread(self) -> None:
+        """Close it if nobody holds the other end any more: what asyncio's transport does when it hears of that."""
+        if self._number < 0:
+            return
+        ends = select.poll()
+        ends.register(self._number, 0)  # POLLERR is told in any case: the last reader has gone (poll(2))
+        if any(event & select.POLLERR for _, event in ends.poll(0)):
+            self._lose(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) if self._buffer else None)
 
     def _on_writable(self) -> None:
         try:

@@ -17,6 +17,7 @@ from loopwright.process._exchange import Talk
 from loopwright.process._groups import live_members
 from loopwright.process._options import check_seconds
 from loopwright.process._output import Lines, sources
+from loopwright.process._pipes import WritePipe
 from loopwright.process._streams import set_terminal_size
 from loopwright.process._words import command_words
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from loopwright._spawning import Child, Command
     from loopwright.process._ended import Ended
     from loopwright.process._guarantee import Guarantee
-    from loopwright.process._pipes import ReadPipe, WritePipe
+    from loopwright.process._pipes import ReadPipe
     from loopwright.process._standing import Kept
     from loopwright.process._text import TextMode
 
@@ -364,6 +365,9 @@ class Process:
         if not isinstance(status, StatusLost):
             self._ended_at = _proc.ticks_now()
         self._changed_at = time.monotonic()
+        for pipe in self._pipes:
+            if isinstance(pipe, WritePipe):
+                pipe.close_if_unread()
         self._ended.set_result(status)
         waiters, self._waiters = self._waiters, None
         for waiter in waiters or ():
