@@ -128,6 +128,7 @@ def test_ctrl_c_can_be_caught(leader: Open) -> None:
 def test_ctrl_z_does_not_stop_for_ever_what_nobody_could_continue(leader: Open) -> None:
     tty = leader("--", *python("signal.signal(signal.SIGCONT, catch)\nsay('ready')\nsay('got', input())\nos._exit(3)"))
     tty.shows("ready")
+    time.sleep(0.3)  # its input() is to be under way: a handler may not print while a print is
     tty.type("\x1a")
     tty.shows(r"^\S*18 \d+$")
     tty.type("this\n")
