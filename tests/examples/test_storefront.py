@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 
 def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}

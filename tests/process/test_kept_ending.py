@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     Soon = Callable[..., None]
     Start = Callable[..., "Program"]
 
+pytestmark = pytest.mark.slow
+
+
 LEVELS = [
     pytest.param("keep(cgroup=True)", "b", id="keeper-cgroup"),
     pytest.param("keep(cgroup=False)", "c", id="keeper"),
