@@ -80,5 +80,5 @@ def in_words(found: dict[str, Any]) -> str:
         f"{found['when']}, commit {found['commit'][:12]}{'+' if found['commit'].endswith('+') else ''}\n"
         f"{found['processor']}, {found['cpus']} CPUs{' of a virtual machine' if found['hypervisor'] else ''}, "
         f"{found['memory_gib']} GiB, {found['kernel']}, load {found['load_before']}\n"
-        f"{found['python']} ({sys.executable}), {versions}; {found['compiler']}"
+        f"{found['python']}, {versions}; {found['compiler']}"
     )
