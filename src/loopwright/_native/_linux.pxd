@@ -1,5 +1,8 @@
-# What the compiled modules use of Linux, declared where Cython's own libc declarations stop.
+# What the compiled modules use of Linux and of Python, declared where Cython's own declarations stop.
 from libc.stdint cimport uint32_t, uint64_t
+
+cdef extern from "Python.h":
+    object PyUnicode_EncodeFSDefault(object text)
 
 cdef extern from "<sys/epoll.h>" nogil:
     ctypedef union epoll_data_t:

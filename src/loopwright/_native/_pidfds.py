@@ -145,6 +145,22 @@ class PidfdSet:
         return None
 
 
+def reap(pidfd: cython.int) -> int:
+    """Reap the process that has ended, and close its descriptor in any case; the errno of what went wrong, or 0.
+
+    ECHILD where somebody else reaped it. Never waits.
+    """
+    info: siginfo_t
+    wrong: cython.int = 0
+    while syscall(SYS_waitid, P_PIDFD, pidfd, cython.address(info), WEXITED | WNOHANG, cython.NULL) < 0:
+        wrong = errno
+        if wrong != EINTR:
+            break
+        wrong = 0
+    close(pidfd)
+    return wrong
+
+
 @cython.cfunc
 def _ask(key: cython.ulonglong, pidfd: cython.int) -> object:
     """What became of one process, left unreaped."""

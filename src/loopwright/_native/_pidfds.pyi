@@ -2,6 +2,7 @@ from typing import TypeAlias, final
 
 Told: TypeAlias = tuple[int, int, int, int, tuple[float, float, int, int, int, int, int, int, int] | None]
 
+def reap(pidfd: int) -> int: ...
 @final
 class PidfdSet:
     def __init__(self) -> None: ...

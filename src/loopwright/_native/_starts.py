@@ -11,6 +11,8 @@ import cython
 if not cython.compiled:
     raise ImportError("loopwright._native._starts is compiled code and does not run as plain Python")
 
+from os import fsencode
+
 from cython.cimports.cpython.exc import PyErr_SetFromErrno
 from cython.cimports.cpython.object import PyObject
 from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
@@ -18,6 +20,7 @@ from cython.cimports.libc.stdint import uint32_t, uint64_t  # noqa: F401 - named
 from cython.cimports.libc.stdlib import calloc, free, malloc
 from cython.cimports.libc.string import memcpy
 from cython.cimports.loopwright._native import _child
+from cython.cimports.loopwright._native._linux import PyUnicode_EncodeFSDefault
 from cython.cimports.loopwright._native._slots import DONE, NEW, QUEUED, Node, Port
 from cython.cimports.loopwright._native._workers import (
     begin_here,
@@ -115,9 +118,10 @@ class StartPort:
 @cython.final
 @cython.cclass
 class Start:
-    """One program to be started, once. All strings are bytes without a null byte in them.
+    """One program to be started, once. All strings are bytes without a null byte in them; only `argv` may have other
+    words too, which are encoded as `os.fsencode()` does: TypeError and ValueError for those that cannot be.
 
-    `programs` are the paths to be tried in turn; `env` is a tuple of `NAME=value`, or None for what this program has
+    `programs` are the paths to be tried in turn, or None for what `argv` begins with; `env` is a tuple of `NAME=value`, or None for what this program has
     now. `streams` are three descriptors, or -1 for this program's own and -2 for /dev/null. `keep` are descriptors to
     be left open, in ascending order. `extras` is None or (process_group, umask, niceness, death_signal, cgroup, uid,
     gid, groups, limits, cpus), with None for what is not asked for; limits are triples, `cpus` is a mask in bytes.
@@ -127,8 +131,10 @@ class Start:
     _port: StartPort
     _held: object
 
-    def __cinit__(self, programs: tuple, argv: tuple, env, folder, streams: tuple, flags: cython.int, keep, extras):
+    def __cinit__(self, programs, argv, env, folder, streams: tuple, flags: cython.int, keep, extras):
         order: cython.pointer(_child.lw_order)
+        argv = _encoded(argv)
+        programs = argv[:1] if programs is None else programs
         if not open_shop():
             raise MemoryError
         self._node = cython.cast(cython.pointer(Node), calloc(1, cython.sizeof(Node)))
@@ -290,6 +296,21 @@ def _empty_unwanted() -> object:
         Py_DECREF(start)
         node = following
     return None
+
+
+@cython.cfunc
+def _encoded(words) -> tuple:
+    """Words as bytes. A tuple of its own: the caller's list may change while the child is being started."""
+    made: list = []
+    for word in words:
+        if type(word) is str and "\0" not in word:
+            made.append(PyUnicode_EncodeFSDefault(word))
+        else:
+            encoded = word if type(word) is bytes else fsencode(word)
+            if b"\0" in encoded:
+                raise ValueError(f"embedded null byte in {word!r}")
+            made.append(encoded)
+    return tuple(made)
 
 
 @cython.cfunc

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+from os import PathLike
 from typing import TypeAlias, final
 
 Extras: TypeAlias = tuple[
@@ -33,8 +35,8 @@ class StartPort:
 class Start:
     def __init__(
         self,
-        programs: tuple[bytes, ...],
-        argv: tuple[bytes, ...],
+        programs: tuple[bytes, ...] | None,
+        argv: Sequence[str | bytes | PathLike[str]],
         env: tuple[bytes, ...] | None,
         folder: bytes | None,
         streams: tuple[int, int, int],

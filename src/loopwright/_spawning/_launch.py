@@ -43,6 +43,8 @@ _obstacle: str | None = None
 if _native.Start is not None:
     from loopwright._native import _starts
 
+    PLAIN_FLAGS = _starts.CLOSE_FDS | _starts.RESTORE_SIGNALS
+
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_starts.forget_all)
 
@@ -71,6 +73,10 @@ def _refusal(start: Start) -> str:
 
 def order(request: Request) -> Start | None:
     """The start of a request by the compiled way; None if it goes the plain one. Raises for bad requests."""
+    if request.is_plain and request.args and compiled_obstacle() is None:
+        start = _plain_order(request)
+        if start is not None:
+            return start
     request.check()
     argv, name = request.command()
     programs, environment, folder = request.programs(name), request.environment(), request.folder()
@@ -88,6 +94,18 @@ def order(request: Request) -> Start | None:
         flags |= _starts.NEW_SESSION
     keep = tuple(sorted(set(request.pass_fds))) if request.pass_fds else ()
     return _native.Start(programs, argv, environment, folder, request.streams, flags, keep, extras)
+
+
+def _plain_order(request: Request) -> Start | None:
+    """Nothing but words: the commonest case, and the one in which what goes before a start is felt. None for a mistake,
+    which is explained elsewhere."""
+    words = request.args
+    name = words[0]
+    try:
+        programs = None if type(name) is str and "/" in name else request.programs(os.fsencode(name))
+        return _native.Start(programs, words, None, None, request.streams, PLAIN_FLAGS, (), None)
+    except (TypeError, ValueError):
+        return None
 
 
 def _extras(request: Request) -> tuple[int, Any]:
@@ -128,6 +146,8 @@ def taken(start: Start, request: Request) -> Child | None:
         _fail(start, request)
         return None
     pid, pidfd = start.take()
+    if request.is_plain:
+        return Child(pid, pidfd)
     return Child(
         pid,
         pidfd,

@@ -19,6 +19,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING
 
+from loopwright import _native
 from loopwright._core import StatusLost
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class Child:
         pid: int,
         pidfd: int,
         *,
-        group: bool,
+        group: bool = False,
         namespace: bool = False,
         death_signal: int | None = None,
         popen: subprocess.Popen[bytes] | None = None,
@@ -235,20 +236,17 @@ class Child:
         if self.reaped or self.status is None or self._holds > 0:
             return
         self.reaped = True
-        # ChildProcessError: something else reaped it, after its status was seen or, as StatusLost tells, before.
-        with contextlib.suppress(ChildProcessError):
-            by_pidfd = self.pidfd >= 0 and _reap_by_pidfd(self.pidfd)
-            # Else the number may be another child's by now.
-            if not by_pidfd and not self._taken and not isinstance(self.status, StatusLost):
+        # ECHILD: something else reaped it, after its status was seen or, as StatusLost tells, before.
+        wrong = errno.ENOSYS if self.pidfd < 0 else _reap(self.pidfd)
+        # Refused by a filter that allowed it before. The pid serves, unless it may be another child's by now.
+        if wrong in (errno.EPERM, errno.ENOSYS) and not self._taken and not isinstance(self.status, StatusLost):
+            with contextlib.suppress(ChildProcessError):
                 os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG)
-        if self.pidfd >= 0:
-            os.close(self.pidfd)
         if self._popen is not None:
             self._popen.returncode = self.status.returncode
             self._popen = None
-        with _lock:
-            if _children.get(self.pid) is self:
-                del _children[self.pid]
+        if _children.get(self.pid) is self:
+            del _children[self.pid]
 
 
 def _is_there(child: Child) -> bool:
@@ -261,14 +259,15 @@ def _is_there(child: Child) -> bool:
     return True
 
 
-def _reap_by_pidfd(pidfd: int) -> bool:
-    """Reap it; False if a filter forbids the call that it allowed before. ChildProcessError if it is reaped already."""
+def _plain_reap(pidfd: int) -> int:
+    """As `_native.reap`, where that was not built."""
     try:
         os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
-    except PermissionError:
-        return False
     except OSError as error:
-        if error.errno != errno.ENOSYS:
-            raise
-        return False
-    return True
+        return error.errno or errno.EINVAL
+    finally:
+        os.close(pidfd)
+    return 0
+
+
+_reap = _plain_reap if _native.reap is None else _native.reap

@@ -13,7 +13,6 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from loopwright.errors import ArgumentsConflictError
@@ -35,12 +34,12 @@ KERNELS_LIMITS = 16  # RLIM_NLIMITS: one of them, RLIMIT_LOCKS, Python's resourc
 UNLIMITED = 2**64 - 1  # RLIM64_INFINITY, which Python's resource module has as -1
 
 
-@dataclass(slots=True)
 class Request:
-    """One program to be started. `streams` are descriptors, INHERITED or NULL."""
+    """One program to be started, with the options that are not as they are by default.
 
-    args: Command
-    streams: tuple[int, int, int] = (INHERITED, INHERITED, INHERITED)
+    `streams` are descriptors, INHERITED or NULL.
+    """
+
     executable: Program | None = None
     shell: bool = False
     cwd: Program | None = None
@@ -65,11 +64,24 @@ class Request:
     pid_namespace: bool = False
     cgroup_number: int = -1
     """A descriptor of the cgroup, while `opened()`."""
+    is_plain: bool = True
+    """Whether it is a list of words, and all else as it is by default."""
 
-    def __post_init__(self) -> None:
+    def __init__(self, args: Command, streams: tuple[int, int, int] = (INHERITED,) * 3, **options: Any) -> None:
         # What may be an iterator is asked for more than once: for the kernel, for an error's text, for the plain way.
-        if not isinstance(self.args, (str, bytes, os.PathLike)):
-            self.args = list(self.args)
+        if type(args) is list or not isinstance(args, (str, bytes, os.PathLike)):
+            self.args: Command = list(args)
+        else:
+            self.args = args
+            self.is_plain = False
+        self.streams = streams
+        if options:
+            self.set(**options)
+
+    def set(self, **options: Any) -> None:
+        """Have it otherwise than by default. The names are known to be right."""
+        self.is_plain = False
+        self.__dict__.update(options)
         if self.affinity is not None:
             self.affinity = frozenset(self.affinity)
         if self.extra_groups is not None and not isinstance(self.extra_groups, str):

@@ -225,4 +225,9 @@ def send(process: Identity, number: int) -> Sent:
 
 def ticks_now() -> int:
     """The present moment as start times are counted."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK") // 1_000_000_000
+    return as_ticks(time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+
+
+def as_ticks(since_boot: int) -> int:
+    """A moment on the clock since boot, in nanoseconds, as start times are counted."""
+    return since_boot * os.sysconf("SC_CLK_TCK") // 1_000_000_000

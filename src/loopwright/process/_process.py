@@ -18,6 +18,7 @@ from loopwright.process._groups import live_members
 from loopwright.process._options import check_seconds
 from loopwright.process._output import Lines, sources
 from loopwright.process._pipes import WritePipe
+from loopwright.process._standing import NOT_KEPT
 from loopwright.process._streams import set_terminal_size
 from loopwright.process._words import command_words
 
@@ -90,13 +91,14 @@ class Process:
         self._child = child
         self._loop = loop
         self._ended: asyncio.Future[ExitStatus | StatusLost] = loop.create_future()
-        self._pipes = tuple(pipes)
+        self._pipes = pipes
         self._text_mode: TextMode | None = None
         self._kept = kept
         # Made when they are first needed: most processes are only waited for, and there may be very many.
         self._tree: Ending | None = None
         self._talk: Talk | None = None
         self._pieces: dict[str, deque[Any]] | None = None
+        #: On the clock since boot, in nanoseconds.
         self._ended_at: int | None = None
         #: When it was last known to have begun or ended, on the monotonic clock: older looks at its tree are no use.
         self._changed_at = time.monotonic()
@@ -141,9 +143,9 @@ class Process:
         may wait; cancelling one leaves the process and the others alone, and so does a `timeout` (seconds), after which
         ProcessTimeoutError is raised, a TimeoutError. WrongLoopError on another loop.
         """
-        self._check_loop("wait for")
-        check_seconds("timeout", timeout)
         if timeout is None:
+            if asyncio.get_running_loop() is not self._loop:
+                self._check_loop("wait for")
             if not self._ended.done():
                 # A future of its own, not a shield over the shared one, which would cost a pass of the loop more.
                 waiter = self._loop.create_future()
@@ -158,6 +160,8 @@ class Process:
                         self._waiters.remove(waiter)
                     raise
             return self._ended.result()
+        self._check_loop("wait for")
+        check_seconds("timeout", timeout)
         if not (await asyncio.wait([self._ended], timeout=timeout))[0]:
             raise ProcessTimeoutError(
                 f"`{command_words(self.args)}` (process {self.pid}) still ran after {timeout:g} s", self.args, timeout
@@ -330,7 +334,8 @@ class Process:
 
     def _endings(self) -> Ending:
         if self._tree is None:
-            self._tree = Ending(self._child, self._ended, self._kept, self._ended_at)
+            ended_at = None if self._ended_at is None else _proc.as_ticks(self._ended_at)
+            self._tree = Ending(self._child, self._ended, self._kept, ended_at)
             self._tree.changed_at = self._changed_at
         return self._tree
 
@@ -363,7 +368,7 @@ class Process:
         if self._ended.done():
             return
         if not isinstance(status, StatusLost):
-            self._ended_at = _proc.ticks_now()
+            self._ended_at = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self._changed_at = time.monotonic()
         for pipe in self._pipes:
             if isinstance(pipe, WritePipe):
@@ -375,5 +380,5 @@ class Process:
                 waiter.set_result(None)
         if self._tree is not None:
             self._tree.note_exit(status)
-        else:
+        elif self._kept is not NOT_KEPT:
             self._kept.close()

@@ -11,30 +11,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import os
 import signal
-from typing import TYPE_CHECKING, Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, overload
 
 from loopwright import _spawning
 from loopwright._core import ExitStatus, tell_process_started
 from loopwright._spawning import Request
 from loopwright.process._pipes import PIPE
-from loopwright.process._standing import NOT_KEPT, admit
-from loopwright.process._streams import DEVNULL, STDOUT, Streams, check_terminal
+from loopwright.process._options import SpawnOptions, check_options
+from loopwright.process._standing import NOT_KEPT, admit, standing
+from loopwright.process._streams import DEVNULL, NO_STREAMS, STDOUT, Streams, check_terminal
 from loopwright.process._text import text_mode
 from loopwright.process._text_process import new_process
 from loopwright.watchers import ThreadedChildWatcher
 from loopwright.watchers._hub import hub_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable
     from typing import Literal, Unpack
 
     from loopwright._core import StatusLost
     from loopwright._spawning import Child, Command
-    from loopwright.process._options import BytesOptions, SpawnOptions
+    from loopwright.process._options import BytesOptions
     from loopwright.process._process import Process
     from loopwright.process._standing import Kept
+    from loopwright.process._text import TextMode
     from loopwright.process._text_process import TextProcess
 
 __all__ = ["DEVNULL", "PIPE", "STDOUT", "SpawnWatcher", "spawn"]
@@ -43,6 +46,12 @@ __all__ = ["DEVNULL", "PIPE", "STDOUT", "SpawnWatcher", "spawn"]
 #: replaces the watcher it sees can make `wait()` hang.
 _without_descriptors = ThreadedChildWatcher()
 _nothing = contextlib.nullcontext()
+
+Special: TypeAlias = "tuple[TextMode | None, bool | tuple[int, int], SpawnWatcher | None, int]"
+"""What `spawn()` itself does with options: text mode, a terminal, who watches, the size of pipes."""
+NOTHING_SPECIAL: Special = (None, False, None, -1)
+#: Of what is not the request's.
+DEFAULTS = {"bufsize": -1, "pipesize": -1, "pty": False}
 
 
 class SpawnWatcher(Protocol):
@@ -63,39 +72,7 @@ async def spawn(
 @overload
 async def spawn(args: Command, **options: Unpack[SpawnOptions]) -> Process: ...
 async def spawn(
-    args: Command,
-    *,
-    stdin: Any = None,
-    stdout: Any = None,
-    stderr: Any = None,
-    text: bool | None = None,
-    encoding: str | None = None,
-    errors: str | None = None,
-    universal_newlines: bool | None = None,
-    bufsize: int = -1,
-    cwd: str | bytes | os.PathLike[str] | None = None,
-    env: Mapping[str, str] | None = None,
-    executable: str | bytes | os.PathLike[str] | None = None,
-    shell: bool = False,
-    start_new_session: bool = False,
-    process_group: int | None = None,
-    pass_fds: Sequence[int] = (),
-    close_fds: bool = True,
-    restore_signals: bool = True,
-    user: str | int | None = None,
-    group: str | int | None = None,
-    extra_groups: Sequence[str | int] | None = None,
-    umask: int = -1,
-    preexec_fn: Callable[[], object] | None = None,
-    pipesize: int = -1,
-    parent_death_signal: int | None = None,
-    rlimits: Mapping[int, int | tuple[int, int]] | None = None,
-    cgroup: str | bytes | os.PathLike[str] | None = None,
-    pty: bool | tuple[int, int] = False,
-    nice: int | None = None,
-    affinity: Iterable[int] | None = None,
-    pid_namespace: bool = False,
-    watcher: SpawnWatcher | None = None,
+    args: Command, *, stdin: Any = None, stdout: Any = None, stderr: Any = None, **options: Any
 ) -> Process:
     """Start a program and give its `Process`.
 
@@ -137,39 +114,24 @@ async def spawn(
     cancelled while a worker is starting the program, that worker ends and reaps it a moment later.
     """
     loop = asyncio.get_running_loop()
-    mode = text_mode(text, encoding, errors, universal_newlines, bufsize)
-    request = Request(
-        args,
-        executable=executable,
-        shell=shell,
-        cwd=cwd,
-        env=env,
-        start_new_session=start_new_session,
-        process_group=process_group,
-        pass_fds=pass_fds,
-        close_fds=close_fds,
-        restore_signals=restore_signals,
-        user=user,
-        group=group,
-        extra_groups=extra_groups,
-        umask=umask,
-        preexec_fn=preexec_fn,
-        parent_death_signal=parent_death_signal,
-        rlimits=rlimits,
-        cgroup=cgroup,
-        nice=nice,
-        affinity=affinity,
-        pid_namespace=pid_namespace,
-    )
-    request.check()
-    if pty:
+    request = Request(args)
+    mode, terminal, watcher, pipesize = _understood(request, options) if options else NOTHING_SPECIAL
+    if terminal:
         check_terminal(stdin, stdout, stderr)
-    streams = Streams(loop, pipesize)
-    kept = NOT_KEPT
+    streams, kept = NO_STREAMS, NOT_KEPT
     try:
-        request.streams = streams.connect_terminal(pty, request) if pty else streams.connect(stdin, stdout, stderr)
-        request.env, kept = admit(env, cgroup=cgroup is None)
-        child, kept = await _start(loop, request, kept)
+        if terminal:
+            streams = Streams(loop)
+            request.streams = streams.connect_terminal(terminal, request)
+        elif stdin is not None or stdout is not None or stderr is not None:
+            streams = Streams(loop, pipesize)
+            request.streams = streams.connect(stdin, stdout, stderr)
+        if standing() is not None:
+            env, kept = admit(request.env, cgroup=request.cgroup is None)
+            request.set(env=env)
+            child, kept = await _start_kept(loop, request, kept)
+        else:
+            child = await _start(loop, request)
         process = new_process(
             mode, child, args, loop, streams.stdin, streams.stdout, streams.stderr, streams.ours, kept
         )
@@ -190,26 +152,50 @@ async def spawn(
     return process
 
 
-async def _start(loop: asyncio.AbstractEventLoop, request: Request, kept: Kept) -> tuple[Child, Kept]:
+def _signature() -> inspect.Signature:
+    """What `spawn()` takes, for those who ask by inspect.signature(). Its code takes the rare options as they come."""
+    words = [name for name in inspect.signature(spawn).parameters.values() if name.kind is not name.VAR_KEYWORD]
+    named = {word.name for word in words}
+    for name, kind in SpawnOptions.__annotations__.items():
+        if name not in named:
+            default = DEFAULTS.get(name, getattr(Request, name, None))
+            words.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=getattr(kind, '__forward_arg__', kind)))
+    return inspect.signature(spawn).replace(parameters=words)
+
+
+def _understood(request: Request, options: dict[str, Any]) -> Special:
+    """Put what is asked for beyond a plain start into the request, and give the rest of it."""
+    check_options("spawn", options, runs=False)
+    words = (options.pop(name, None) for name in ("text", "encoding", "errors", "universal_newlines"))
+    mode = text_mode(*words, options.pop("bufsize", -1))
+    terminal, watcher = options.pop("pty", False), options.pop("watcher", None)
+    pipesize = options.pop("pipesize", -1)
+    if options:
+        request.set(**options)
+        request.check()
+    return mode, terminal, watcher, pipesize
+
+
+async def _start_kept(loop: asyncio.AbstractEventLoop, request: Request, kept: Kept) -> tuple[Child, Kept]:
     if kept.leaf is not None:
         request.cgroup = kept.leaf.path
         try:
-            return await _start_by_worker(loop, request), kept
+            return await _start(loop, request), kept
         except OSError:
             # The cgroup is our idea: where a child cannot be started into it, it is started, and then moved.
             request.cgroup = None
-    child = await _start_by_worker(loop, request)
+    child = await _start(loop, request)
     return child, kept.adopt(child.pid)
 
 
-async def _start_by_worker(loop: asyncio.AbstractEventLoop, request: Request) -> Child:
+async def _start(loop: asyncio.AbstractEventLoop, request: Request) -> Child:
     try:
         with request.opened() if request.cgroup is not None else _nothing, _spawning.starting:
             start = _spawning.order(request)
             if start is not None:
                 hub = hub_of(loop)
                 try:
-                    if hub.is_idle and not request.has_extras:
+                    if hub.is_idle and (request.is_plain or not request.has_extras):
                         start.run()  # nothing waits that a thread would help
                     else:
                         await hub.start(start)
@@ -252,3 +238,6 @@ def _abandon(child: Child) -> None:
     with contextlib.suppress(ChildProcessError):
         os.waitid(kind, number, os.WEXITED | os.WNOWAIT)
     child.note_exit(ExitStatus(None, signal.SIGKILL))
+
+
+spawn.__signature__ = _signature()  # type: ignore[attr-defined]  # any function may have one (PEP 362)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from loopwright._spawning import Request
 
-__all__ = ["DEVNULL", "STDOUT", "Streams", "set_terminal_size"]
+__all__ = ["DEVNULL", "NO_STREAMS", "STDOUT", "Streams", "set_terminal_size"]
 
 STDOUT = subprocess.STDOUT
 DEVNULL = subprocess.DEVNULL
@@ -97,7 +97,7 @@ class Streams:
         self.stdin = self._writer(second, TerminalInput)
         self.terminal = WritePipe(self._loop, os.dup(second))
         self.ours.append(self.terminal)
-        request.start_new_session = request.terminal = True
+        request.set(start_new_session=True, terminal=True)
         return theirs, theirs, theirs
 
     def close_theirs(self) -> None:
@@ -166,6 +166,21 @@ class Streams:
         pipe = kind(self._loop, number)
         self.ours.append(pipe)
         return asyncio.StreamWriter(pipe, pipe.get_protocol(), None, self._loop)
+
+
+class NoStreams:
+    """Of a process that has none of its own."""
+
+    stdin = stdout = stderr = terminal = None
+    ours = ()
+
+    def close_theirs(self) -> None:
+        """There is nothing to close."""
+
+    close_ours = close_theirs
+
+
+NO_STREAMS = NoStreams()
 
 
 def set_terminal_size(number: int, rows: int, columns: int) -> None:

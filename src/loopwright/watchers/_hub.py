@@ -4,13 +4,16 @@ Theory of operation. A loop that starts or watches children for `loopwright.proc
 (`PidfdSet`), which the loop watches with one `add_reader` however many children there are, and in it the eventfd of a
 `StartPort`, through which the workers hand back what they have started.
 
-- **A hub lives while it has something to wait for**, and two passes of the loop longer: a program that runs one child
-  after the other would otherwise pay each time for making and joining a set. A loop that is closed properly has run
-  those, so it has nothing of ours left in it.
+- **A hub belongs to its loop**, which holds it by what was given to `add_reader()`. A loop that is closed drops that, and
+  with it a `_Seat` that nobody else holds: that is how the hub hears of the closing, and gives its two descriptors back,
+  whoever else may still hold it (the traceback of an exception, say). Making and joining a set anew for each of many
+  programs run one after the other would cost as much as hearing of them.
+- **On other loops** than asyncio's it goes when it has nothing to wait for: rloop keeps what it was given for ever, and
+  uvloop drops it before it takes the descriptor out of its poller, which libuv does not survive if that is closed.
 - **Exits.** An exit is seen without reaping, told to whoever waits, and then noted in the ledger, which reaps when no
   signal is owed (`_spawning._ledger`).
-- **A loop that was closed** with children or starts under way is noticed when a hub is next made, for any loop: starts
-  that nobody can take any more are killed; children that have ended are reaped, and the others looked at each time.
+- **A loop that was closed** with children or starts under way: starts that nobody can take any more are killed;
+  children that have ended are reaped, and the others looked at each time a hub is made, for any loop.
 - **The program's end.** What was being started then is nobody's: it is given up, and waited for a moment, or a child
   might be left that nobody knows of.
 - **A fork.** In the child none of this is wanted: its copies are closed without taking anything out of the set, which
@@ -21,12 +24,14 @@ All of a hub is used on its loop's thread; the table of hubs is guarded by the G
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import errno
 import os
+import sys
 import time
-from collections import deque
-from typing import TYPE_CHECKING, Any
+import weakref
+from typing import TYPE_CHECKING
 
 from loopwright import _native
 from loopwright._core import StatusLost
@@ -35,11 +40,11 @@ from loopwright.watchers._readable import TRACED_RETRY, told_status
 from loopwright.watchers._watch import KEY_MASK, look, look_by_pidfd, reaping
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from loopwright._core import ExitStatus
     from loopwright._native import PidfdSet, Start, StartPort
+    from loopwright._native._pidfds import Told
     from loopwright._spawning import Child
 
     OnExit = Callable[[ExitStatus | StatusLost], None]
@@ -50,50 +55,83 @@ PORT = 0  # the key of the eventfd; children have 1 and more
 #: How long the end of the program waits for what was being started, in seconds: not for an exec that hangs.
 LAST_MOMENT = 1.0
 
-_hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
+#: By the identity of their loops. A hub holds its loop, so while the hub is there the number is that loop's alone.
+_hubs: dict[int, weakref.ref[Hub]] = {}
+#: Those of loops that are not to hold theirs alone.
+_held: set[Hub] = set()
 #: Children of loops that were closed, that had not ended when they were last looked at.
 _orphans: list[Child] = []
 
 
 def hub_of(loop: asyncio.AbstractEventLoop) -> Hub:
     """The hub of the loop that is running in this thread. OSError if there is no descriptor left for one."""
-    hub = _hubs.get(loop)
+    reference = _hubs.get(id(loop))
+    hub = None if reference is None else reference()
     if hub is None:
-        _drop_closed_loops()
-        hub = _hubs[loop] = Hub(loop)
+        _look_after_closed_loops()
+        hub = Hub(loop)
     return hub
 
 
-def _drop_closed_loops() -> None:
-    for loop in list(_hubs):
-        if loop.is_closed() and (hub := _hubs.pop(loop, None)) is not None:
-            _orphans.extend(hub.abandon())
+def _all_hubs() -> list[Hub]:
+    return [hub for reference in list(_hubs.values()) if (hub := reference()) is not None]
+
+
+def _look_after_closed_loops() -> None:
+    for hub in _all_hubs():
+        if hub.loop.is_closed():
+            hub.leave()
     for child in _orphans[:]:
         if (status := child.status or look_by_pidfd(child.pidfd)) is not None:
             child.note_exit(settled(child, status))
     _orphans[:] = [child for child in _orphans if not child.reaped]
 
 
+class _Seat:
+    """A hub's place in its loop, held by nobody else: when it goes, the loop was closed or the hub was."""
+
+    __slots__ = ("_hub",)
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def __del__(self) -> None:
+        if not sys.is_finalizing():
+            self._hub.leave()
+
+
 class Hub:
     """The children and starts of one loop."""
 
-    __slots__ = ("_children", "_closing", "_heard", "_last_key", "_loop", "_pidfds", "_port", "_starts")
+    __slots__ = ("__weakref__", "_children", "_closing", "_last_key", "_pidfds", "_port", "_starts", "_stays", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._children: dict[int, tuple[Child, OnExit]] = {}
         self._starts: dict[Start, asyncio.Future[None]] = {}
         self._last_key = PORT
+        #: Whether it is there until its loop is closed; else it goes when it has nothing to wait for.
+        self._stays = isinstance(loop, asyncio.BaseEventLoop)
         self._closing = False
-        #: Children whose exits were told, and that are not reaped yet.
-        self._heard: list[Child] = []
         self._port: StartPort | None = None
         self._pidfds: PidfdSet | PlainPidfdSet = PlainPidfdSet() if _native.PidfdSet is None else _native.PidfdSet()
         try:
-            loop.add_reader(self._pidfds.fileno(), self._on_readable)
+            seats = (_Seat(self),) if self._stays else ()
+            loop.add_reader(self._pidfds.fileno(), self._on_readable, *seats)
         except BaseException:
             self._pidfds.close()
             raise
+        _hubs[id(loop)] = weakref.ref(self)
+        if not self._stays:
+            _held.add(self)
+
+    def leave(self) -> None:
+        """The loop is closed: give the descriptors back, kill what was being started, and see to the children."""
+        self._sign_off()
+        self.give_up_starts()
+        self.close()
+        _orphans.extend(child for child, _ in self._children.values())
+        self._children.clear()
 
     @property
     def is_idle(self) -> bool:
@@ -107,7 +145,7 @@ class Hub:
         """
         try:
             port = self._port or self._open_port()
-            future = self._loop.create_future()
+            future = self.loop.create_future()
             if start.submit(port):
                 self._starts[start] = future
             elif start.needs_worker:
@@ -118,7 +156,8 @@ class Hub:
                 start.run()
                 future.set_result(None)
         finally:
-            self._close_soon_if_idle()
+            if not self._stays:
+                self._close_if_idle_soon()
         return future
 
     def _open_port(self) -> StartPort:
@@ -137,10 +176,10 @@ class Hub:
         """Nobody waits for this start any more: its child, if there is or will be one, is killed and reaped."""
         self._starts.pop(start, None)
         start.abandon()
-        if not self._loop.is_closed():
-            self.close_if_idle()
-        elif _hubs.pop(self._loop, None) is self:
-            _orphans.extend(self.abandon())
+        if self.loop.is_closed():
+            self.leave()
+        else:
+            self._close_if_idle()
 
     def watch(self, child: Child, on_exit: OnExit) -> None:
         """Have `on_exit(status)` called when it has ended; the ledger is told after that. It must have a pidfd.
@@ -154,37 +193,41 @@ class Hub:
             self._pidfds.add(child.pidfd, key)
             self._children[key] = (child, on_exit)
         finally:
-            self._close_soon_if_idle()
+            if not self._stays:
+                self._close_if_idle_soon()
 
-    def _on_readable(self) -> None:
-        self._hear(deque(self._pidfds.drain()))
+    def _on_readable(self, seat: _Seat | None = None) -> None:
+        del seat  # the loop's alone to hold
+        told = self._pidfds.drain()
+        told.reverse()  # so that the first can be taken off its end
+        self._hear(told)
 
-    def _hear(self, told: deque[tuple[int, int, int, int, Any]]) -> None:
+    def _hear(self, told: list[Told]) -> None:
         try:
             while told:
-                key, *rest = told.popleft()
+                key, pid, code, value, usage = told.pop()
                 if key == PORT:
                     self._take_starts()
-                elif key in self._children:
-                    self._hear_of_child(key, *rest)
+                elif (entry := self._children.get(key)) is None:
+                    continue
+                elif pid == 0:
+                    self.loop.call_later(TRACED_RETRY, self._ask_again, key)
+                else:
+                    del self._children[key]
+                    # Not taken out of the set: an entry is told once (EPOLLONESHOT), and goes with its descriptor.
+                    child, on_exit = entry
+                    # A call that a filter forbids since we tried says nothing of the process: ask its pid instead.
+                    asked = look(child.pid) if pid < 0 and code != errno.ECHILD else None
+                    status = child.status = settled(child, asked or told_status(pid, code, value, usage))
+                    try:
+                        on_exit(status)
+                    finally:
+                        child.note_exit(status)
         finally:
             if told:  # somebody's callback raised, or Ctrl-C came: nobody tells of the others again
-                self._loop.call_soon(self._hear, told)
-            self._close_soon_if_idle()
-
-    def _hear_of_child(self, key: int, pid: int, code: int, value: int, usage: Any) -> None:
-        child, on_exit = self._children[key]
-        if pid == 0:
-            self._loop.call_later(TRACED_RETRY, self._ask_again, key)
-            return
-        del self._children[key]
-        self._pidfds.discard(child.pidfd)
-        # A call that a filter forbids since we tried says nothing of the process: its pid may be asked instead.
-        asked = look(child.pid) if pid < 0 and code != errno.ECHILD else None
-        child.status = settled(child, asked or told_status(pid, code, value, usage))
-        # Reaped in a pass of its own, which comes after whoever waited has been woken.
-        self._heard.append(child)
-        on_exit(child.status)
+                self.loop.call_soon(self._hear, told)
+            if not self._stays:
+                self._close_if_idle_soon()
 
     def _take_starts(self) -> None:
         if self._port is None:
@@ -199,34 +242,27 @@ class Hub:
         if (entry := self._children.get(key)) is not None:
             self._pidfds.rearm(entry[0].pidfd, key)
 
-    def _close_soon_if_idle(self) -> None:
-        idle = not self._children and not self._starts
-        if (idle or self._heard) and not self._closing and not self._loop.is_closed():
+    def _close_if_idle_soon(self) -> None:
+        if not self._closing and self.is_idle and not self.loop.is_closed():
             self._closing = True
-            self._loop.call_soon(self._give_back)
-
-    def _give_back(self) -> None:
-        """Have those reaped that were told of; then, a pass later, the descriptors given back, if nothing is left."""
-        heard, self._heard = self._heard, []
-        for child in heard:
-            if child.status is not None:
-                child.note_exit(child.status)
-        self._closing = not self._children and not self._starts
-        if self._closing:
-            self._loop.call_soon(self._close_in_time)
+            self.loop.call_soon(self._close_in_time)
 
     def _close_in_time(self) -> None:
         self._closing = False
-        if self._heard:
-            self._close_soon_if_idle()
-        else:
-            self.close_if_idle()
+        self._close_if_idle()
 
-    def close_if_idle(self) -> None:
-        """Give the descriptors back now, if nothing is waited for."""
-        if not self._children and not self._starts and not self._heard and _hubs.get(self._loop) is self:
-            del _hubs[self._loop]
-            self._loop.remove_reader(self._pidfds.fileno())
+    def _sign_off(self) -> bool:
+        """Whether it was in the table until now."""
+        _held.discard(self)
+        reference = _hubs.get(id(self.loop))
+        if reference is None or reference() not in (self, None):  # None where the collector took hub and seat at once
+            return False
+        del _hubs[id(self.loop)]
+        return True
+
+    def _close_if_idle(self) -> None:
+        if not self._stays and self.is_idle and self._sign_off():
+            self.loop.remove_reader(self._pidfds.fileno())
             self.close()
 
     def give_up_starts(self) -> None:
@@ -242,14 +278,11 @@ class Hub:
             port.close()
         self._pidfds.close()
 
-    def abandon(self) -> list[Child]:
-        """The loop is closed: kill what was being started, and give the children."""
-        self.give_up_starts()
-        self.close()
-        children = [*self._heard, *(child for child, _ in self._children.values())]
-        self._heard.clear()
+    def forget(self) -> None:
+        """In a forked child none of these is a child of it."""
         self._children.clear()
-        return children
+        self._starts.clear()
+        self.close()
 
 
 def settled(child: Child, status: ExitStatus | StatusLost) -> ExitStatus | StatusLost:
@@ -262,7 +295,7 @@ def settled(child: Child, status: ExitStatus | StatusLost) -> ExitStatus | Statu
 
 @atexit.register
 def _give_up_starts() -> None:
-    for hub in list(_hubs.values()):
+    for hub in _all_hubs():
         hub.give_up_starts()
     deadline = time.monotonic() + LAST_MOMENT
     while _native.busy() and time.monotonic() < deadline:
@@ -270,11 +303,12 @@ def _give_up_starts() -> None:
 
 
 def _forget_in_forked_child() -> None:
-    hubs = list(_hubs.values())
+    hubs = _all_hubs()
     _hubs.clear()
+    _held.clear()
     _orphans.clear()
     for hub in hubs:
-        hub.close()
+        hub.forget()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
