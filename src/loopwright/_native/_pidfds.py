@@ -24,6 +24,7 @@ if not cython.compiled:
     raise ImportError("loopwright._native._pidfds is compiled code and does not run as plain Python")
 
 from cython.cimports.cpython.exc import PyErr_SetFromErrno
+from cython.cimports.cpython.object import PyObject_GenericSetAttr
 from cython.cimports.libc.errno import EINTR, ENOENT, errno
 from cython.cimports.libc.string import memset
 from cython.cimports.loopwright._native._linux import (
@@ -143,6 +144,17 @@ class PidfdSet:
         if epoll_ctl(self._epoll, operation, pidfd, cython.address(event)) < 0:
             PyErr_SetFromErrno(OSError)
         return None
+
+
+def exited(kind, usage_kind, code: cython.int, usage):
+    """An exit status, of `kind`, of what ended by itself, as its own constructor would make it: an eighth of the cost
+    of a frozen dataclass's, which goes through `object.__setattr__()` for each field."""
+    made = kind.__new__(kind)
+    PyObject_GenericSetAttr(made, "code", code)
+    PyObject_GenericSetAttr(made, "signal", None)
+    PyObject_GenericSetAttr(made, "core_dumped", False)
+    PyObject_GenericSetAttr(made, "usage", None if usage is None else tuple.__new__(usage_kind, usage))
+    return made
 
 
 def reap(pidfd: cython.int) -> int:

@@ -1,7 +1,10 @@
-from typing import TypeAlias, final
+from typing import Any, TypeAlias, TypeVar, final
 
 Told: TypeAlias = tuple[int, int, int, int, tuple[float, float, int, int, int, int, int, int, int] | None]
 
+Kind = TypeVar("Kind")
+
+def exited(kind: type[Kind], usage_kind: type[Any], code: int, usage: tuple[Any, ...] | None) -> Kind: ...
 def reap(pidfd: int) -> int: ...
 @final
 class PidfdSet:

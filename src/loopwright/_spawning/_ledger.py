@@ -35,8 +35,9 @@ _children: dict[int, Child] = {}
 _lock = threading.RLock()
 
 
-#: Starts under way: children that may exist, and even have ended, and are not in the ledger yet.
-_starting = 0
+#: Starts under way, one entry each: children that may exist, and even have ended, and are not in the ledger yet. A list,
+#: for its append() and pop() need no lock.
+_under_way: list[None] = []
 #: What a watcher that waits for any child found while there were such, with whom to tell if none of them claims it.
 _unclaimed: dict[int, tuple[ExitStatus, Callable[[int, ExitStatus, bool], object]]] = {}
 
@@ -47,20 +48,16 @@ class _Starting:
     __slots__ = ()
 
     def __enter__(self) -> None:
-        global _starting  # noqa: PLW0603 - of the whole process, as its children are
-        with _lock:
-            _starting += 1
+        _under_way.append(None)
 
     def __exit__(self, *_: object) -> None:
-        global _starting  # noqa: PLW0603 - as above
-        with _lock:
-            _starting -= 1
-            if _starting or not _unclaimed:
-                return
-            nobodys = _unclaimed.copy()
-            _unclaimed.clear()
-        for pid, (status, tell) in nobodys.items():
-            tell(pid, status, False)
+        _under_way.pop()
+        if _unclaimed and not _under_way:
+            with _lock:
+                nobodys = _unclaimed.copy()
+                _unclaimed.clear()
+            for pid, (status, tell) in nobodys.items():
+                tell(pid, status, False)
 
 
 #: While such a block lasts a child may come into being; at its end it is in the ledger, or is none.
@@ -73,10 +70,11 @@ def keep_unclaimed(pid: int, status: ExitStatus, tell: Callable[[int, ExitStatus
     False if none is. `tell(pid, status, claimed)` is called when it turns out whether it was one of those.
     """
     with _lock:
-        if not _starting:
+        if not _under_way:
             return False
         _unclaimed[pid] = (status, tell)
-        return True
+        # The last start may have ended just before, and seen nothing unclaimed: then nobody would ever tell.
+        return bool(_under_way) or _unclaimed.pop(pid, None) is None
 
 
 def child_of(pid: int) -> Child | None:
@@ -92,13 +90,13 @@ def living() -> tuple[Child, ...]:
 
 def _forget_all() -> None:
     """In a forked child of this program none of these is a child."""
-    global _lock, _starting  # noqa: PLW0603 - another thread may have held the old one at the fork
+    global _lock  # noqa: PLW0603 - another thread may have held the old one at the fork
     _lock = threading.RLock()
     for child in _children.values():
         child.forget()
     _children.clear()
     _unclaimed.clear()
-    _starting = 0
+    _under_way.clear()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
@@ -175,7 +173,8 @@ class Child:
         with _lock:
             if self.status is None:
                 self.status = status
-            self._reap_if_free()
+            if self._holds == 0:
+                self._reap_if_free()
 
     def note_taken(self, status: ExitStatus | StatusLost) -> None:
         """It was reaped already, by a `waitpid(-1)` of ours that saw how it ended: its number is its own no more.

@@ -221,11 +221,12 @@ def _watch(loop: asyncio.AbstractEventLoop, child: Child, process: Process, watc
             watcher.watch_child(child, process._on_exit)
             return
         if child.pidfd >= 0:
-            # Where there is no room for it in the set, a thread can wait for it all the same.
-            with contextlib.suppress(OSError):
+            try:
                 hub_of(loop).watch(child, process._on_exit)
-                return
-        _without_descriptors.watch_child(child, process._on_exit)
+            except OSError:  # there is no room for it in the set: a thread can wait for it all the same
+                _without_descriptors.watch_child(child, process._on_exit)
+        else:
+            _without_descriptors.watch_child(child, process._on_exit)
     except BaseException:
         _abandon(child)
         raise
