@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from loopwright._native import Start
     from loopwright._spawning._request import Request
 
-__all__ = ["compiled_obstacle", "launch", "order", "taken"]
+__all__ = ["compiled_obstacle", "launch", "order", "start_here", "taken"]
 
 #: What a kernel, or a filter in front of it, says that does not know or will not do what the compiled way asks.
 REFUSED = frozenset((errno.ENOSYS, errno.EPERM, errno.EINVAL))
@@ -73,7 +73,7 @@ def _refusal(start: Start) -> str:
 
 def order(request: Request) -> Start | None:
     """The start of a request by the compiled way; None if it goes the plain one. Raises for bad requests."""
-    if request.is_plain and request.args and compiled_obstacle() is None:
+    if request.is_plain and compiled_obstacle() is None:
         start = _plain_order(request)
         if start is not None:
             return start
@@ -96,15 +96,28 @@ def order(request: Request) -> Start | None:
     return _native.Start(programs, argv, environment, folder, request.streams, flags, keep, extras)
 
 
+def start_here(request: Request) -> Child | None:
+    """Start a plain request in the calling thread, at once; None where that is not to be had, or it failed.
+
+    What failed is to be tried again by `order()`, which says why. No program of two names runs twice: one that failed
+    never ran.
+    """
+    start = None if compiled_obstacle() is not None else _plain_order(request)
+    if start is None:
+        return None
+    with starting:
+        return Child(*start.take()) if start.run() else None
+
+
 def _plain_order(request: Request) -> Start | None:
     """Nothing but words: the commonest case, and the one in which what goes before a start is felt. None for a mistake,
     which is explained elsewhere."""
-    words = request.args
-    name = words[0]
     try:
+        words = request.args
+        name = words[0]
         programs = None if type(name) is str and "/" in name else request.programs(os.fsencode(name))
         return _native.Start(programs, words, None, None, request.streams, PLAIN_FLAGS, (), None)
-    except (TypeError, ValueError):
+    except (IndexError, TypeError, ValueError):
         return None
 
 

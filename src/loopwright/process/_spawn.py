@@ -131,7 +131,9 @@ async def spawn(
             request.set(env=env)
             child, kept = await _start_kept(loop, request, kept)
         else:
-            child = await _start(loop, request)
+            # Where nothing waits that a thread would help.
+            here = request.is_plain and hub_of(loop).is_idle
+            child = (_spawning.start_here(request) if here else None) or await _start(loop, request)
         process = new_process(
             mode, child, args, loop, streams.stdin, streams.stdout, streams.stderr, streams.ours, kept
         )
@@ -195,8 +197,8 @@ async def _start(loop: asyncio.AbstractEventLoop, request: Request) -> Child:
             if start is not None:
                 hub = hub_of(loop)
                 try:
-                    if hub.is_idle and (request.is_plain or not request.has_extras):
-                        start.run()  # nothing waits that a thread would help
+                    if hub.is_idle and not request.has_extras:
+                        start.run()
                     else:
                         await hub.start(start)
                     child = _spawning.taken(start, request)
