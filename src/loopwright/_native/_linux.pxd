@@ -21,6 +21,20 @@ cdef extern from "<sys/epoll.h>" nogil:
         EPOLLIN
         EPOLLONESHOT
 
+cdef extern from "<sys/timerfd.h>" nogil:
+    struct timespec:
+        long tv_sec
+        long tv_nsec
+    struct itimerspec:
+        timespec it_interval
+        timespec it_value
+    int timerfd_create(int clock, int flags)
+    int timerfd_settime(int fd, int flags, const itimerspec *new_value, itimerspec *old_value)
+    enum:
+        CLOCK_MONOTONIC
+        TFD_CLOEXEC
+        TFD_NONBLOCK
+
 cdef extern from "<sys/time.h>" nogil:
     struct timeval:
         long tv_sec

@@ -34,6 +34,9 @@ from cython.cimports.loopwright._native._linux import (
     EPOLL_CTL_MOD,
     EPOLLIN,
     EPOLLONESHOT,
+    CLOCK_MONOTONIC,
+    TFD_CLOEXEC,
+    TFD_NONBLOCK,
     WEXITED,
     WNOHANG,
     WNOWAIT,
@@ -43,14 +46,21 @@ from cython.cimports.loopwright._native._linux import (
     epoll_ctl,
     epoll_event,
     epoll_wait,
+    itimerspec,
     rusage,
     siginfo_t,
     syscall,
+    timerfd_create,
+    timerfd_settime,
     timeval,
 )
 
 P_PIDFD = cython.declare(cython.int, 3)  # Linux 5.4; older C libraries lack the name
 BATCH = cython.declare(cython.int, 256)
+_ALARM = cython.declare(cython.ulonglong, 0xFFFF_FFFF)
+
+#: The key under which an alarm is told: no child may have it.
+ALARM = 0xFFFF_FFFF
 
 
 @cython.final
@@ -62,16 +72,16 @@ class PidfdSet:
     """
 
     _epoll: cython.int
+    _alarm: cython.int
 
     def __cinit__(self):
-        self._epoll = -1
+        self._epoll = self._alarm = -1
         self._epoll = epoll_create1(EPOLL_CLOEXEC)
         if self._epoll < 0:
             PyErr_SetFromErrno(OSError)
 
     def __dealloc__(self):
-        if self._epoll >= 0:
-            close(self._epoll)
+        self.close()
 
     def fileno(self) -> int:
         """The set's own descriptor, readable while an entry is; ValueError after `close()`."""
@@ -85,6 +95,27 @@ class PidfdSet:
     def rearm(self, pidfd: cython.int, key: cython.ulonglong):
         """Tell of a pidfd once more that was told of before."""
         self._control(EPOLL_CTL_MOD, pidfd, key)
+
+    def alarm(self, nanoseconds: cython.long):
+        """Tell once, under ALARM, when so much time has passed; an alarm that was set before is forgotten.
+
+        A timer of the kernel's, since one of the loop's makes it wake its poller by time, at each of its passes: setting
+        and taking back a timeout that is nearer than the scheduler's tick is dear, above all in a virtual machine.
+        """
+        when: itimerspec
+        self._check_open()
+        if self._alarm < 0:
+            self._alarm = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)
+            if self._alarm < 0:
+                PyErr_SetFromErrno(OSError)
+            self._control(EPOLL_CTL_ADD, self._alarm, _ALARM)
+        else:
+            self._control(EPOLL_CTL_MOD, self._alarm, _ALARM)
+        memset(cython.address(when), 0, cython.sizeof(when))
+        when.it_value.tv_sec = nanoseconds // 1_000_000_000
+        when.it_value.tv_nsec = nanoseconds % 1_000_000_000
+        if timerfd_settime(self._alarm, 0, cython.address(when), cython.NULL) < 0:
+            PyErr_SetFromErrno(OSError)
 
     def discard(self, pidfd: cython.int):
         """Stop watching `pidfd`, if it is watched. To be called before it is closed."""
@@ -116,15 +147,18 @@ class PidfdSet:
                 PyErr_SetFromErrno(OSError)
             for index in range(count):
                 packed = events[index].data.u64
-                if packed >> 32:
-                    told.append(_ask(packed >> 32, packed & 0xFFFFFFFF))
+                if packed >> 32 == 0 or packed >> 32 == _ALARM:
+                    told.append((packed >> 32, 0, 0, 0, None))
                 else:
-                    told.append((0, 0, 0, 0, None))
+                    told.append(_ask(packed >> 32, packed & 0xFFFFFFFF))
             if count < BATCH:
                 return told
 
     def close(self):
         """Close the set, not the pidfds in it. Idempotent."""
+        if self._alarm >= 0:
+            close(self._alarm)
+            self._alarm = -1
         if self._epoll >= 0:
             close(self._epoll)
             self._epoll = -1

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from loopwright.errors import OutputLimitError, ProcessTimeoutError, TextModeError
 from loopwright.process._capture import Capture
+from loopwright.process._outlet import Outlet
 from loopwright.process._options import check_seconds
 from loopwright.process._text import BLOCK, WAITING, TextReader, TextWriter, at_once, wrong_type
 from loopwright.process._words import command_words, held_words
@@ -181,9 +182,8 @@ class Talk:
         if data is not None and process.stdin is None:
             raise ValueError(f"process {process.pid} was started without stdin=PIPE, so there is nothing to write to")
         if exchange is None and data is None and timeout is None and linger is None and process._text_mode is None:
-            only = [name for name in ("stdout", "stderr") if getattr(process, name) is not None]
-            if len(only) == 1 and process.stdin is None:
-                return await self._read_one(process, only[0])
+            if process._stderr is None and process.stdin is None and process._stdout is not None:
+                return await self._read_output(process, process._stdout)
         if exchange is None:
             streams = {"stdout": process.stdout, "stderr": process.stderr}
             exchange = self._exchange = Exchange(process.stdin, streams, process._text_mode, data)
@@ -214,20 +214,24 @@ class Talk:
         self._exchange = None
         return exchange.output("stdout", process), exchange.output("stderr", process)
 
-    async def _read_one(self, process: Process, name: str) -> tuple[Any, Any]:
+    async def _read_output(self, process: Process, stream: Outlet | asyncio.StreamReader) -> tuple[bytes, None]:
         """The commonest case, for which an exchange would cost as much as all the rest of waiting for a program."""
-        stream: asyncio.StreamReader = getattr(process, name)
-        pieces = process._take_kept(name)
+        pieces = process._take_kept("stdout")
         try:
+            if isinstance(stream, Outlet):
+                if stream.is_untouched:
+                    return await stream.collect(process), None
+                stream = process.stdout
             while block := await stream.read(BLOCK):
                 pieces.append(block)
             await process.wait()
         except BaseException:
-            self._exchange = Exchange(None, {name: stream}, None)  # for the next call to go on with
-            self._exchange.put_before(name, pieces)
+            if isinstance(stream, Outlet):
+                pieces.append(stream.collected())
+            self._exchange = Exchange(None, {"stdout": process.stdout}, None)  # for the next call to go on with
+            self._exchange.put_before("stdout", pieces)
             raise
-        output = b"".join(pieces)
-        return (output, None) if name == "stdout" else (None, output)
+        return b"".join(pieces), None
 
 
 def encoded(data: Any, mode: TextMode | None) -> bytes | memoryview:

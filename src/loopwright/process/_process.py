@@ -16,6 +16,7 @@ from loopwright.process._ending import Ending
 from loopwright.process._exchange import Talk
 from loopwright.process._groups import live_members
 from loopwright.process._options import check_seconds
+from loopwright.process._outlet import Outlet
 from loopwright.process._output import Lines, sources
 from loopwright.process._pipes import WritePipe
 from loopwright.process._standing import NOT_KEPT
@@ -71,10 +72,10 @@ class Process:
         "_text_mode",
         "_tree",
         "_waiters",
+        "_stderr",
+        "_stdout",
         "args",
-        "stderr",
         "stdin",
-        "stdout",
     )
 
     def __init__(
@@ -83,9 +84,9 @@ class Process:
         args: Command,
         loop: asyncio.AbstractEventLoop,
         stdin: asyncio.StreamWriter | None,
-        stdout: asyncio.StreamReader | None,
-        stderr: asyncio.StreamReader | None,
-        pipes: Sequence[ReadPipe | WritePipe],
+        stdout: Outlet | asyncio.StreamReader | None,
+        stderr: Outlet | asyncio.StreamReader | None,
+        pipes: Sequence[Outlet | ReadPipe | WritePipe],
         kept: Kept,
     ) -> None:
         self._child = child
@@ -107,14 +108,29 @@ class Process:
         """What it was started with."""
         self.stdin = stdin
         """Where to write its input, with `stdin=PIPE`; else None."""
-        self.stdout = stdout
-        """Where to read its output, with `stdout=PIPE`; else None."""
-        self.stderr = stderr
-        """Where to read its errors, with `stderr=PIPE`; else None."""
+        self._stdout = stdout
+        self._stderr = stderr
 
     def __repr__(self) -> str:
         state = "running" if self.status is None else str(self.status)
         return f"<Process {self.pid} {self.args!r}: {state}>"
+
+    @property
+    def stdout(self) -> Any:
+        """Where to read its output, an `asyncio.StreamReader`, with `stdout=PIPE`; else None.
+
+        It is read from when this is first asked for, or the process has ended; until then it can write 64 KiB (pipe(7)).
+        """
+        if type(self._stdout) is Outlet:
+            self._stdout = self._stdout.reader()
+        return self._stdout
+
+    @property
+    def stderr(self) -> Any:
+        """Where to read its errors, with `stderr=PIPE`; else None. As `stdout`."""
+        if type(self._stderr) is Outlet:
+            self._stderr = self._stderr.reader()
+        return self._stderr
 
     @property
     def pid(self) -> int:
@@ -371,7 +387,9 @@ class Process:
             self._ended_at = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self._changed_at = time.monotonic()
         for pipe in self._pipes:
-            if isinstance(pipe, WritePipe):
+            if type(pipe) is Outlet:
+                pipe.process_ended()
+            elif isinstance(pipe, WritePipe):
                 pipe.close_if_unread()
         self._ended.set_result(status)
         waiters, self._waiters = self._waiters, None

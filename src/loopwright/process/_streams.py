@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from loopwright._spawning import INHERITED, NULL
 from loopwright.errors import ArgumentsConflictError
+from loopwright.process._outlet import Outlet
 from loopwright.process._pipes import PIPE, ReadPipe, WritePipe
 
 if TYPE_CHECKING:
@@ -60,10 +61,10 @@ class Streams:
         self._loop = loop
         self._pipesize = pipesize
         self._theirs: list[int] = []
-        self.ours: list[ReadPipe | WritePipe] = []
+        self.ours: list[Outlet | ReadPipe | WritePipe] = []
         self.stdin: asyncio.StreamWriter | None = None
-        self.stdout: asyncio.StreamReader | None = None
-        self.stderr: asyncio.StreamReader | None = None
+        self.stdout: Outlet | asyncio.StreamReader | None = None
+        self.stderr: Outlet | None = None
         self.terminal: WritePipe | None = None
         """Holds this side of a terminal, to be let go of when the process has ended. Were it closed before that, at the
         end of the output, a program that closes its streams first and then exits, as cat does, would be sent SIGHUP."""
@@ -126,11 +127,16 @@ class Streams:
         ours, theirs = os.pipe()
         self._theirs.append(theirs)
         self._resize(ours)
-        reader = self._reader(ours)
+        try:
+            outlet = Outlet(self._loop, ours)
+        except BaseException:
+            os.close(ours)
+            raise
+        self.ours.append(outlet)
         if name == "stdout":
-            self.stdout = reader
+            self.stdout = outlet
         else:
-            self.stderr = reader
+            self.stderr = outlet
         return theirs
 
     def _resize(self, number: int) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from loopwright.process._process import Process
 from loopwright.process._text import TextReader, TextWriter
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Sequence
 
     from loopwright._spawning import Child, Command
+    from loopwright.process._outlet import Outlet
     from loopwright.process._pipes import ReadPipe, WritePipe
     from loopwright.process._standing import Kept
     from loopwright.process._text import TextMode
@@ -25,8 +26,21 @@ class TextProcess(Process):
     __slots__ = ()
 
     stdin: TextWriter | None  # type: ignore[assignment]
-    stdout: TextReader | None  # type: ignore[assignment]
-    stderr: TextReader | None  # type: ignore[assignment]
+    @property
+    def stdout(self) -> TextReader | None:
+        """Where to read its output, with `stdout=PIPE`; else None."""
+        return self._of_text(super().stdout, "_stdout")
+
+    @property
+    def stderr(self) -> TextReader | None:
+        """Where to read its errors, with `stderr=PIPE`; else None."""
+        return self._of_text(super().stderr, "_stderr")
+
+    def _of_text(self, stream: Any, name: str) -> TextReader | None:
+        if isinstance(stream, asyncio.StreamReader) and self._text_mode is not None:
+            stream = TextReader(stream, self._text_mode)
+            setattr(self, name, stream)
+        return stream
 
 
 def new_process(
@@ -35,19 +49,15 @@ def new_process(
     args: Command,
     loop: asyncio.AbstractEventLoop,
     stdin: asyncio.StreamWriter | None,
-    stdout: asyncio.StreamReader | None,
-    stderr: asyncio.StreamReader | None,
-    pipes: Sequence[ReadPipe | WritePipe],
+    stdout: Outlet | asyncio.StreamReader | None,
+    stderr: Outlet | asyncio.StreamReader | None,
+    pipes: Sequence[Outlet | ReadPipe | WritePipe],
     kept: Kept,
 ) -> Process:
     """The object for a child, of bytes or of text."""
     if mode is None:
         return Process(child, args, loop, stdin, stdout, stderr, pipes, kept)
-    streams: tuple[Any, Any, Any] = (
-        stdin and TextWriter(stdin, mode),
-        stdout and TextReader(stdout, mode),
-        stderr and TextReader(stderr, mode),
-    )
-    process = TextProcess(child, args, loop, *streams, pipes, kept)
+    writer: Any = stdin and TextWriter(stdin, mode)
+    process = TextProcess(child, args, loop, writer, stdout, stderr, pipes, kept)
     process._text_mode = mode
     return process

@@ -37,7 +37,7 @@ from loopwright import _native
 from loopwright._core import StatusLost
 from loopwright.watchers._plain import PlainPidfdSet
 from loopwright.watchers._readable import TRACED_RETRY, told_status
-from loopwright.watchers._watch import KEY_MASK, look, look_by_pidfd, reaping
+from loopwright.watchers._watch import look, look_by_pidfd, reaping
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Hub", "hub_of"]
 
-PORT = 0  # the key of the eventfd; children have 1 and more
+PORT, ALARM = 0, 0xFFFF_FFFF  # the keys of the eventfd and of `PidfdSet.alarm()`; children have those between
+#: See `Hub.call_before_long()`. Seconds.
+PATIENCE = 0.001
 #: How long the end of the program waits for what was being started, in seconds: not for an exec that hangs.
 LAST_MOMENT = 1.0
 
@@ -103,7 +105,7 @@ class _Seat:
 class Hub:
     """The children and starts of one loop."""
 
-    __slots__ = ("__weakref__", "_children", "_closing", "_last_key", "_pidfds", "_port", "_starts", "_stays", "loop")
+    __slots__ = ("__weakref__", "_children", "_closing", "_last_key", "_pidfds", "_port", "_starts", "_stays", "_to_be_called", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -113,6 +115,7 @@ class Hub:
         #: Whether it is there until its loop is closed; else it goes when it has nothing to wait for.
         self._stays = isinstance(loop, asyncio.BaseEventLoop)
         self._closing = False
+        self._to_be_called: list[Callable[[], object]] = []
         self._port: StartPort | None = None
         self._pidfds: PidfdSet | PlainPidfdSet = PlainPidfdSet() if _native.PidfdSet is None else _native.PidfdSet()
         try:
@@ -186,9 +189,9 @@ class Hub:
 
         OSError as epoll_ctl(2): ENOSPC or ENOMEM, where there are too many.
         """
-        key = self._last_key = self._last_key % KEY_MASK + 1
+        key = self._last_key = self._last_key % (ALARM - 1) + 1
         while key in self._children:  # after 2**32 children, the key of one that still lives
-            key = self._last_key = self._last_key % KEY_MASK + 1
+            key = self._last_key = self._last_key % (ALARM - 1) + 1
         try:
             self._pidfds.add(child.pidfd, key)
             self._children[key] = (child, on_exit)
@@ -208,6 +211,8 @@ class Hub:
                 key, pid, code, value, usage = told.pop()
                 if key == PORT:
                     self._take_starts()
+                elif key == ALARM:
+                    self._call_all()
                 elif (entry := self._children.get(key)) is None:
                     continue
                 elif pid == 0:
@@ -264,6 +269,20 @@ class Hub:
         if not self._stays and self.is_idle and self._sign_off():
             self.loop.remove_reader(self._pidfds.fileno())
             self.close()
+
+    def call_before_long(self, callback: Callable[[], object]) -> None:
+        """Call it once, in `PATIENCE` seconds at the latest. One timer serves all that are asked for meanwhile."""
+        self._to_be_called.append(callback)
+        if len(self._to_be_called) == 1:
+            if self._stays and not isinstance(self._pidfds, PlainPidfdSet):
+                self._pidfds.alarm(int(PATIENCE * 1e9))
+            else:
+                self.loop.call_later(PATIENCE, self._call_all)
+
+    def _call_all(self) -> None:
+        callbacks, self._to_be_called = self._to_be_called, []
+        for callback in callbacks:
+            callback()
 
     def give_up_starts(self) -> None:
         """Kill what was being started."""

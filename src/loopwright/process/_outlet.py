@@ -1,0 +1,133 @@
+"""This side of a pipe that a process writes to, until somebody wants to read it.
+
+Theory of operation. Joining a pipe to a loop, and being woken for the first bytes, then for the end of the pipe, then
+for the end of the process, costs more than starting it. Most programs write little and end soon; whoever wants all of
+their output (`communicate()`) need not hear of it before they have ended, for a pipe holds 64 KiB (pipe(7)). So nothing
+is made of a pipe until
+
+- somebody takes the stream: then it is an `asyncio.StreamReader` on a `ReadPipe`, as it always was in asyncio;
+- the process has ended, and nobody collects its output: then that, too, so that the descriptor goes with the output;
+- or somebody collects, and the process has not ended within a millisecond: it may wait for the pipe to be emptied.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from loopwright.process._pipes import CHUNK, ReadPipe
+from loopwright.watchers._hub import hub_of
+
+if TYPE_CHECKING:
+    from loopwright.process._process import Process
+
+__all__ = ["Outlet"]
+
+
+class Outlet:
+    """One pipe. All of it on its loop's thread."""
+
+    __slots__ = ("_collected", "_loop", "_number", "_pipe", "_reader", "_waiter")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, number: int) -> None:
+        os.set_blocking(number, False)
+        self._loop = loop
+        self._number = number
+        self._reader: asyncio.StreamReader | None = None
+        self._pipe: ReadPipe | None = None
+        #: What `collect()` has read, and not given yet.
+        self._collected: list[bytes] = []
+        #: Of a `collect()` that waits for the end of the process, or for having to read along.
+        self._waiter: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {'closed' if self._number < 0 else f'descriptor {self._number}'}>"
+
+    def __del__(self) -> None:
+        if getattr(self, "_number", -1) >= 0:  # a loop was closed, and whoever held this is gone with it
+            told = f"unclosed {self!r}"
+            self._close()
+            warnings.warn(told, ResourceWarning, source=self, stacklevel=2)
+
+    def reader(self) -> asyncio.StreamReader:
+        """The stream; it is read from now on."""
+        if self._reader is None:
+            self._reader = reader = asyncio.StreamReader(loop=self._loop)
+            def receive(data: bytes) -> None:
+                if data:
+                    reader.feed_data(data)
+                else:
+                    reader.feed_eof()
+
+            if self._number < 0:
+                reader.feed_eof()
+            else:
+                number, self._number = self._number, -1
+                self._pipe = ReadPipe(self._loop, number, receive)
+                reader.set_transport(self._pipe)
+        return self._reader
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nobody has taken the stream yet, or collects."""
+        return self._reader is None and self._waiter is None and self._number >= 0
+
+    def process_ended(self) -> None:
+        """Have what is left in it taken, and the descriptor closed."""
+        if self._waiter is not None:
+            if not self._waiter.done():
+                self._waiter.set_result(None)
+        elif self._number >= 0:
+            self.reader()
+
+    async def collect(self, process: Process) -> bytes:
+        """All that comes until the end of the pipe and of the process. If it is cancelled, see `collected()`."""
+        self._waiter = self._loop.create_future()
+        try:
+            if process.status is None:
+                hub_of(self._loop).call_before_long(self._read_along)
+                await self._waiter
+            while self._reader is None:
+                try:
+                    block = os.read(self._number, CHUNK)
+                except BlockingIOError:  # somebody else holds it still
+                    break
+                if not block:
+                    self._close()
+                    return self.collected()
+                self._collected.append(block)
+        finally:
+            self._waiter = None
+        reader = self.reader()
+        while block := await reader.read(CHUNK):
+            self._collected.append(block)
+        await process.wait()
+        return self.collected()
+
+    def collected(self) -> bytes:
+        """What was read by a `collect()` that did not come to its end."""
+        taken = b"".join(self._collected)
+        self._collected.clear()
+        return taken
+
+    def _read_along(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self.reader()
+            self._waiter.set_result(None)
+
+    def let_go(self) -> None:
+        """Let go of it at once; what is still in it is lost. Idempotent."""
+        if self._pipe is not None:
+            self._pipe.let_go()
+        elif self._number >= 0:
+            self._close()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """`fileno` is its descriptor, -1 once it is closed or read by a stream."""
+        return self._number if name == "fileno" else default
+
+    def _close(self) -> None:
+        number, self._number = self._number, -1
+        os.close(number)
