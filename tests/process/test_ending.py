@@ -192,6 +192,9 @@ def test_those_that_breed_while_they_are_killed(run: Run, grace: float) -> None:
     """Each forks on, every child in a session of its own. They hold a pipe, which tells when the last is gone."""
     code = """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    def rest():
+        time.sleep(100)
+        os._exit(0)  # and does not go on forking, if nobody has ended it by then
     say("go")
     for _ in range(3):
         if not os.fork():
@@ -203,10 +206,10 @@ def test_those_that_breed_while_they_are_killed(run: Run, grace: float) -> None:
                         if not os.fork():
                             os.setsid()
                             break
-                    time.sleep(100)
+                    rest()
                 time.sleep(0.002)
-            time.sleep(100)
-    time.sleep(100)
+            rest()
+    rest()
     """
 
     async def main() -> None:

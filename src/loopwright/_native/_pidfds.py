@@ -28,13 +28,13 @@ from cython.cimports.cpython.object import PyObject_GenericSetAttr
 from cython.cimports.libc.errno import EINTR, ENOENT, errno
 from cython.cimports.libc.string import memset
 from cython.cimports.loopwright._native._linux import (
+    CLOCK_MONOTONIC,
     EPOLL_CLOEXEC,
     EPOLL_CTL_ADD,
     EPOLL_CTL_DEL,
     EPOLL_CTL_MOD,
     EPOLLIN,
     EPOLLONESHOT,
-    CLOCK_MONOTONIC,
     TFD_CLOEXEC,
     TFD_NONBLOCK,
     WEXITED,
@@ -99,8 +99,8 @@ class PidfdSet:
     def alarm(self, nanoseconds: cython.long):
         """Tell once, under ALARM, when so much time has passed; an alarm that was set before is forgotten.
 
-        A timer of the kernel's, since one of the loop's makes it wake its poller by time, at each of its passes: setting
-        and taking back a timeout that is nearer than the scheduler's tick is dear, above all in a virtual machine.
+        A timer of the kernel's: one of the loop's gives each wait of its poller a limit, and to set and take back one
+        that is nearer than the scheduler's tick is dear, above all in a virtual machine.
         """
         when: itimerspec
         self._check_open()

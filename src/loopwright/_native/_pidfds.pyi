@@ -2,10 +2,11 @@ from typing import Any, TypeAlias, TypeVar, final
 
 Told: TypeAlias = tuple[int, int, int, int, tuple[float, float, int, int, int, int, int, int, int] | None]
 
-Kind = TypeVar("Kind")
+_Kind = TypeVar("_Kind")
 
-def exited(kind: type[Kind], usage_kind: type[Any], code: int, usage: tuple[Any, ...] | None) -> Kind: ...
+def exited(kind: type[_Kind], usage_kind: type[Any], code: int, usage: tuple[Any, ...] | None) -> _Kind: ...
 def reap(pidfd: int) -> int: ...
+
 ALARM: int
 
 @final

@@ -121,10 +121,11 @@ class Start:
     """One program to be started, once. All strings are bytes without a null byte in them; only `argv` may have other
     words too, which are encoded as `os.fsencode()` does: TypeError and ValueError for those that cannot be.
 
-    `programs` are the paths to be tried in turn, or None for what `argv` begins with; `env` is a tuple of `NAME=value`, or None for what this program has
-    now. `streams` are three descriptors, or -1 for this program's own and -2 for /dev/null. `keep` are descriptors to
-    be left open, in ascending order. `extras` is None or (process_group, umask, niceness, death_signal, cgroup, uid,
-    gid, groups, limits, cpus), with None for what is not asked for; limits are triples, `cpus` is a mask in bytes.
+    `programs` are the paths to be tried in turn, or None for what `argv` begins with; `env` is a tuple of `NAME=value`,
+    or None for what this program has now. `streams` are three descriptors, or -1 for this program's own and -2 for
+    /dev/null. `keep` are descriptors to be left open, in ascending order. `extras` is None or (process_group, umask,
+    niceness, death_signal, cgroup, uid, gid, groups, limits, cpus), with None for what is not asked for; limits are
+    triples, `cpus` is a mask in bytes.
     """
 
     _node: cython.pointer(Node)

@@ -112,8 +112,8 @@ def start_here(request: Request) -> Child | None:
 def _plain_order(request: Request) -> Start | None:
     """Nothing but words: the commonest case, and the one in which what goes before a start is felt. None for a mistake,
     which is explained elsewhere."""
+    words: Any = request.args
     try:
-        words = request.args
         name = words[0]
         programs = None if type(name) is str and "/" in name else request.programs(os.fsencode(name))
         return _native.Start(programs, words, None, None, request.streams, PLAIN_FLAGS, (), None)

@@ -35,11 +35,16 @@ _children: dict[int, Child] = {}
 _lock = threading.RLock()
 
 
-#: Starts under way, one entry each: children that may exist, and even have ended, and are not in the ledger yet. A list,
-#: for its append() and pop() need no lock.
+#: Starts under way, one entry each: children that may exist, and even have ended, and are not in the ledger yet. A
+#: list, for its append() and pop() need no lock.
 _under_way: list[None] = []
 #: What a watcher that waits for any child found while there were such, with whom to tell if none of them claims it.
 _unclaimed: dict[int, tuple[ExitStatus, Callable[[int, ExitStatus, bool], object]]] = {}
+
+
+def is_under_way() -> bool:
+    """Whether a start is, somewhere in this program."""
+    return bool(_under_way)
 
 
 class _Starting:
@@ -70,11 +75,11 @@ def keep_unclaimed(pid: int, status: ExitStatus, tell: Callable[[int, ExitStatus
     False if none is. `tell(pid, status, claimed)` is called when it turns out whether it was one of those.
     """
     with _lock:
-        if not _under_way:
+        if not is_under_way():
             return False
         _unclaimed[pid] = (status, tell)
-        # The last start may have ended just before, and seen nothing unclaimed: then nobody would ever tell.
-        return bool(_under_way) or _unclaimed.pop(pid, None) is None
+        # The last start may have ended just before this, and seen nothing unclaimed: then nobody would ever tell.
+        return is_under_way() or _unclaimed.pop(pid, None) is None
 
 
 def child_of(pid: int) -> Child | None:
@@ -269,4 +274,4 @@ def _plain_reap(pidfd: int) -> int:
     return 0
 
 
-_reap = _plain_reap if _native.reap is None else _native.reap
+_reap = _native.reap if _native.MISSING is None else _plain_reap

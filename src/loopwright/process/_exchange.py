@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from loopwright.errors import OutputLimitError, ProcessTimeoutError, TextModeError
 from loopwright.process._capture import Capture
-from loopwright.process._outlet import Outlet
 from loopwright.process._options import check_seconds
+from loopwright.process._outlet import Outlet
 from loopwright.process._text import BLOCK, WAITING, TextReader, TextWriter, at_once, wrong_type
 from loopwright.process._words import command_words, held_words
 
@@ -181,15 +181,14 @@ class Talk:
         check_seconds("linger", linger)
         if data is not None and process.stdin is None:
             raise ValueError(f"process {process.pid} was started without stdin=PIPE, so there is nothing to write to")
-        if exchange is None and data is None and timeout is None and linger is None and process._text_mode is None:
-            if process._stderr is None and process.stdin is None and process._stdout is not None:
-                return await self._read_output(process, process._stdout)
+        if exchange is None and process._only_output and data is None and timeout is None and linger is None:
+            return await self._read_output(process)
         if exchange is None:
             streams = {"stdout": process.stdout, "stderr": process.stderr}
             exchange = self._exchange = Exchange(process.stdin, streams, process._text_mode, data)
             for name, stream in streams.items():
                 if stream is not None:
-                    exchange.put_before(name, process._take_kept(name))
+                    exchange.put_before(name, _take_kept(process, name))
         elif data is not None:
             raise ValueError(
                 f"process {process.pid} is being sent the input of an earlier communicate(): call it without one now"
@@ -214,24 +213,34 @@ class Talk:
         self._exchange = None
         return exchange.output("stdout", process), exchange.output("stderr", process)
 
-    async def _read_output(self, process: Process, stream: Outlet | asyncio.StreamReader) -> tuple[bytes, None]:
+    async def _read_output(self, process: Process) -> tuple[bytes, None]:
         """The commonest case, for which an exchange would cost as much as all the rest of waiting for a program."""
-        pieces = process._take_kept("stdout")
+        pieces = _take_kept(process, "stdout")
+        outlet = process._stdout if isinstance(process._stdout, Outlet) and process._stdout.is_untouched else None
         try:
-            if isinstance(stream, Outlet):
-                if stream.is_untouched:
-                    return await stream.collect(process), None
-                stream = process.stdout
-            while block := await stream.read(BLOCK):
+            if outlet is not None:
+                return await outlet.collect(process), None
+            reader: Any = process.stdout
+            while block := await reader.read(BLOCK):
                 pieces.append(block)
             await process.wait()
         except BaseException:
-            if isinstance(stream, Outlet):
-                pieces.append(stream.collected())
+            if outlet is not None:
+                pieces.append(outlet.collected())
             self._exchange = Exchange(None, {"stdout": process.stdout}, None)  # for the next call to go on with
             self._exchange.put_before("stdout", pieces)
             raise
         return b"".join(pieces), None
+
+
+def _take_kept(process: Process, name: str) -> list[Any]:
+    """What was read of a stream for its lines and not asked for yet. For whoever reads on in another way."""
+    kept = (process._pieces or {}).get(name)
+    if kept is None:
+        return []
+    pieces = [piece[0] for piece in kept if piece is not None]
+    kept.clear()
+    return pieces
 
 
 def encoded(data: Any, mode: TextMode | None) -> bytes | memoryview:

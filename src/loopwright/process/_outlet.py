@@ -55,6 +55,7 @@ class Outlet:
         """The stream; it is read from now on."""
         if self._reader is None:
             self._reader = reader = asyncio.StreamReader(loop=self._loop)
+
             def receive(data: bytes) -> None:
                 if data:
                     reader.feed_data(data)

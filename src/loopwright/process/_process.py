@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import time
@@ -14,7 +13,7 @@ from loopwright.errors import ProcessTimeoutError, WrongLoopError
 from loopwright.process import _proc
 from loopwright.process._ending import Ending
 from loopwright.process._exchange import Talk
-from loopwright.process._groups import live_members
+from loopwright.process._leader import GroupLeader
 from loopwright.process._options import check_seconds
 from loopwright.process._outlet import Outlet
 from loopwright.process._output import Lines, sources
@@ -25,7 +24,7 @@ from loopwright.process._words import command_words
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
     from typing import Any, Self
 
@@ -39,11 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Process"]
 
-#: How often a process group is looked at while waiting for it to be empty: soon at first, then more rarely. Seconds.
-GROUP_LOOKS = (0.002, 0.005, 0.01, 0.02, 0.05)
 
-
-class Process:
+class Process(GroupLeader):
     """A child process started by `spawn()`.
 
     `wait()` and the streams belong to the loop on which it was started; sending signals works from any thread. Its pid
@@ -61,19 +57,18 @@ class Process:
     __slots__ = (
         "__weakref__",
         "_changed_at",
-        "_child",
         "_ended",
         "_ended_at",
         "_kept",
         "_loop",
         "_pieces",
         "_pipes",
+        "_stderr",
+        "_stdout",
         "_talk",
         "_text_mode",
         "_tree",
         "_waiters",
-        "_stderr",
-        "_stdout",
         "args",
         "stdin",
     )
@@ -108,29 +103,36 @@ class Process:
         """What it was started with."""
         self.stdin = stdin
         """Where to write its input, with `stdin=PIPE`; else None."""
-        self._stdout = stdout
-        self._stderr = stderr
+        #: Of outlets streams are made when they are asked for.
+        self._stdout: Any = stdout
+        self._stderr: Any = stderr
 
     def __repr__(self) -> str:
         state = "running" if self.status is None else str(self.status)
         return f"<Process {self.pid} {self.args!r}: {state}>"
 
     @property
-    def stdout(self) -> Any:
-        """Where to read its output, an `asyncio.StreamReader`, with `stdout=PIPE`; else None.
+    def stdout(self) -> asyncio.StreamReader | None:
+        """Where to read its output, with `stdout=PIPE`; else None.
 
-        It is read from when this is first asked for, or the process has ended; until then it can write 64 KiB (pipe(7)).
+        It is read from when this is first asked for, or the process has ended; until then it can write what a pipe
+        holds, 64 KiB (pipe(7)).
         """
         if type(self._stdout) is Outlet:
             self._stdout = self._stdout.reader()
-        return self._stdout
+        return self._stdout  # type: ignore[no-any-return]
 
     @property
-    def stderr(self) -> Any:
+    def stderr(self) -> asyncio.StreamReader | None:
         """Where to read its errors, with `stderr=PIPE`; else None. As `stdout`."""
         if type(self._stderr) is Outlet:
             self._stderr = self._stderr.reader()
-        return self._stderr
+        return self._stderr  # type: ignore[no-any-return]
+
+    @property
+    def _only_output(self) -> bool:
+        """Whether its output, as bytes, is the only stream that it has to this side."""
+        return self._stdout is not None and self._stderr is None and self.stdin is None and self._text_mode is None
 
     @property
     def pid(self) -> int:
@@ -146,11 +148,6 @@ class Process:
     def returncode(self) -> int | None:
         """As `subprocess.Popen.returncode`: None while it runs, the exit code, or minus the signal's number."""
         return None if self.status is None else self.status.returncode
-
-    @property
-    def leads_group(self) -> bool:
-        """Whether it was started to lead a process group of its own."""
-        return self._child.leads_group
 
     async def wait(self, timeout: float | None = None) -> ExitStatus | StatusLost:
         """Wait until it has ended, and say how; at once if it has.
@@ -226,15 +223,6 @@ class Process:
             self._pieces = {}
         return Lines(sources(self, streams, self._pieces), lambda: self._check_loop("read the lines of"))
 
-    def _take_kept(self, name: str) -> list[Any]:
-        """What was read of a stream for its lines and not asked for yet. For whoever reads on in another way."""
-        kept = (self._pieces or {}).get(name)
-        if kept is None:
-            return []
-        pieces = [piece[0] for piece in kept if piece is not None]
-        kept.clear()
-        return pieces
-
     def _when_ended(self, callback: Callable[[], object]) -> Callable[[], object]:
         """Have its loop call back once when it has ended, soon if it has; gives what takes that back."""
 
@@ -258,41 +246,6 @@ class Process:
     def kill(self) -> bool:
         """`send_signal(SIGKILL)`."""
         return self.send_signal(signal.SIGKILL)
-
-    def signal_group(self, number: int) -> bool:
-        """Send a signal to every process in the group it leads; False if there is none left.
-
-        Also after it ended itself, as long as a `hold_group()` is in force. ValueError if it leads no group: start it
-        with `start_new_session=True` or `process_group=0` for that.
-        """
-        return self._child.signal_group(number)
-
-    @contextlib.contextmanager
-    def hold_group(self) -> Iterator[None]:
-        """Keep the number of its process group its own while the block lasts, even if the process ends meanwhile."""
-        self._child.hold()
-        try:
-            yield
-        finally:
-            self._child.release()
-
-    def group_members(self) -> tuple[int, ...]:
-        """The pids in the process group it leads that have not ended: what a look at /proc sees now."""
-        return live_members(self.pid) if self._child.leads_group else ()
-
-    async def wait_group(self) -> None:
-        """Wait until nothing in the process group it leads runs any more, itself included.
-
-        The kernel does not tell of that, so it is looked at every 50 ms (more often at first). Processes that have left
-        for a group or session of their own are not seen. ValueError if it leads no group.
-        """
-        if not self._child.leads_group:
-            raise ValueError(f"process {self.pid} leads no process group of its own")
-        await self.wait()
-        look = 0
-        while self.group_members():
-            await asyncio.sleep(GROUP_LOOKS[min(look, len(GROUP_LOOKS) - 1)])
-            look += 1
 
     @property
     def guarantee(self) -> Guarantee:

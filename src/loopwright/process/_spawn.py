@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, overload
 from loopwright import _spawning
 from loopwright._core import ExitStatus, tell_process_started
 from loopwright._spawning import Request
-from loopwright.process._pipes import PIPE
 from loopwright.process._options import SpawnOptions, check_options
+from loopwright.process._pipes import PIPE
 from loopwright.process._standing import NOT_KEPT, admit, standing
 from loopwright.process._streams import DEVNULL, NO_STREAMS, STDOUT, Streams, check_terminal
 from loopwright.process._text import text_mode
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from loopwright.process._options import BytesOptions
     from loopwright.process._process import Process
     from loopwright.process._standing import Kept
+    from loopwright.process._streams import NoStreams
     from loopwright.process._text import TextMode
     from loopwright.process._text_process import TextProcess
 
@@ -50,6 +51,7 @@ _nothing = contextlib.nullcontext()
 Special: TypeAlias = "tuple[TextMode | None, bool | tuple[int, int], SpawnWatcher | None, int]"
 """What `spawn()` itself does with options: text mode, a terminal, who watches, the size of pipes."""
 NOTHING_SPECIAL: Special = (None, False, None, -1)
+TEXT_OPTIONS = ("text", "encoding", "errors", "universal_newlines")
 #: Of what is not the request's.
 DEFAULTS = {"bufsize": -1, "pipesize": -1, "pty": False}
 
@@ -71,9 +73,7 @@ async def spawn(
 ) -> TextProcess: ...
 @overload
 async def spawn(args: Command, **options: Unpack[SpawnOptions]) -> Process: ...
-async def spawn(
-    args: Command, *, stdin: Any = None, stdout: Any = None, stderr: Any = None, **options: Any
-) -> Process:
+async def spawn(args: Command, *, stdin: Any = None, stdout: Any = None, stderr: Any = None, **options: Any) -> Process:
     """Start a program and give its `Process`.
 
     The arguments are those of `subprocess.Popen` and mean the same. `stdin`, `stdout` and `stderr` take None
@@ -118,14 +118,15 @@ async def spawn(
     mode, terminal, watcher, pipesize = _understood(request, options) if options else NOTHING_SPECIAL
     if terminal:
         check_terminal(stdin, stdout, stderr)
-    streams, kept = NO_STREAMS, NOT_KEPT
+    streams: Streams | NoStreams = NO_STREAMS
+    kept = NOT_KEPT
     try:
         if terminal:
-            streams = Streams(loop)
-            request.streams = streams.connect_terminal(terminal, request)
+            streams = made = Streams(loop)
+            request.streams = made.connect_terminal(terminal, request)
         elif stdin is not None or stdout is not None or stderr is not None:
-            streams = Streams(loop, pipesize)
-            request.streams = streams.connect(stdin, stdout, stderr)
+            streams = made = Streams(loop, pipesize)
+            request.streams = made.connect(stdin, stdout, stderr)
         if standing() is not None:
             env, kept = admit(request.env, cgroup=request.cgroup is None)
             request.set(env=env)
@@ -161,15 +162,22 @@ def _signature() -> inspect.Signature:
     for name, kind in SpawnOptions.__annotations__.items():
         if name not in named:
             default = DEFAULTS.get(name, getattr(Request, name, None))
-            words.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=getattr(kind, '__forward_arg__', kind)))
+            words.append(
+                inspect.Parameter(
+                    name,
+                    inspect.Parameter.KEYWORD_ONLY,
+                    default=default,
+                    annotation=getattr(kind, "__forward_arg__", kind),
+                )
+            )
     return inspect.signature(spawn).replace(parameters=words)
 
 
 def _understood(request: Request, options: dict[str, Any]) -> Special:
     """Put what is asked for beyond a plain start into the request, and give the rest of it."""
     check_options("spawn", options, runs=False)
-    words = (options.pop(name, None) for name in ("text", "encoding", "errors", "universal_newlines"))
-    mode = text_mode(*words, options.pop("bufsize", -1))
+    text, encoding, errors, old = (options.pop(name, None) for name in TEXT_OPTIONS)
+    mode = text_mode(text, encoding, errors, old, options.pop("bufsize", -1))
     terminal, watcher = options.pop("pty", False), options.pop("watcher", None)
     pipesize = options.pop("pipesize", -1)
     if options:

@@ -177,8 +177,11 @@ class Streams:
 class NoStreams:
     """Of a process that has none of its own."""
 
-    stdin = stdout = stderr = terminal = None
-    ours = ()
+    stdin: asyncio.StreamWriter | None = None
+    stdout: Outlet | None = None
+    stderr: Outlet | None = None
+    terminal: WritePipe | None = None
+    ours: tuple[()] = ()
 
     def close_theirs(self) -> None:
         """There is nothing to close."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from loopwright.process._process import Process
 from loopwright.process._text import TextReader, TextWriter
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Sequence
 
     from loopwright._spawning import Child, Command
@@ -26,21 +26,23 @@ class TextProcess(Process):
     __slots__ = ()
 
     stdin: TextWriter | None  # type: ignore[assignment]
+
     @property
-    def stdout(self) -> TextReader | None:
+    def stdout(self) -> TextReader | None:  # type: ignore[override]
         """Where to read its output, with `stdout=PIPE`; else None."""
         return self._of_text(super().stdout, "_stdout")
 
     @property
-    def stderr(self) -> TextReader | None:
+    def stderr(self) -> TextReader | None:  # type: ignore[override]
         """Where to read its errors, with `stderr=PIPE`; else None."""
         return self._of_text(super().stderr, "_stderr")
 
     def _of_text(self, stream: Any, name: str) -> TextReader | None:
-        if isinstance(stream, asyncio.StreamReader) and self._text_mode is not None:
-            stream = TextReader(stream, self._text_mode)
-            setattr(self, name, stream)
-        return stream
+        if stream is None or isinstance(stream, TextReader) or self._text_mode is None:
+            return stream  # type: ignore[no-any-return]
+        text = TextReader(stream, self._text_mode)
+        setattr(self, name, text)
+        return text
 
 
 def new_process(

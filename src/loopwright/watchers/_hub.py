@@ -4,10 +4,10 @@ Theory of operation. A loop that starts or watches children for `loopwright.proc
 (`PidfdSet`), which the loop watches with one `add_reader` however many children there are, and in it the eventfd of a
 `StartPort`, through which the workers hand back what they have started.
 
-- **A hub belongs to its loop**, which holds it by what was given to `add_reader()`. A loop that is closed drops that, and
-  with it a `_Seat` that nobody else holds: that is how the hub hears of the closing, and gives its two descriptors back,
-  whoever else may still hold it (the traceback of an exception, say). Making and joining a set anew for each of many
-  programs run one after the other would cost as much as hearing of them.
+- **A hub belongs to its loop**, which holds it by what was given to `add_reader()`. A loop that is closed drops that,
+  and with it a `_Seat` that nobody else holds: that is how the hub hears of the closing, and gives its descriptors
+  back, whoever else may still hold it (the traceback of an exception, say). Making and joining a set anew for each of
+  many programs run one after the other would cost as much as hearing of them.
 - **On other loops** than asyncio's it goes when it has nothing to wait for: rloop keeps what it was given for ever, and
   uvloop drops it before it takes the descriptor out of its poller, which libuv does not survive if that is closed.
 - **Exits.** An exit is seen without reaping, told to whoever waits, and then noted in the ledger, which reaps when no
@@ -105,7 +105,18 @@ class _Seat:
 class Hub:
     """The children and starts of one loop."""
 
-    __slots__ = ("__weakref__", "_children", "_closing", "_last_key", "_pidfds", "_port", "_starts", "_stays", "_to_be_called", "loop")
+    __slots__ = (
+        "__weakref__",
+        "_children",
+        "_closing",
+        "_last_key",
+        "_pidfds",
+        "_port",
+        "_starts",
+        "_stays",
+        "_to_be_called",
+        "loop",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -127,6 +138,7 @@ class Hub:
         _hubs[id(loop)] = weakref.ref(self)
         if not self._stays:
             _held.add(self)
+            self._close_if_idle_soon()
 
     def leave(self) -> None:
         """The loop is closed: give the descriptors back, kill what was being started, and see to the children."""

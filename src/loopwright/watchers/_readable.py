@@ -118,7 +118,7 @@ class ReadableWard(Ward):
 
 def told_status(pid: int, code: int, value: int, usage: tuple[Any, ...] | None) -> ExitStatus | StatusLost:
     """What a set says of a process, as a value."""
-    if code == os.CLD_EXITED and pid > 0 and _native.exited is not None:
+    if code == os.CLD_EXITED and pid > 0 and _native.MISSING is None:
         return _native.exited(ExitStatus, ResourceUsage, value, usage)
     if pid < 0:
         return StatusLost(LOST.replace("No child processes", os.strerror(code), 1))
