@@ -10,7 +10,7 @@ import os
 from setuptools import Extension, setup
 from setuptools.command.build_py import build_py
 
-COMPILED = tuple(f"loopwright._native.{name}" for name in ("_pidfds", "_slots", "_starts", "_workers"))
+COMPILED = tuple(f"loopwright._native.{name}" for name in ("_layout", "_pidfds", "_slots", "_starts", "_workers"))
 NATIVE = "src/loopwright/_native"
 wish = os.environ.get("LOOPWRIGHT_EXTENSIONS", "")
 

@@ -11,16 +11,13 @@ import cython
 if not cython.compiled:
     raise ImportError("loopwright._native._starts is compiled code and does not run as plain Python")
 
-from os import fsencode
-
 from cython.cimports.cpython.exc import PyErr_SetFromErrno
 from cython.cimports.cpython.object import PyObject
 from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
 from cython.cimports.libc.stdint import uint32_t, uint64_t  # noqa: F401 - named in a cast
-from cython.cimports.libc.stdlib import calloc, free, malloc
-from cython.cimports.libc.string import memcpy
+from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.loopwright._native import _child
-from cython.cimports.loopwright._native._linux import PyUnicode_EncodeFSDefault
+from cython.cimports.loopwright._native._layout import encoded, environment, limits_of, numbers, pointers
 from cython.cimports.loopwright._native._slots import DONE, NEW, QUEUED, Node, Port
 from cython.cimports.loopwright._native._workers import (
     begin_here,
@@ -134,7 +131,7 @@ class Start:
 
     def __cinit__(self, programs, argv, env, folder, streams: tuple, flags: cython.int, keep, extras):
         order: cython.pointer(_child.lw_order)
-        argv = _encoded(argv)
+        argv = encoded(argv)
         programs = argv[:1] if programs is None else programs
         if not open_shop():
             raise MemoryError
@@ -144,9 +141,9 @@ class Start:
         self._held = (programs, argv, env, folder)
         self._node.outcome.pid = self._node.outcome.pidfd = -1
         order = cython.address(self._node.order)
-        order.programs = _pointers(programs)
-        order.argv = _pointers(argv)
-        order.envp = _environment() if env is None else _pointers(env)
+        order.programs = pointers(programs)
+        order.argv = pointers(argv)
+        order.envp = environment() if env is None else pointers(env)
         order.folder = cython.NULL if folder is None else cython.cast("const char *", cython.cast(bytes, folder))
         order.streams[0], order.streams[1], order.streams[2] = streams
         order.flags = flags
@@ -155,7 +152,7 @@ class Start:
         order.parent = _child.getpid()
         if keep:
             order.n_keep = len(keep)
-            order.keep = _numbers(keep)
+            order.keep = numbers(keep)
         if extras is not None:
             self._add_extras(extras)
 
@@ -183,10 +180,10 @@ class Start:
         if groups is not None:
             order.flags |= _child.LW_SET_GROUPS
             order.n_groups = len(groups)
-            order.groups = cython.cast("const uint32_t *", _numbers(groups))
+            order.groups = cython.cast("const uint32_t *", numbers(groups))
         if limits is not None:
             order.n_limits = len(limits)
-            order.limits = _limits(limits)
+            order.limits = limits_of(limits)
         if cpus is not None:
             self._held = (*self._held, cpus)
             order.cpu_bytes = len(cpus)
@@ -297,76 +294,3 @@ def _empty_unwanted() -> object:
         Py_DECREF(start)
         node = following
     return None
-
-
-@cython.cfunc
-def _encoded(words) -> tuple:
-    """Words as bytes. A tuple of its own: the caller's list may change while the child is being started."""
-    made: list = []
-    for word in words:
-        if type(word) is str and "\0" not in word:
-            made.append(PyUnicode_EncodeFSDefault(word))
-        else:
-            encoded = word if type(word) is bytes else fsencode(word)
-            if b"\0" in encoded:
-                raise ValueError(f"embedded null byte in {word!r}")
-            made.append(encoded)
-    return tuple(made)
-
-
-@cython.cfunc
-def _pointers(strings: tuple) -> cython.pp_char:
-    count: cython.Py_ssize_t = len(strings)
-    index: cython.Py_ssize_t
-    made = cython.cast(cython.pp_char, malloc((count + 1) * cython.sizeof(cython.p_char)))
-    if made == cython.NULL:
-        raise MemoryError
-    for index in range(count):
-        made[index] = cython.cast(bytes, strings[index])
-    made[count] = cython.NULL
-    return made
-
-
-@cython.cfunc
-def _environment() -> cython.pp_char:
-    """What the environment is now. The strings stay where they are: setenv(3) of the C library frees none, because
-    somebody may still look at what getenv(3) gave; the array of them it may move."""
-    count: cython.size_t = 0
-    if _child.environ != cython.NULL:
-        while _child.environ[count] != cython.NULL:
-            count += 1
-    made = cython.cast(cython.pp_char, malloc((count + 1) * cython.sizeof(cython.p_char)))
-    if made == cython.NULL:
-        raise MemoryError
-    if count:
-        memcpy(made, _child.environ, count * cython.sizeof(cython.p_char))
-    made[count] = cython.NULL
-    return made
-
-
-@cython.cfunc
-def _numbers(values) -> cython.p_int:
-    """As 32 bits each; group ids above 2**31 keep theirs."""
-    count: cython.Py_ssize_t = len(values)
-    index: cython.Py_ssize_t
-    made = cython.cast(cython.p_int, malloc((count + 1) * cython.sizeof(cython.int)))
-    if made == cython.NULL:
-        raise MemoryError
-    for index in range(count):
-        made[index] = cython.cast(cython.int, cython.cast(cython.longlong, values[index]))
-    return made
-
-
-@cython.cfunc
-def _limits(triples: tuple) -> cython.pointer(_child.lw_limit):
-    count: cython.Py_ssize_t = len(triples)
-    index: cython.Py_ssize_t
-    made = cython.cast(cython.pointer(_child.lw_limit), malloc((count + 1) * cython.sizeof(_child.lw_limit)))
-    if made == cython.NULL:
-        raise MemoryError
-    for index in range(count):
-        which, soft, hard = triples[index]
-        made[index].which = which
-        made[index].value[0] = soft
-        made[index].value[1] = hard
-    return made
