@@ -89,7 +89,10 @@ class PidfdSet:
         return self._epoll
 
     def add(self, pidfd: cython.int, key: cython.ulonglong):
-        """Tell of `pidfd` once, under `key`. OSError as epoll_ctl(2): EEXIST, EBADF, ENOSPC, ENOMEM."""
+        """Tell of `pidfd` once, under `key`. OSError as epoll_ctl(2): EEXIST, EBADF, ENOSPC, ENOMEM.
+
+        Of what has the key 0, which need not be a pidfd, it is told while it is readable.
+        """
         self._control(EPOLL_CTL_ADD, pidfd, key)
 
     def rearm(self, pidfd: cython.int, key: cython.ulonglong):
@@ -173,7 +176,7 @@ class PidfdSet:
     def _control(self, operation: cython.int, pidfd: cython.int, key: cython.ulonglong) -> object:
         event: epoll_event
         self._check_open()
-        event.events = EPOLLIN | EPOLLONESHOT
+        event.events = EPOLLIN | EPOLLONESHOT if key else EPOLLIN
         event.data.u64 = (key << 32) | cython.cast(cython.uint, pidfd)
         if epoll_ctl(self._epoll, operation, pidfd, cython.address(event)) < 0:
             PyErr_SetFromErrno(OSError)

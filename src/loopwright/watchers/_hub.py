@@ -253,7 +253,6 @@ class Hub:
             future = self._starts.pop(start, None)
             if future is not None and not future.done():
                 future.set_result(None)
-        self._pidfds.rearm(self._port.fileno(), PORT)
 
     def _ask_again(self, key: int) -> None:
         if (entry := self._children.get(key)) is not None:
