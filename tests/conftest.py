@@ -144,13 +144,19 @@ def whole_process_things_are_open() -> None:
             runner.run(use_everything())
     # Before freezing: hypothesis looks for who else refers to what it seeds, and finds nobody among frozen objects.
     given(st.none())(lambda _: None)()
-    # What was imported is nobody's leak: a check needs not look through it, nor a forked child copy it to do so.
-    gc.collect()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_is_there_is_frozen(whole_process_things_are_open: None) -> None:
+    """What was imported, and what pytest remembers of the files before, is nobody's leak: a check need not look through
+    it, which would take several times as long as most tests, nor a forked child copy it to do so. Whatever a test leaves
+    is found at the end of that test, before it is frozen."""
+    gc.collect()  # what is garbage by now would never be collected once it is frozen
     gc.freeze()
 
 
 @pytest.fixture(autouse=True)
-def no_leaks(whole_process_things_are_open: None) -> Iterator[None]:
+def no_leaks(what_is_there_is_frozen: None) -> Iterator[None]:
     """Fails a test that leaves a descriptor, thread, task, loop or child process behind, and names it."""
     with LeakCheck():
         yield
