@@ -149,8 +149,8 @@ def whole_process_things_are_open() -> None:
 @pytest.fixture(scope="module", autouse=True)
 def what_is_there_is_frozen(whole_process_things_are_open: None) -> None:
     """What was imported, and what pytest remembers of the files before, is nobody's leak: a check need not look through
-    it, which would take several times as long as most tests, nor a forked child copy it to do so. Whatever a test leaves
-    is found at the end of that test, before it is frozen."""
+    it, which would take several times as long as most tests do, nor a forked child copy it to do so. Whatever a test
+    leaves is found at the end of that test, before it is frozen."""
     gc.collect()  # what is garbage by now would never be collected once it is frozen
     gc.freeze()
 
