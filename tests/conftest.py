@@ -72,6 +72,15 @@ def signalled_loop_factory(request: pytest.FixtureRequest) -> Callable[[], async
     return factory_of(request.param)
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is marked long is slow, too, where it is repeated on another loop than asyncio's own."""
+    for item in items:
+        parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        if item.get_closest_marker("long") and "uvloop" in parameters.values():
+            item.add_marker(pytest.mark.slow)
+
+
 def factory_of(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
     if not has_loop(name):
         if os.environ.get("CI"):

@@ -91,6 +91,7 @@ def test_another_signal(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("group", [False, True])
 def test_who_ignores_sigterm_is_killed_after_the_grace_period(run: Run, runs: Runs, group: bool) -> None:
     async def main() -> None:
@@ -151,6 +152,7 @@ def test_a_session_of_its_own_does_not_save_it(run: Run, runs: Runs, grace: floa
     run(main())
 
 
+@pytest.mark.long
 def test_an_orphan_that_was_seen_before_is_known(run: Run, runs: Runs) -> None:
     """Its parent ends when asked, and it does not: by then its only link to the tree is that it was seen in it."""
 
@@ -187,6 +189,7 @@ def test_two_hundred_forks_in_a_burst(run: Run, runs: Runs) -> None:
     run(main())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("grace", [0.0, 0.05])
 def test_those_that_breed_while_they_are_killed(run: Run, grace: float) -> None:
     """Each forks on, every child in a session of its own. They hold a pipe, which tells when the last is gone."""
@@ -222,6 +225,7 @@ def test_those_that_breed_while_they_are_killed(run: Run, grace: float) -> None:
     run(main())
 
 
+@pytest.mark.long
 def test_a_process_whose_first_thread_has_ended(run: Run, soon: Soon) -> None:
     """It shows as a zombie, and runs: it holds the pipe."""
     code = """

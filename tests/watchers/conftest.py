@@ -7,6 +7,19 @@ import pytest
 from loopwright._native import PidfdSet
 from loopwright.watchers import _pidfd
 
+#: Tests of the public contract suite, which knows nothing of our marks.
+LONG = {
+    "test_added_and_removed_while_exits_pour_in",
+    "test_loop_stuck_for_a_second",
+    "test_two_hundred_at_once",
+    "test_two_loops_in_two_threads",
+}
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if isinstance(item, pytest.Function) and item.originalname in LONG:
+        item.add_marker(pytest.mark.long)
+
 
 @pytest.fixture(params=["plain"] if PidfdSet is None else ["compiled", "plain"])
 def pidfd_set(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
