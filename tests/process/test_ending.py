@@ -193,7 +193,13 @@ def test_two_hundred_forks_in_a_burst(run: Run, runs: Runs) -> None:
 @pytest.mark.parametrize("grace", [0.0, 0.05])
 def test_those_that_breed_while_they_are_killed(run: Run, grace: float) -> None:
     """Each forks on, every child in a session of its own. They hold a pipe, which tells when the last is gone."""
+    # Whoever has slept must end: going on with the loop it is in, it would fork on, and so would all of its children.
+    # Nobody would be there to end them when these tests are killed, and the machine would soon have room for no process.
     code = """
+    def linger():
+        time.sleep(100)
+        os._exit(0)
+
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     say("go")
     for _ in range(3):
@@ -206,10 +212,10 @@ def test_those_that_breed_while_they_are_killed(run: Run, grace: float) -> None:
                         if not os.fork():
                             os.setsid()
                             break
-                    time.sleep(100)
+                    linger()
                 time.sleep(0.002)
-            time.sleep(100)
-    time.sleep(100)
+            linger()
+    linger()
     """
 
     async def main() -> None:
