@@ -194,7 +194,7 @@ def test_two_hundred_forks_in_a_burst(run: Run, runs: Runs) -> None:
 def test_those_that_breed_while_they_are_killed(run: Run, grace: float) -> None:
     """Each forks on, every child in a session of its own. They hold a pipe, which tells when the last is gone."""
     # Whoever has slept must end: going on with the loop it is in, it would fork on, and so would all of its children.
-    # Nobody would be there to end them when these tests are killed, and the machine would soon have room for no process.
+    # When these tests are killed, nobody is there to end them, and the machine would soon have room for no process.
     code = """
     def linger():
         time.sleep(100)
