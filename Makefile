@@ -3,7 +3,8 @@
 
 export PYTHON ?=
 PROGRAM := examples/storefront/loopwright.toml
-WORKERS ?= 2
+# One more than the cores of a small machine: much of what tests do is to wait for a process or a clock.
+WORKERS ?= 3
 BIN := .venv/bin
 # What an installed, editable Loopwright depends on: Python sources are read where they are, compiled ones not.
 SOURCES := pyproject.toml setup.py $(wildcard src/loopwright/_native/*.py src/loopwright/_native/*.pxd \

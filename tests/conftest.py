@@ -72,6 +72,15 @@ def signalled_loop_factory(request: pytest.FixtureRequest) -> Callable[[], async
     return factory_of(request.param)
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is marked long is slow, too, where it is repeated on another loop than asyncio's own."""
+    for item in items:
+        parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        if item.get_closest_marker("long") and "uvloop" in parameters.values():
+            item.add_marker(pytest.mark.slow)
+
+
 def factory_of(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
     if not has_loop(name):
         if os.environ.get("CI"):
@@ -144,13 +153,19 @@ def whole_process_things_are_open() -> None:
             runner.run(use_everything())
     # Before freezing: hypothesis looks for who else refers to what it seeds, and finds nobody among frozen objects.
     given(st.none())(lambda _: None)()
-    # What was imported is nobody's leak: a check needs not look through it, nor a forked child copy it to do so.
-    gc.collect()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_is_there_is_frozen(whole_process_things_are_open: None) -> None:
+    """What was imported, and what pytest remembers of the files before, is nobody's leak: a check need not look through
+    it, which would take several times as long as most tests do, nor a forked child copy it to do so. Whatever a test
+    leaves is found at the end of that test, before it is frozen."""
+    gc.collect()  # what is garbage by now would never be collected once it is frozen
     gc.freeze()
 
 
 @pytest.fixture(autouse=True)
-def no_leaks(whole_process_things_are_open: None) -> Iterator[None]:
+def no_leaks(what_is_there_is_frozen: None) -> Iterator[None]:
     """Fails a test that leaves a descriptor, thread, task, loop or child process behind, and names it."""
     with LeakCheck():
         yield

@@ -280,6 +280,7 @@ def test_the_flags_that_others_share_are_left_alone_and_either_way_works(
     assert fcntl.fcntl(pipe.writing, fcntl.F_GETFL) == flags
 
 
+@pytest.mark.long
 def test_a_wait_for_a_nonblocking_pipe_takes_no_processor_time(pipe: Pipe, run: Run) -> None:
     os.set_blocking(pipe.writing, False)
 

@@ -37,6 +37,7 @@ def test_arithmetic() -> None:
     assert usage_between(before, before).cpu == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tree", [True, False])
 def test_memory(run: Run, tree: bool) -> None:
     command = [sys.executable, "-c", DEEPER, GROWS] if tree else [sys.executable, "-c", GROWS]
@@ -76,6 +77,7 @@ def test_cpu_of_a_process_that_something_else_started(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.long
 def test_idle_process_raises_no_alarm(run: Run) -> None:
     async def main() -> None:
         async with ProcessWatcher(["sleep", "0.5"]) as watcher:
@@ -120,6 +122,7 @@ def test_misuse(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("listed", [True, False], ids=["children-listed", "psutil"])
 def test_what_it_uses_now(run: Run, monkeypatch: pytest.MonkeyPatch, listed: bool) -> None:
     if not listed:  # as on a kernel without CONFIG_PROC_CHILDREN

@@ -211,6 +211,7 @@ def test_reused_pid_is_another_process(run: Run, monkeypatch: pytest.MonkeyPatch
     run(main())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["pid", "popen", "asyncio"])
 def test_without_pidfds_it_is_looked_at(run: Run, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     async def main() -> None:

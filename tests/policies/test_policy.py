@@ -298,6 +298,7 @@ print("fine")
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("origin", ["made", "given"])
 def test_a_forked_child_has_no_loops_and_harms_none(loop_name: str, origin: str, script: Callable[..., str]) -> None:
     assert script(FORK, loop_name, origin) == "fine\n"

@@ -91,6 +91,7 @@ def test_another_signal(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("group", [False, True])
 def test_who_ignores_sigterm_is_killed_after_the_grace_period(run: Run, runs: Runs, group: bool) -> None:
     async def main() -> None:
@@ -151,6 +152,7 @@ def test_a_session_of_its_own_does_not_save_it(run: Run, runs: Runs, grace: floa
     run(main())
 
 
+@pytest.mark.long
 def test_an_orphan_that_was_seen_before_is_known(run: Run, runs: Runs) -> None:
     """Its parent ends when asked, and it does not: by then its only link to the tree is that it was seen in it."""
 
@@ -187,14 +189,18 @@ def test_two_hundred_forks_in_a_burst(run: Run, runs: Runs) -> None:
     run(main())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("grace", [0.0, 0.05])
 def test_those_that_breed_while_they_are_killed(run: Run, grace: float) -> None:
     """Each forks on, every child in a session of its own. They hold a pipe, which tells when the last is gone."""
+    # Whoever has slept must end: going on with the loop it is in, it would fork on, and so would all of its children.
+    # When these tests are killed, nobody is there to end them, and the machine would soon have room for no process.
     code = """
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    def rest():
+    def linger():
         time.sleep(100)
-        os._exit(0)  # and does not go on forking, if nobody has ended it by then
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     say("go")
     for _ in range(3):
         if not os.fork():
@@ -206,10 +212,10 @@ def test_those_that_breed_while_they_are_killed(run: Run, grace: float) -> None:
                         if not os.fork():
                             os.setsid()
                             break
-                    rest()
+                    linger()
                 time.sleep(0.002)
-            rest()
-    rest()
+            linger()
+    linger()
     """
 
     async def main() -> None:
@@ -225,6 +231,7 @@ def test_those_that_breed_while_they_are_killed(run: Run, grace: float) -> None:
     run(main())
 
 
+@pytest.mark.long
 def test_a_process_whose_first_thread_has_ended(run: Run, soon: Soon) -> None:
     """It shows as a zombie, and runs: it holds the pipe."""
     code = """

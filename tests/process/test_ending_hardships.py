@@ -150,6 +150,7 @@ def test_a_pid_that_came_to_mean_another_is_not_signalled(runs: Runs) -> None:
 # --- what the kernel will not do on demand
 
 
+@pytest.mark.long
 def test_who_may_not_be_signalled_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         async with await spawn(["sleep", "100"]) as process:
@@ -165,6 +166,7 @@ def test_who_may_not_be_signalled_is_named(run: Run, monkeypatch: pytest.MonkeyP
     run(main())
 
 
+@pytest.mark.long
 def test_without_descriptors(run: Run, monkeypatch: pytest.MonkeyPatch, runs: Runs) -> None:
     """One is needed for each signal: what was not sent for want of one is sent as soon as there is one."""
     left = [6]

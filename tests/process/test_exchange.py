@@ -42,6 +42,7 @@ def test_wait_in_time_and_not(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", [{}, {"text": True}])
 def test_a_timeout_breaks_off_and_the_next_goes_on(run: Run, options: dict[str, Any]) -> None:
     async def main() -> None:
@@ -136,6 +137,7 @@ def test_a_child_that_closes_its_input_and_goes_on(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.long
 def test_what_came_in_the_moment_the_clock_ran_out(run: Run) -> None:
     """The loop stands still meanwhile, so that the news of data, of the exit and of the time come to it at once."""
 

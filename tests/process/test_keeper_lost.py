@@ -50,6 +50,7 @@ with asyncio.Runner(loop_factory=factory) as runner:
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loop_name", ["asyncio", "uvloop"])
 def test_a_keeper_that_is_killed(start: Start, soon: Soon, runs: Runs, loop_name: str) -> None:
     kept = start(WITH_A_LOOP, loop_name, "20")
@@ -59,6 +60,7 @@ def test_a_keeper_that_is_killed(start: Start, soon: Soon, runs: Runs, loop_name
     soon(lambda: not runs(kept.pid))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loop_name", ["asyncio", "uvloop"])
 def test_a_keeper_that_is_not(start: Start, loop_name: str) -> None:
     kept = start(WITH_A_LOOP, loop_name, "0.05")

@@ -136,6 +136,7 @@ def test_those_that_breed_when_the_program_is_killed(
             if os.fork():
                 os._exit(0)
             time.sleep(1000)
+            os._exit(0)  # or, were it ever left behind, it would breed in its turn
         time.sleep(0.001)
     time.sleep(1000)
     '''.replace("\\n    ", "\\n")

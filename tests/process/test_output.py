@@ -174,6 +174,7 @@ def test_who_is_cancelled_loses_nothing(run: Run, streams: tuple[str, ...]) -> N
     run(main())
 
 
+@pytest.mark.long
 def test_a_process_whose_lines_nobody_takes_is_stopped_by_its_pipe(run: Run) -> None:
     code = """
     import sys

@@ -45,6 +45,7 @@ def test_data_goes_through(run: Run) -> None:
     assert 0 < result.duration < 30
 
 
+@pytest.mark.long
 def test_a_lot_of_data(run: Run) -> None:
     data = os.urandom(3 << 20)
     assert run(pipeline(["cat"], ["cat"], ["cat"]).check(input=data)).stdout == data
@@ -234,6 +235,7 @@ def test_limit(run: Run) -> None:
     assert result.stdout.endswith(b"100000\n")
 
 
+@pytest.mark.long
 def test_linger(run: Run) -> None:
     # The descendant holds the pipe between the stages, so the second one never ends by itself.
     async def short() -> None:
@@ -245,8 +247,10 @@ def test_linger(run: Run) -> None:
         result = await (cmd("true") | sh("sleep 100 & echo $!")).run(linger=0.1)
         os.kill(int(result.stdout), signal.SIGKILL)
 
-    run(short())
-    run(last())
+    async def both() -> None:
+        await asyncio.gather(short(), last())
+
+    run(both())
 
 
 def test_what_cannot_be(run: Run) -> None:

@@ -8,6 +8,7 @@ import fcntl
 import gc
 import os
 import pty
+import select
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -229,7 +230,8 @@ def test_no_more_is_read_than_is_asked_for(run: Run) -> None:
         sender, writer = writer_of(writing)
         writer.write(bytes(500_000))
         writer.write_eof()
-        await until(lambda: not pipe.is_reading())
+        # Only then has the sender filled what the last reading made room for.
+        await until(lambda: not pipe.is_reading() and not select.select([], [writing], [], 0)[1])
         left = sender.get_write_buffer_size()
         await asyncio.sleep(0.02)
         assert sender.get_write_buffer_size() == left > 400_000

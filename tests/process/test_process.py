@@ -238,6 +238,7 @@ def test_wait_ends_with_the_process_though_a_grandchild_holds_its_pipes(run: Run
     run(main())
 
 
+@pytest.mark.long
 def test_three_hundred_at_once(run: Run, descriptors: Descriptors) -> None:
     async def main() -> None:
         before = descriptors()

@@ -100,10 +100,9 @@ def test_wrong_inputs_start_nothing(go: Run, tmp_path: Path) -> None:
         go(run(["/no/such/program"]))
 
 
-@pytest.mark.parametrize("text", [False, True])
-def test_timeout(go: Run, runs: Runs, descriptors: Descriptors, text: bool) -> None:
-    async def main() -> None:
-        before = descriptors()
+@pytest.mark.long
+def test_timeout(go: Run, runs: Runs, descriptors: Descriptors) -> None:
+    async def one(text: bool) -> None:
         with pytest.raises(ProcessTimeoutError) as caught:
             await run(sh("echo $$; echo err >&2; exec sleep 100"), timeout=1.5, text=text)
         error = caught.value
@@ -115,24 +114,26 @@ def test_timeout(go: Run, runs: Runs, descriptors: Descriptors, text: bool) -> N
         assert error.timeout == 1.5
         again = pickle.loads(pickle.dumps(error))
         assert (str(again), again.stdout, again.timeout) == (str(error), error.stdout, 1.5)
+
+    async def main() -> None:
+        before = descriptors()
+        await asyncio.gather(one(text=False), one(text=True))
         assert descriptors() == before
 
     go(main())
 
 
-def test_timeout_with_a_descendant_that_holds_the_pipes(go: Run, runs: Runs, soon: Soon) -> None:
-    async def main() -> None:
+@pytest.mark.long
+def test_timeout_ends_descendants_that_hold_the_pipes_in_whichever_group(go: Run, runs: Runs, soon: Soon) -> None:
+    async def one(**options: bool) -> None:
         with pytest.raises(ProcessTimeoutError) as caught:
-            await run(sh("sleep 100 & echo $!; wait"), timeout=1.5)
+            await run(sh("sleep 100 & echo $!; wait"), timeout=1.5, **options)
         soon(lambda: not runs(int(caught.value.stdout)))
 
+    async def main() -> None:
+        await asyncio.gather(one(), one(start_new_session=True))
+
     go(main())
-
-
-def test_timeout_ends_the_whole_group(go: Run, runs: Runs, soon: Soon) -> None:
-    with pytest.raises(ProcessTimeoutError) as caught:
-        go(run(sh("sleep 100 & echo $!; wait"), timeout=1.5, start_new_session=True))
-    soon(lambda: not runs(int(caught.value.stdout)))
 
 
 def test_a_timeout_of_somebody_else_is_theirs(go: Run) -> None:
@@ -156,6 +157,7 @@ def test_linger(go: Run) -> None:
     go(main())
 
 
+@pytest.mark.long
 def test_linger_is_no_limit_on_the_process(go: Run) -> None:
     assert go(run(sh("sleep 0.3; echo x"), linger=0)).status.success
 
@@ -169,6 +171,7 @@ def test_limit(go: Run) -> None:
     assert go(run(["echo", "x" * 9], limit=10)).stdout == b"x" * 9 + b"\n"
 
 
+@pytest.mark.long
 def test_truncated(go: Run) -> None:
     result = go(run(["seq", "1000000"], limit=1000, truncate=True, text=True))
     whole = "".join(f"{number}\n" for number in range(1, 1_000_001))

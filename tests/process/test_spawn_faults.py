@@ -33,6 +33,7 @@ def childless() -> bool:
     return False
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("program", ["sleep", "no-such-program-anywhere"])
 @pytest.mark.parametrize("times", [1, 3])
 def test_cancelled_midway(run: Run, soon: Soon, descriptors: Descriptors, program: str, times: int) -> None:
@@ -138,6 +139,7 @@ def _zombie(pid: int) -> bool:
         return True
 
 
+@pytest.mark.long
 def test_many_at_once(run: Run, descriptors: Descriptors, soon: Soon) -> None:
     async def one(number: int) -> int | None:
         process = await spawn(["/bin/sh", "-c", f"exit {number % 256}"], stdin=PIPE if number % 7 == 0 else None)
@@ -153,6 +155,7 @@ def test_many_at_once(run: Run, descriptors: Descriptors, soon: Soon) -> None:
     soon(childless)
 
 
+@pytest.mark.long
 def test_two_loops_in_two_threads(loop_factory: Factory) -> None:
     async def main() -> None:
         for count in range(100):

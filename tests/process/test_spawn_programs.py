@@ -134,6 +134,7 @@ with asyncio.Runner(loop_factory=new_loop) as runner:
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loop_name", ["asyncio", "uvloop"])
 def test_without_descriptors_left(loop_name: str) -> None:
     """Descriptors run out at every step on the way in turn; each time nothing is left, and later it works again."""

@@ -75,6 +75,7 @@ def test_input_that_nobody_reads_any_more(go: Run) -> None:
     assert done.stdout.endswith(b"a line\r\n")
 
 
+@pytest.mark.long
 def test_a_program_that_closes_its_streams_and_goes_on(go: Run) -> None:
     """It must not be sent SIGHUP for that."""
     script = "echo done; exec <&- >&- 2>&-; sleep 0.3; exit 7"

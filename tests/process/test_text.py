@@ -189,6 +189,7 @@ def test_a_process_of_text(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.long
 def test_a_character_that_comes_in_two_writes(run: Run) -> None:
     script = r"""
     import sys, time

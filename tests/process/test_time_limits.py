@@ -37,35 +37,44 @@ async def gather(lines: Any, found: list[Any]) -> None:
             found.append(line)  # noqa: PERF401 - what came before an error is wanted
 
 
+@pytest.mark.long
 def test_lines(go: Run, runs: Runs, soon: Soon, descriptors: Descriptors) -> None:
     """All that it started is ended, whether the limit is the command's own or is given now."""
     script = "sleep 100 & echo $!; echo $$; echo careful >&2; wait"
 
+    async def one(lines: Any) -> None:
+        found: list[Any] = []
+        with pytest.raises(ProcessTimeoutError, match=r"`/bin/sh -c .*` was not done after 1.5 s, and was") as it:
+            await gather(lines, found)
+        assert len(found) == 2
+        soon(lambda found=found: not any(runs(int(pid)) for pid in found))
+        assert (it.value.cmd, it.value.timeout, it.value.stderr) == (tuple(sh(script)), 1.5, b"careful\n")
+        assert it.value.__context__ is None or it.value.__suppress_context__
+        assert asyncio.current_task().cancelling() == 0
+
     async def main() -> None:
         before = descriptors()
-        for lines in (cmd(*sh(script)).lines(timeout=1.5), cmd(*sh(script), timeout=1.5).lines()):
-            found: list[Any] = []
-            with pytest.raises(ProcessTimeoutError, match=r"`/bin/sh -c .*` was not done after 1.5 s, and was") as it:
-                await gather(lines, found)
-            assert len(found) == 2
-            soon(lambda found=found: not any(runs(int(pid)) for pid in found))
-            assert (it.value.cmd, it.value.timeout, it.value.stderr) == (tuple(sh(script)), 1.5, b"careful\n")
-            assert it.value.__context__ is None or it.value.__suppress_context__
+        await asyncio.gather(one(cmd(*sh(script)).lines(timeout=1.5)), one(cmd(*sh(script), timeout=1.5).lines()))
         assert descriptors() == before
-        assert asyncio.current_task().cancelling() == 0
 
     go(main())
 
 
+@pytest.mark.long
 def test_lines_of_a_pipeline(go: Run, runs: Runs) -> None:
-    async def main() -> None:
+    async def lines() -> None:
         found: list[Any] = []
         both = cmd("true") | cmd(*sh("echo $$; exec sleep 100"))
         with pytest.raises(ProcessTimeoutError, match=r"after 1.5 s \(stage 2 of 2 still ran\), and was ended"):
             await gather(both.lines(timeout=1.5), found)
         assert not runs(int(found[0]))
+
+    async def run_whole() -> None:
         with pytest.raises(ProcessTimeoutError, match=r"\(stages 2 and 3 of 3 still ran\)"):
             await pipeline(["true"], ["sleep", "100"], ["sleep", "100"]).run(timeout=1.5)
+
+    async def main() -> None:
+        await asyncio.gather(lines(), run_whole())
 
     go(main())
 
@@ -80,6 +89,7 @@ def test_lines_in_time(go: Run) -> None:
     go(main())
 
 
+@pytest.mark.long
 def test_a_limit_ends_whatever_the_block_waits_for(go: Run) -> None:
     async def main() -> None:
         async def block(limit: float, other: float | None) -> None:
@@ -109,18 +119,24 @@ def test_a_limit_of_one_stage(go: Run) -> None:
     go(main())
 
 
+@pytest.mark.long
 def test_held_pipes(go: Run) -> None:
     """It is not the process that took too long, and the error says so."""
     words = r"`/bin/sh .*` {}exited with status 3, but after .* s something .* held its pipes; linger= says"
 
-    async def main() -> None:
+    async def run_whole() -> None:
         with pytest.raises(ProcessTimeoutError, match=words.format("")) as caught:
             await run(sh("sleep 100 & echo $!; exit 3"), timeout=1.5)
         os.kill(int(caught.value.stdout), signal.SIGKILL)
+
+    async def communicate() -> None:
         async with await spawn(sh("sleep 100 & echo $!; exit 3"), stdout=PIPE, stderr=PIPE) as process:
             with pytest.raises(ProcessTimeoutError, match=words.format(r"\(process \d+\) ")) as caught:
                 await process.communicate(timeout=1.5)
             os.kill(int(caught.value.stdout), signal.SIGKILL)
+
+    async def main() -> None:
+        await asyncio.gather(run_whole(), communicate())
 
     go(main())
 

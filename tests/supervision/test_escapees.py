@@ -50,6 +50,7 @@ def daemons(tmp_path: Path) -> Iterator[Callable[[], list[int]]]:
         os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cgroup", [True, False])
 @pytest.mark.parametrize("how", ["restarted", "stopped"])
 def test_a_daemon_goes_with_its_service(

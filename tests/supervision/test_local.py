@@ -187,6 +187,7 @@ def test_a_line_of_ten_megabytes_comes_in_pieces_and_in_little_memory(loop_facto
     assert peak < 4_000_000
 
 
+@pytest.mark.long
 def test_a_service_waits_while_its_output_is_held_and_nothing_is_lost(
     loop_factory: LoopFactory, tmp_path: Path
 ) -> None:
@@ -222,6 +223,7 @@ def test_output_may_be_held_at_the_last_word(loop_factory: LoopFactory) -> None:
     assert not story.said(Note)
 
 
+@pytest.mark.long
 def test_what_was_written_before_the_end_is_read_however_late_it_is_released(loop_factory: LoopFactory) -> None:
     story = Story(shell("echo first; echo second"))
     story.supervisor.hold_output(True)
@@ -237,6 +239,7 @@ def test_what_was_written_before_the_end_is_read_however_late_it_is_released(loo
     assert not story.said(Note)
 
 
+@pytest.mark.long
 def test_who_writes_for_ever_can_be_killed_while_its_output_is_held(loop_factory: LoopFactory) -> None:
     story = Story(shell("trap '' TERM; echo go; while :; do echo more; done", grace_period=0.2))
 
@@ -269,6 +272,7 @@ def test_the_stop_signal_is_the_one_that_was_chosen(loop_factory: LoopFactory, n
     assert story.only(Stopped)
 
 
+@pytest.mark.long
 def test_who_ignores_sigterm_is_killed_after_its_grace_period(loop_factory: LoopFactory) -> None:
     story = Story(shell("trap '' TERM; echo ready; while :; do sleep 0.02; done", grace_period=0.3))
     story.when_it_says("ready", story.supervisor.stop)
@@ -292,6 +296,7 @@ def test_what_a_process_leaves_in_its_group_is_ended_before_the_restart(loop_fac
     assert not any(runs(int(line)) for line in story.lines())
 
 
+@pytest.mark.long
 def test_what_it_leaves_and_ignores_the_stop_signal_is_killed(loop_factory: LoopFactory, tmp_path: Path) -> None:
     script = (
         "(trap '' TERM; : > ready; while :; do sleep 0.02; done) & echo $!; while [ ! -e ready ]; do sleep 0.01; done"
@@ -313,6 +318,7 @@ def outsiders(tmp_path: Path) -> Iterator[Path]:
         os.kill(int(file.read_text()), signal.SIGKILL)
 
 
+@pytest.mark.long
 def test_who_left_the_group_and_holds_the_output_is_named_and_waited_for_no_longer(
     loop_factory: LoopFactory, outsiders: Path
 ) -> None:
@@ -329,6 +335,7 @@ def test_who_left_the_group_and_holds_the_output_is_named_and_waited_for_no_long
     assert story.when_said(0, Finished) - story.when_said(0, Exited) < 3.0
 
 
+@pytest.mark.long
 def test_a_status_that_somebody_took_is_said_and_what_may_be_anybodys_is_not_touched(
     loop_factory: LoopFactory, outsiders: Path
 ) -> None:

@@ -209,6 +209,7 @@ def test_ignored_signal(run: Run, make: Callable[[], SignalWatcher]) -> None:
         signal.signal(signal.SIGCHLD, before)
 
 
+@pytest.mark.long
 def test_signal_ignored_later(run: Run, make: Callable[[], SignalWatcher], caplog: pytest.LogCaptureFixture) -> None:
     """Nothing is signalled and the status is gone: the timer finds out, and it is said."""
 
@@ -318,6 +319,7 @@ def test_closed_watcher_that_is_attached_listens_to_nothing(make: Callable[[], S
     loop.close()
 
 
+@pytest.mark.long
 def test_many_that_end_while_the_loop_is_stuck(run: Run, make: Callable[[], SignalWatcher]) -> None:
     """Signals of one kind are merged: one for all of them."""
 

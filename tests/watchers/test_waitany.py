@@ -111,6 +111,7 @@ def test_kept_at_closing_is_logged(run: Run, caplog: pytest.LogCaptureFixture) -
     run(play)
 
 
+@pytest.mark.long
 def test_kept_status_is_not_that_of_a_new_child_with_the_same_pid(run: Run) -> None:
     async def play(watcher: FastChildWatcher) -> None:
         with watcher:
@@ -177,6 +178,7 @@ def test_it_may_watch_for_the_ledger_itself(run: Run) -> None:
     run(play)
 
 
+@pytest.mark.long
 def test_usage_is_told(run: Run) -> None:
     async def play(watcher: FastChildWatcher) -> None:
         with watcher:

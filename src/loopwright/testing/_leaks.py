@@ -12,7 +12,8 @@ A snapshot is taken before and compared after. Each kind is read where it cannot
   private one that changed its shape in 3.12 and in 3.14, and it keeps none of loops. No collection is forced
   first: what only a collection would end has leaked. What an automatic collection swept away in between is
   known from the complaint that asyncio logs for a pending task. The list has every object of the program: where
-  there are many and checks are frequent, as in a test run, `gc.freeze()` after the imports takes those off it.
+  there are many and checks are frequent, as in a test run, `gc.freeze()` after the imports, and now and then
+  again, takes those off it.
 - *Children* from /proc/PID/stat (proc(5)), identified by pid and start time. A zombie counts: somebody forgot
   to wait for it.
 

@@ -12,6 +12,12 @@ first watcher and given up with the last; what was there before is called after 
   so to those who then have to look at their children more often, and at the end their handler is left alone.
 - Signals are handled in the main thread alone, and a handler can be set there alone. Given up elsewhere, it stays,
   calling only what was before it, until the next signal or the next visit from the main thread takes it away.
+- CPython (3.10 to 3.15, at least) handles a signal some time after it came, and where by then the default action or
+  none is set, it prints "OSError: Signal 17 ignored due to race condition" (`_PyErr_CheckSignalsTstate`). Its
+  signal.signal() handles what came before it changes anything, and leaves a gap of a microsecond; a thread that the
+  kernel has just handed a signal to leaves a longer one. So when one of those two is given back, the kernel is told
+  first, past Python, and other threads get a moment: from then on nothing comes, and what came meets our handler.
+  Blocking the signal would not do: that counts for one thread, and the kernel gives a process's signal to any.
 - With SIGCHLD ignored, the kernel reaps and every status is lost (wait(2)). While ours is set it does not; what was
   ignored is ignored again at the end.
 """
@@ -21,6 +27,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loopwright.errors import WrongThreadError
@@ -29,6 +36,9 @@ if TYPE_CHECKING:
     from types import FrameType
 
 __all__ = ["Ear", "Listener", "ear", "in_main_thread"]
+
+#: How long other threads get to remember a signal that the kernel has already handed to them, in seconds.
+UNDER_WAY = 0.001
 
 logger = logging.getLogger("loopwright.watchers")
 
@@ -54,6 +64,7 @@ class Ear:
         self._before: Any = None
         self._set = False
         self._within = False
+        self._giving_up = False
 
     def hears(self) -> bool:
         """Whether our handler is the process's."""
@@ -66,6 +77,8 @@ class Ear:
                 "a handler of SIGCHLD can only be set in the main thread, and this is "
                 f"{threading.current_thread().name!r}; make the watcher, or attach its loop, in the main thread"
             )
+        if listener not in self._listeners:  # before we look: from then on no signal takes the handler away
+            self._listeners = (*self._listeners, listener)
         if not self.hears():
             # Whoever took our place may call us in turn: `_within` ends that circle.
             before = signal.signal(signal.SIGCHLD, self._heard)
@@ -77,8 +90,6 @@ class Ear:
                 before = signal.SIG_DFL
             self._before, self._set = before, True
             signal.siginterrupt(signal.SIGCHLD, False)  # as asyncio: fewer EINTR for those who do not expect any
-        if listener not in self._listeners:
-            self._listeners = (*self._listeners, listener)
 
     def leave(self, listener: Listener) -> None:
         """Tell it no more."""
@@ -87,14 +98,23 @@ class Ear:
             self._give_up()
 
     def _give_up(self) -> None:
-        if not self._set:
+        if self._giving_up:
             return
-        if self.hears():
-            signal.signal(signal.SIGCHLD, self._before)
+        self._giving_up = True  # and only then the looking: a signal that comes in between does all of this
+        try:
+            if not self._set:
+                return
+            if self.hears():
+                if not callable(self._before):
+                    _tell_the_kernel(self._before)
+                signal.signal(signal.SIGCHLD, self._before)
+            else:
+                logger.warning(
+                    "the handler of SIGCHLD was changed by other code while a child watcher used it; it stays"
+                )
             self._set = False
-        else:
-            logger.warning("the handler of SIGCHLD was changed by other code while a child watcher used it; it stays")
-            self._set = False
+        finally:
+            self._giving_up = False
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         for listener in self._listeners:
@@ -110,6 +130,19 @@ class Ear:
                 before(number, frame)
         finally:
             self._within = False
+
+
+def _tell_the_kernel(action: int) -> None:
+    """Set what SIGCHLD does, signal.SIG_DFL or SIG_IGN, and nothing of what Python has for it; only for a moment."""
+    try:
+        import ctypes  # here: it takes its time, and a Python built without libffi has none
+    except ImportError:
+        return  # then a line on standard error, once in many thousand times, is all there is to it
+    function = ctypes.CDLL(None).signal
+    function.argtypes, function.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
+    function(signal.SIGCHLD, int(action))  # the two are C's own numbers
+    if threading.active_count() > 1:
+        time.sleep(UNDER_WAY)
 
 
 ear = Ear()
