@@ -186,6 +186,20 @@ class Child:
             if self.status is None:
                 self.status = status
 
+    def reap_unheard(self, status: ExitStatus) -> bool:
+        """Reap it before whoever watches it has heard: they find its status here, and its pidfd, which stays open.
+
+        False, and nothing done, if somebody holds it, or it is reaped already. For the reaper (`watchers._reaper`).
+        """
+        with _lock:
+            if self.reaped or self._taken or self._holds > 0:
+                return False
+            with contextlib.suppress(ChildProcessError):
+                if self.pidfd < 0 or not _reap_by_pidfd(self.pidfd):
+                    os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG)
+            self.note_taken(status)
+            return True
+
     def hold(self) -> None:
         """Keep the pid its own, even after its exit, until `release()`. Holds are counted."""
         with _lock:

@@ -121,8 +121,10 @@ class Process:
 
     @property
     def status(self) -> ExitStatus | StatusLost | None:
-        """How it ended; None while it runs, as far as its loop has heard."""
-        return self._ended.result() if self._ended.done() else None
+        """How it ended; None while it runs, as far as its loop has heard, or the reaper if that loop was closed."""
+        if self._ended.done():
+            return self._ended.result()
+        return self._child.status if self._child.reaped else None  # by the reaper, for no loop hears of it
 
     @property
     def returncode(self) -> int | None:

@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from loopwright.errors import LeakError, MechanismUnavailableError
+from loopwright.watchers import _reaper
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -46,6 +47,8 @@ OF_INTEREST = (asyncio.Task, asyncio.AbstractEventLoop)
 PROC = Path("/proc")
 #: What Loopwright itself keeps from the first start of a program on (`_native/_slots.py`).
 OURS = "/memfd:loopwright-slot"
+#: It ends by itself, a while after the children for which it is there, which are reported.
+REAPER = _reaper.NAME
 #: __WALL of waitid(2): children too whose end is told by no signal, or another than SIGCHLD (clone(2)).
 WALL = 0x4000_0000
 #: How asyncio complains (Lib/asyncio/tasks.py and Modules/_asynciomodule.c, the same since 3.4).
@@ -207,7 +210,11 @@ def _target(descriptor: _Descriptor) -> str:
 
 
 def _threads() -> set[threading.Thread]:
-    return {thread for thread in threading.enumerate() if not isinstance(thread, threading._DummyThread)}
+    return {
+        thread
+        for thread in threading.enumerate()
+        if not isinstance(thread, threading._DummyThread) and thread.name != REAPER
+    }
 
 
 def _loops_and_tasks() -> list[Any]:

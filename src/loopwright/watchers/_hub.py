@@ -9,8 +9,8 @@ Theory of operation. A loop that starts or watches children for `loopwright.proc
   those, so it has nothing of ours left in it.
 - **Exits.** An exit is seen without reaping, told to whoever waits, and then noted in the ledger, which reaps when no
   signal is owed (`_spawning._ledger`).
-- **A loop that was closed** with children or starts under way is noticed when a hub is next made, for any loop: starts
-  that nobody can take any more are killed; children that have ended are reaped, and the others looked at each time.
+- **A loop that was closed** with children or starts under way is noticed by the reaper (`_reaper`), and when a hub is
+  next made, for any loop: starts that nobody can take any more are killed, and children left to the reaper.
 - **The program's end.** What was being started then is nobody's: it is given up, and waited for a moment, or a child
   might be left that nobody knows of.
 - **A fork.** In the child none of this is wanted: its copies are closed without taking anything out of the set, which
@@ -30,9 +30,11 @@ from typing import TYPE_CHECKING, Any
 
 from loopwright import _native
 from loopwright._core import StatusLost
+from loopwright.watchers import _reaper
 from loopwright.watchers._plain import PlainPidfdSet
 from loopwright.watchers._readable import TRACED_RETRY, told_status
-from loopwright.watchers._watch import KEY_MASK, look, look_by_pidfd, reaping
+from loopwright.watchers._reaper import Tripwire
+from loopwright.watchers._watch import KEY_MASK, look, reaping
 
 if TYPE_CHECKING:
     import asyncio
@@ -51,8 +53,6 @@ PORT = 0  # the key of the eventfd; children have 1 and more
 LAST_MOMENT = 1.0
 
 _hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
-#: Children of loops that were closed, that had not ended when they were last looked at.
-_orphans: list[Child] = []
 
 
 def hub_of(loop: asyncio.AbstractEventLoop) -> Hub:
@@ -61,17 +61,14 @@ def hub_of(loop: asyncio.AbstractEventLoop) -> Hub:
     if hub is None:
         _drop_closed_loops()
         hub = _hubs[loop] = Hub(loop)
+        _reaper.enroll(hub, loop)
     return hub
 
 
 def _drop_closed_loops() -> None:
     for loop in list(_hubs):
         if loop.is_closed() and (hub := _hubs.pop(loop, None)) is not None:
-            _orphans.extend(hub.abandon())
-    for child in _orphans[:]:
-        if (status := child.status or look_by_pidfd(child.pidfd)) is not None:
-            child.note_exit(settled(child, status))
-    _orphans[:] = [child for child in _orphans if not child.reaped]
+            _reaper.adopt(hub.abandon())
 
 
 class Hub:
@@ -90,7 +87,7 @@ class Hub:
         self._port: StartPort | None = None
         self._pidfds: PidfdSet | PlainPidfdSet = PlainPidfdSet() if _native.PidfdSet is None else _native.PidfdSet()
         try:
-            loop.add_reader(self._pidfds.fileno(), self._on_readable)
+            loop.add_reader(self._pidfds.fileno(), Tripwire(self, self._on_readable))
         except BaseException:
             self._pidfds.close()
             raise
@@ -140,7 +137,7 @@ class Hub:
         if not self._loop.is_closed():
             self.close_if_idle()
         elif _hubs.pop(self._loop, None) is self:
-            _orphans.extend(self.abandon())
+            _reaper.adopt(self.abandon())
 
     def watch(self, child: Child, on_exit: OnExit) -> None:
         """Have `on_exit(status)` called when it has ended; the ledger is told after that. It must have a pidfd.
@@ -226,17 +223,18 @@ class Hub:
         """Give the descriptors back now, if nothing is waited for."""
         if not self._children and not self._starts and not self._heard and _hubs.get(self._loop) is self:
             del _hubs[self._loop]
+            _reaper.dismiss(self)  # first: its tripwire goes with its reader
             self._loop.remove_reader(self._pidfds.fileno())
             self.close()
 
     def give_up_starts(self) -> None:
         """Kill what was being started."""
-        for start in self._starts:
-            start.abandon()
-        self._starts.clear()
+        while self._starts:  # a step at a time: it may be the reaper's thread that does this
+            self._starts.popitem()[0].abandon()
 
     def close(self) -> None:
         """Give the descriptors back; the loop is not told."""
+        _reaper.dismiss(self)
         port, self._port = self._port, None
         if port is not None:
             port.close()
@@ -250,6 +248,25 @@ class Hub:
         self._heard.clear()
         self._children.clear()
         return children
+
+    # --- for the reaper, in its thread
+
+    def fileno(self) -> int:
+        """Readable while something waits to be heard; ValueError if it is closed."""
+        return self._pidfds.fileno()
+
+    def sweep(self) -> None:
+        """The loop is closed: leave the children to the reaper."""
+        _drop_closed_loops()
+
+    def unheard(self) -> list[Child]:
+        """Children that the loop has not heard of."""
+        return [child for child, _ in tuple(self._children.values())]
+
+    def reap_unheard(self, child: Child, status: ExitStatus) -> None:
+        """Reap one of those; the loop will find that somebody has, and the status in the ledger (`settled`)."""
+        with reaping.lock:
+            child.reap_unheard(status)
 
 
 def settled(child: Child, status: ExitStatus | StatusLost) -> ExitStatus | StatusLost:
@@ -272,7 +289,6 @@ def _give_up_starts() -> None:
 def _forget_in_forked_child() -> None:
     hubs = list(_hubs.values())
     _hubs.clear()
-    _orphans.clear()
     for hub in hubs:
         hub.close()
 

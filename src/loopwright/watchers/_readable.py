@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loopwright._core import ExitStatus, ResourceUsage, StatusLost
+from loopwright.watchers._reaper import Tripwire
 from loopwright.watchers._watch import LOST, Ward, Watch, look
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ class ReadableWard(Ward):
         self._tell = tell
         self.entries: ReadableSet | None = None
 
+    def fileno(self) -> int:
+        return -1 if (entries := self.entries) is None else entries.fileno()
+
     def entry_of(self, watch: Watch) -> int:
         """What names the process to the set."""
         return watch.pidfd
@@ -65,7 +69,7 @@ class ReadableWard(Ward):
         if self.entries is None:
             entries = self._new_set()
             try:
-                self.loop.add_reader(entries.fileno(), self._on_readable)
+                self.loop.add_reader(entries.fileno(), Tripwire(self, self._on_readable))
             except BaseException:
                 entries.close()
                 raise
