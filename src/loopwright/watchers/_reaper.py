@@ -167,8 +167,13 @@ def _look_after_all() -> None:
                 post.sweep()
         _orphans.look_at_all()
         late = _look_at_unheard(late)
-        idle = 0 if _orphans.any_left() or _on_two_loops() else idle + 1
-        if idle >= LAST_LOOKS and _has_ended():
+        if _orphans.any_left() or _on_two_loops():
+            idle = 0
+            continue
+        idle += 1
+        if idle == 1:
+            pause = SOONEST
+        elif idle >= LAST_LOOKS and _has_ended():
             return
 
 
