@@ -12,7 +12,7 @@ from loopwright.watchers import _reaper
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LIMIT = 8.0
+LIMIT = 30.0
 
 
 def until(condition: Callable[[], object], limit: float = LIMIT) -> None:
