@@ -7,7 +7,8 @@ A snapshot is taken before and compared after. Each kind is read where it cannot
 - *Descriptors* from /proc/self/fd (proc(5)), each identified by number, device and inode: a number that was
   closed and opened again for another file is a leak, a file that was merely renamed is not.
 - *Threads* from `threading.enumerate()`. Those that Python did not start (a library's own pthreads, of which
-  it only learns when they call in) are left out: nobody can join them.
+  it only learns when they call in) are left out: nobody can join them. So is Loopwright's reaper: it is there
+  for children of closed loops, which are reported, and ends by itself after them.
 - *Tasks and loops* from the garbage collector's own list. asyncio keeps a register of tasks too, but a
   private one that changed its shape in 3.12 and in 3.14, and it keeps none of loops. No collection is forced
   first: what only a collection would end has leaked. What an automatic collection swept away in between is
