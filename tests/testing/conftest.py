@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+def little_patience() -> Iterator[None]:
     """Has children of closed loops reaped without much delay, for the sake of the tests."""
-    monkeypatch.setattr(_orphans, "PATIENCE", 0.1)
+    with pytest.MonkeyPatch.context() as patch:  # one of its own: tests want theirs undone before their fixtures go
+        patch.setattr(_orphans, "PATIENCE", 0.1)
+        yield
 
 
 def contract_of(watcher: type[AbstractChildWatcher], test: str, made: list[AbstractChildWatcher]) -> type[Any]:

@@ -26,7 +26,7 @@ from loopwright.watchers import (
     _orphans,
     _reaper,
 )
-from tests.watchers.orphans import gone, held, is_ours, is_zombie, reapers, until
+from tests.watchers.children import gone, held, is_ours, is_zombie, reapers, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     Factory = Callable[[], asyncio.AbstractEventLoop]
 
+PATIENCE = _orphans.PATIENCE  # as it is outside of tests
 #: `SafeChildWatcher` warns when its loop is taken away, as asyncio's does.
 pytestmark = pytest.mark.filterwarnings("ignore:A loop is being detached:RuntimeWarning")
 
@@ -334,7 +335,7 @@ def test_program_ends_with_orphans() -> None:
 @pytest.mark.slow
 def test_within_ten_seconds(loop_factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
     """As it is documented, also when the orphan has been alive for long."""
-    monkeypatch.undo()
+    monkeypatch.setattr(_orphans, "PATIENCE", PATIENCE)
     watcher = PidfdChildWatcher()
     pid, end = held(3)
     leave(loop_factory(), watcher, pid, [])
@@ -343,5 +344,5 @@ def test_within_ten_seconds(loop_factory: Factory, monkeypatch: pytest.MonkeyPat
     until(lambda: is_zombie(pid))
     begun = time.monotonic()
     until(lambda: not is_ours(pid))
-    assert _orphans.PATIENCE <= time.monotonic() - begun + 0.1 < 12
+    assert PATIENCE <= time.monotonic() - begun + 0.1 < 12
     watcher.close()

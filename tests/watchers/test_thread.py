@@ -15,6 +15,7 @@ from loopwright import _spawning
 from loopwright.errors import MechanismUnavailableError
 from loopwright.watchers import PollingChildWatcher, ThreadedChildWatcher, _probe
 from loopwright.watchers._probe import Mechanism
+from tests.watchers.children import heard, is_reaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -29,17 +30,6 @@ def watcher() -> Iterator[ThreadedChildWatcher]:
     made.close()
 
 
-@pytest.fixture
-def run(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> Run:
-    """Runs a coroutine on a new loop, for twenty seconds at most."""
-
-    def run_on_new_loop(main: Coroutine[Any, Any, None]) -> None:
-        with asyncio.Runner(loop_factory=loop_factory) as runner:
-            runner.run(asyncio.wait_for(main, 20))
-
-    return run_on_new_loop
-
-
 def waiting() -> list[str]:
     return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("loopwright-waitid"))
 
@@ -49,28 +39,8 @@ def end(pid: int) -> None:
     os.waitpid(pid, 0)
 
 
-def is_ours(pid: int) -> bool:
-    """Whether it runs, or waits to be reaped."""
-    try:
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
-    except ChildProcessError:
-        return False
-    return True
-
-
 def sleeper() -> int:
     return os.posix_spawn("/bin/sleep", ["sleep", "60"], os.environ)
-
-
-class Heard(asyncio.Future[Any]):
-    """A callback that can be awaited."""
-
-    def __call__(self, *args: Any) -> None:
-        self.set_result(args)
-
-
-def heard() -> Heard:
-    return Heard(loop=asyncio.get_running_loop())
 
 
 def test_one_thread_a_child_however_often_it_is_registered(run: Run, watcher: ThreadedChildWatcher) -> None:
@@ -129,7 +99,7 @@ def test_loop_that_was_closed_leaves_no_zombie(
     os.kill(pid, signal.SIGKILL)
     thread.join(10)
     deadline = time.monotonic() + 20
-    while is_ours(pid):
+    while not is_reaped(pid):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
