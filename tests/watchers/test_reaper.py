@@ -247,8 +247,9 @@ def test_no_thread_where_loops_are_closed_in_order(loop_factory: Factory, monkey
         loop.close()
 
 
-def test_stuck_loop(loop_factory: Factory) -> None:
+def test_stuck_loop(loop_factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another loop watches children, what a stuck one does not hear is reaped; it hears when it is free."""
+    monkeypatch.setattr(_reaper, "STUCK", 0.1)
     watcher, free = PidfdChildWatcher(), threading.Event()
     pids: list[int] = []
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PATIENCE", "any_left", "claim", "forget_all", "look_at_all", "look_by_either", "take_in"]
 
-#: Seconds that a zombie which somebody else might wait for is left, and that a loop is given to hear of one.
+#: Seconds that a zombie which somebody else might wait for is left.
 PATIENCE = 4.0
 #: How many statuses of children that are not in the ledger are remembered.
 KEPT = 4096

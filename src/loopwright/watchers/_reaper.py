@@ -13,10 +13,10 @@ exists only while it has something to do, because a thread in every program woul
   *two* loops at once: such a program has threads (or a loop that does not run) already. In a program with one loop a
   zombie stays for as long as that loop is stuck; its status is heard afterwards, as ever.
 - **What it does.** It looks (`WNOWAIT`) at the children of closed loops, often at first, then every RAREST seconds;
-  `_orphans` says when they are reaped. A child of a stuck loop is reaped if it was a zombie for PATIENCE seconds and no
+  `_orphans` says when they are reaped. A child of a stuck loop is reaped if it was a zombie for STUCK seconds and no
   signal is owed. Its pidfd and watch stay as they are, and the loop finds the status there when it is free.
 - **Looking is by clock**, not by an epoll set of pidfds: that would want descriptors when they may be short, one more
-  to be woken by, and care at a fork; and after PATIENCE seconds nobody is in a hurry.
+  to be woken by, and care at a fork; and after some seconds nobody is in a hurry.
 - **Locks.** A tripwire may go wherever an object may be collected, so it takes only `_birth`, under which nothing else
   is taken, and uses the one queue that may be put to from there (Python's documentation of `queue.SimpleQueue`).
 - **A fork** leaves all of this to the parent. At the program's end the thread is told to go, lest it be stopped by the
@@ -54,6 +54,8 @@ __all__ = ["NAME", "Post", "Tripwire", "adopt", "claim", "dismiss", "enroll"]
 NAME = "loopwright-reaper"
 #: Seconds between looks: after something new, growing to the rarest.
 SOONEST, GROWTH, RAREST = 0.05, 1.5, 5.0
+#: Seconds that a loop is given to hear of a zombie.
+STUCK = 4.0
 #: After so many looks in a row with nothing to look after the thread ends.
 LAST_LOOKS = 3
 
@@ -208,7 +210,7 @@ def _look_at_unheard(before: dict[Any, float]) -> dict[Any, float]:
             if isinstance(status, ExitStatus):
                 now = time.monotonic()
                 seen[each] = before.get(each, now)
-                if now - seen[each] >= _orphans.PATIENCE:
+                if now - seen[each] >= STUCK:
                     post.reap_unheard(each, status)
     return seen
 
