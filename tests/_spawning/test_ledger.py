@@ -99,6 +99,26 @@ def test_not_reaped_while_held_by_anybody() -> None:
     assert child_of(child.pid) is None
 
 
+def test_reaped_before_who_watches_has_heard() -> None:
+    """Unless it is held; the pidfd stays until they have."""
+    child = launch(Request(["sh", "-c", "exit 3"]))
+    status = await_exit(child)
+    child.hold()
+    assert child.reap_unheard(status) is False
+    assert not is_reaped(child.pid)
+    child.release()
+    assert child.reap_unheard(status) is True
+    assert is_reaped(child.pid)
+    assert child.status == status
+    assert is_open(child.pidfd)
+    assert child.send_signal(signal.SIGKILL) is False
+    assert child.reap_unheard(status) is False
+    child.note_exit(status)
+    assert child.reaped
+    assert not is_open(child.pidfd)
+    assert child_of(child.pid) is None
+
+
 def test_a_hold_given_back_before_the_exit_reaps_nothing() -> None:
     child = launch(Request(["sleep", "60"]))
     child.hold()

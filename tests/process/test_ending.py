@@ -13,6 +13,7 @@ import pytest
 
 from loopwright.errors import WrongLoopError
 from loopwright.process import PIPE, Guarantee, Process, _proc, spawn
+from tests.process.trees import BEGINNING, numbers, python, sh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -20,27 +21,6 @@ if TYPE_CHECKING:
     Run = Callable[[Coroutine[Any, Any, Any]], Any]
     Runs = Callable[[int], bool]
     Soon = Callable[..., None]
-
-BEGINNING = """
-import os, signal, sys, time
-signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-def say(*words): print(*words, flush=True)
-"""
-
-
-def python(code: str, *args: str) -> list[str]:
-    return [sys.executable, "-I", "-S", "-c", BEGINNING + textwrap.dedent(code), *args]
-
-
-def sh(script: str) -> list[str]:
-    return ["/bin/sh", "-c", script]
-
-
-async def numbers(process: Process) -> list[int]:
-    """The next line of its output."""
-    assert process.stdout is not None
-    return [int(word) for word in (await process.stdout.readline()).split()]
-
 
 STUBBORN = "trap '' TERM INT HUP; echo $$; while :; do sleep 0.05; done"
 

@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from loopwright.process import PIPE, Process, StatusLost, _emptiness, _ending, _proc, spawn
 from loopwright.process._ended import DOUBTFUL, FORBIDDEN
+from tests.process.trees import numbers, python, sh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -21,27 +20,6 @@ if TYPE_CHECKING:
     Run = Callable[[Coroutine[Any, Any, Any]], Any]
     Runs = Callable[[int], bool]
     Soon = Callable[..., None]
-
-BEGINNING = """
-import os, signal, sys, time
-signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-def say(*words): print(*words, flush=True)
-"""
-
-
-def python(code: str, *args: str) -> list[str]:
-    return [sys.executable, "-I", "-S", "-c", BEGINNING + textwrap.dedent(code), *args]
-
-
-def sh(script: str) -> list[str]:
-    return ["/bin/sh", "-c", script]
-
-
-async def numbers(process: Process) -> list[int]:
-    """The next line of its output."""
-    assert process.stdout is not None
-    return [int(word) for word in (await process.stdout.readline()).split()]
-
 
 ESCAPES = """
 def escape(*, again):

@@ -138,6 +138,20 @@ def test_it_is_small(start: Start) -> None:
     assert kept.end()[0] == 0
 
 
+def test_signals_that_would_only_kill_it_are_not_passed_on(start: Start) -> None:
+    code = """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+    say("ready")
+    while True:
+        time.sleep(0.005)
+    """
+    kept = start(code)
+    assert kept.line() == "ready"
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM):  # the keeper takes the lowest number first
+        kept.popen.send_signal(number)
+    assert kept.end() == (7, "", "")
+
+
 @pytest.mark.parametrize("ignored", [False, True], ids=["default", "ignored-at-the-start"])
 def test_signals_are_passed_on(start: Start, ignored: bool) -> None:
     """Also those that a shell, for what it puts in the background, or nohup has set to be ignored."""

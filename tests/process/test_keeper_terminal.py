@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
-import re
-import select
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
-import termios
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.process.terminal import SOON, Screen, take_the_terminal
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     Open = Callable[..., "Terminal"]
 
-SOON = 30.0
 BASH = shutil.which("bash")
 PROGRAM = """
 import os, signal, sys, time
@@ -51,46 +47,22 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-c", PROGRAM + code]
 
 
-class Terminal:
+class Terminal(Screen):
     """A terminal, and a command that leads its session."""
 
     def __init__(self, *command: str) -> None:
-        self.screen = ""
-        self.seen = 0
-        self.master, slave = pty.openpty()
-
-        def take_the_terminal() -> None:
-            os.setsid()
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
+        super().__init__()
         try:
             self.popen = subprocess.Popen(
                 command,
-                stdin=slave,
-                stdout=slave,
-                stderr=slave,
+                stdin=self.slave,
+                stdout=self.slave,
+                stderr=self.slave,
                 preexec_fn=take_the_terminal,
                 env={**os.environ, "PS1": "$ ", "TERM": "dumb"},
             )
         finally:
-            os.close(slave)
-
-    def type(self, keys: str) -> None:
-        os.write(self.master, keys.encode())
-
-    def shows(self, pattern: str) -> re.Match[str]:
-        """Reads on until that has been shown, after what was looked for before."""
-        deadline = time.monotonic() + SOON
-        while (found := re.compile(pattern, re.MULTILINE).search(self.screen, self.seen)) is None:
-            ready, _, _ = select.select([self.master], [], [], max(0.0, deadline - time.monotonic()))
-            assert ready, f"no {pattern!r} in\n{self.screen}"
-            try:
-                piece = os.read(self.master, 1 << 16)
-            except OSError:
-                pytest.fail(f"ended without {pattern!r} in\n{self.screen}")
-            self.screen += piece.decode(errors="replace").replace("\r\n", "\n")
-        self.seen = found.end()
-        return found
+            os.close(self.slave)
 
     def gives_the_terminal_to(self, group: int) -> None:
         until(lambda: os.tcgetpgrp(self.master) == group and state(group) != "T")

@@ -8,7 +8,7 @@ import pytest
 
 from loopwright.testing import ChildWatcherContract, ChildWatcherExtrasContract, _watcher_loops, _watcher_stage
 from loopwright.testing._watcher_apart import apart
-from loopwright.watchers import FastChildWatcher, SafeChildWatcher
+from loopwright.watchers import FastChildWatcher, SafeChildWatcher, _orphans
 from loopwright.watchers._table import TableWatcher
 
 if TYPE_CHECKING:
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from loopwright.watchers import AbstractChildWatcher
+
+
+@pytest.fixture(autouse=True)
+def little_patience() -> Iterator[None]:
+    """Has children of closed loops reaped without much delay, for the sake of the tests."""
+    with pytest.MonkeyPatch.context() as patch:  # one of its own: tests want theirs undone before their fixtures go
+        patch.setattr(_orphans, "PATIENCE", 0.1)
+        yield
 
 
 def contract_of(watcher: type[AbstractChildWatcher], test: str, made: list[AbstractChildWatcher]) -> type[Any]:
@@ -50,6 +58,7 @@ def fails(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[type[AbstractCh
     monkeypatch.setattr(_watcher_stage, "LIMIT", 0.8)
     monkeypatch.setattr(_watcher_loops, "LIMIT", 0.8)
     monkeypatch.setattr(_watcher_stage, "GRACE", 0.2)
+    monkeypatch.setattr(_watcher_loops, "ORPHANED", 2.0)
 
     made: list[Any] = []
 

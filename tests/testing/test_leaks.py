@@ -17,6 +17,7 @@ import pytest
 
 from loopwright.errors import CallerError, LeakError
 from loopwright.testing import Leak, LeakCheck
+from loopwright.watchers import PidfdChildWatcher, _reaper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,6 +80,24 @@ def test_thread(daemon: bool) -> None:
         done.set()
         thread.join()
         assert check.leaks() == ()
+
+
+def test_child_of_a_closed_loop_is_reported_and_who_reaps_it_is_not() -> None:
+    watcher, child = PidfdChildWatcher(), os.posix_spawn("/bin/sleep", ["sleep", "1000"], os.environ)
+
+    async def main() -> None:
+        watcher.add_child_handler(child, print)
+
+    with quick() as check:
+        asyncio.run(main())
+        while not any(thread.name == _reaper.NAME for thread in threading.enumerate()):
+            time.sleep(0.001)
+        assert {leak.kind for leak in check.leaks()} == {"descriptor"}  # its pidfd; the child was there before
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        while check.leaks():
+            time.sleep(0.001)
+    watcher.close()
 
 
 def test_loop(loop_factory: Factory) -> None:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loopwright._core import ExitStatus, StatusLost
-from loopwright.testing import ChildWatcherContract, ChildWatcherExtrasContract
 from loopwright.watchers import PidfdChildWatcher
 from loopwright.watchers._named import Named
+from tests.testing.mutants import check_named, mutants_in, sound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -299,7 +299,7 @@ class WatchesOnWhenCancelled(PidfdChildWatcher):
             raise
 
 
-MUTANTS = [each for each in vars().values() if isinstance(each, type) and "killed_by" in vars(each)]
+MUTANTS = mutants_in(globals())
 
 
 @pytest.mark.slow
@@ -311,11 +311,8 @@ def test_a_watcher_that_breaks_a_promise_fails(mutant: Any, fails: Callable[[Any
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_what_it_is_a_mutant_of_keeps_that_promise(mutant: Any, holds: Callable[[Any, str], None]) -> None:
-    holds(next(base for base in mutant.__mro__ if base not in MUTANTS), mutant.killed_by)
+    holds(sound(mutant), mutant.killed_by)
 
 
 def test_every_mutant_names_the_test_that_kills_it() -> None:
-    watchers = [each for each in globals().values() if isinstance(each, type) and issubclass(each, PidfdChildWatcher)]
-    assert set(watchers) - {PidfdChildWatcher} == set(MUTANTS)
-    for mutant in MUTANTS:
-        assert any(hasattr(part, mutant.killed_by) for part in (ChildWatcherContract, ChildWatcherExtrasContract))
+    check_named(globals())

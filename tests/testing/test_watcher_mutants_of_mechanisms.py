@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loopwright._core import ExitStatus, StatusLost
-from loopwright.testing import ChildWatcherContract, ChildWatcherExtrasContract
 from loopwright.watchers import (
     FastChildWatcher,
     MultiLoopChildWatcher,
@@ -24,8 +23,8 @@ from loopwright.watchers._ear import ear
 from loopwright.watchers._plain import PlainPidfdSet
 from loopwright.watchers._polling import ScanWard
 from loopwright.watchers._readable import ReadableWard
-from loopwright.watchers._table import TableWatcher
 from loopwright.watchers._watch import look
+from tests.testing.mutants import check_named, mutants_in, sound
 
 if TYPE_CHECKING:
     import asyncio
@@ -128,7 +127,7 @@ class LeavesZombiesOfClosedLoops(PidfdChildWatcher):
     def _drop_closed_loops(self) -> None:
         for loop in [loop for loop in self._wards if loop.is_closed()]:
             ward = self._wards.pop(loop)
-            ward.close()
+            self._close(ward)
             for watch in ward.watches.values():
                 self._forget(watch)
                 watch.give_back()
@@ -273,7 +272,7 @@ class LooksOnlyOnce(PollingChildWatcher):
         return NeverByTimer(loop, self._tell)
 
 
-MUTANTS = [each for each in vars().values() if isinstance(each, type) and "killed_by" in vars(each)]
+MUTANTS = mutants_in(globals())
 
 
 @pytest.mark.slow
@@ -285,12 +284,8 @@ def test_a_mechanism_that_breaks_a_promise_fails(mutant: Any, fails: Callable[[A
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_what_it_is_a_mutant_of_keeps_that_promise(mutant: Any, holds: Callable[[Any, str], None]) -> None:
-    holds(next(base for base in mutant.__mro__ if base not in MUTANTS), mutant.killed_by)
+    holds(sound(mutant), mutant.killed_by)
 
 
 def test_every_mutant_names_the_test_that_kills_it() -> None:
-    ours = {FastChildWatcher, MultiLoopChildWatcher, PidfdChildWatcher, PollingChildWatcher, SafeChildWatcher}
-    watchers = [each for each in globals().values() if isinstance(each, type) and issubclass(each, TableWatcher)]
-    assert set(watchers) - ours - {ThreadedChildWatcher, TableWatcher} == set(MUTANTS)
-    for mutant in MUTANTS:
-        assert any(hasattr(part, mutant.killed_by) for part in (ChildWatcherContract, ChildWatcherExtrasContract))
+    check_named(globals())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import multiprocessing
-import os
 import subprocess
 import sys
 import warnings
@@ -17,81 +16,23 @@ from loopwright._core import ExitStatus
 from loopwright.process import spawn
 from loopwright.watchers import (
     FastChildWatcher,
-    MultiLoopChildWatcher,
     PidfdChildWatcher,
-    PollingChildWatcher,
-    SafeChildWatcher,
-    ThreadedChildWatcher,
 )
+from tests.watchers.children import heard, is_reaped, popen_of, start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Sequence
+    from collections.abc import Callable, Coroutine
 
     from loopwright.watchers._table import TableWatcher
 
     Play = Callable[[TableWatcher], Coroutine[Any, Any, None]]
     Run = Callable[[Play], None]
 
-KINDS = (
-    PidfdChildWatcher,
-    ThreadedChildWatcher,
-    PollingChildWatcher,
-    MultiLoopChildWatcher,
-    SafeChildWatcher,
-    FastChildWatcher,
-)
-
-
-@pytest.fixture(params=KINDS)
-def run(request: pytest.FixtureRequest, loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> Iterator[Run]:
-    """Plays with a watcher on a new loop, to which it is attached, for twenty seconds at most."""
-    watcher: TableWatcher = request.param()
-
-    def play_on_new_loop(play: Play) -> None:
-        async def main() -> None:
-            watcher.attach_loop(asyncio.get_running_loop())
-            with watcher:
-                await play(watcher)
-            watcher.close()
-
-        with asyncio.Runner(loop_factory=loop_factory) as runner:
-            runner.run(asyncio.wait_for(main(), 20))
-
-    yield play_on_new_loop
-    watcher.close()
-
-
-def start(script: str, actions: Sequence[Any] = ()) -> int:
-    return os.posix_spawn("/bin/sh", ["sh", "-c", script], os.environ, file_actions=actions)
-
-
-def popen_of(script: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(["/bin/sh", "-c", script])
-
-
-def is_reaped(pid: int) -> bool:
-    try:
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
-    except ChildProcessError:
-        return True
-    return False
-
-
-class Heard(asyncio.Future[Any]):
-    """A callback that can be awaited."""
-
-    def __call__(self, *args: Any) -> None:
-        self.set_result(args)
-
-
-def heard() -> Heard:
-    return Heard(loop=asyncio.get_running_loop())
-
 
 # In whichever form a process comes
 
 
-def test_pid(run: Run) -> None:
+def test_pid(run_each: Run) -> None:
     async def play(watcher: TableWatcher) -> None:
         result, pid = heard(), start("exit 3")
         watcher.add_child(pid, result, "more")
@@ -99,10 +40,10 @@ def test_pid(run: Run) -> None:
         assert await result == (pid, 3, "more")
         assert watcher.children == ()
 
-    run(play)
+    run_each(play)
 
 
-def test_popen_keeps_its_true_returncode(run: Run) -> None:
+def test_popen_keeps_its_true_returncode(run_each: Run) -> None:
     async def play(watcher: TableWatcher) -> None:
         for script, code in (("exit 3", 3), ("exit 0", 0), ("kill -KILL $$", -9)):
             popen, result = popen_of(script), heard()
@@ -112,10 +53,10 @@ def test_popen_keeps_its_true_returncode(run: Run) -> None:
             assert popen.returncode == code
             assert is_reaped(popen.pid)
 
-    run(play)
+    run_each(play)
 
 
-def test_popen_that_another_thread_waits_for(run: Run) -> None:
+def test_popen_that_another_thread_waits_for(run_each: Run) -> None:
     """Whichever of the two reaps, both hear the truth."""
 
     async def play(watcher: TableWatcher) -> None:
@@ -128,10 +69,10 @@ def test_popen_that_another_thread_waits_for(run: Run) -> None:
             assert await result == (popen.pid, 3)
             assert await waiting == 3
 
-    run(play)
+    run_each(play)
 
 
-def test_popen_that_was_waited_for(run: Run) -> None:
+def test_popen_that_was_waited_for(run_each: Run) -> None:
     async def play(watcher: TableWatcher) -> None:
         popen, result = popen_of("exit 3"), heard()
         if popen.wait() == 3:
@@ -139,10 +80,10 @@ def test_popen_that_was_waited_for(run: Run) -> None:
             assert await result == (popen.pid, 3)
             assert await watcher.watch(popen) == ExitStatus(3)
 
-    run(play)
+    run_each(play)
 
 
-def test_process_of_multiprocessing(run: Run) -> None:
+def test_process_of_multiprocessing(run_each: Run) -> None:
     async def play(watcher: TableWatcher) -> None:
         process = multiprocessing.get_context("fork").Process(target=sys.exit, args=(4,))
         with pytest.raises(ValueError, match="has no process id yet; start it first"):
@@ -159,10 +100,10 @@ def test_process_of_multiprocessing(run: Run) -> None:
         process.join()
         process.close()
 
-    run(play)
+    run_each(play)
 
 
-def test_asyncio_process(run: Run) -> None:
+def test_asyncio_process(run_each: Run) -> None:
     """asyncio's own watcher reaps it, so its object is asked; a callback of asyncio's for the same pid stays."""
 
     async def play(watcher: TableWatcher) -> None:
@@ -182,10 +123,10 @@ def test_asyncio_process(run: Run) -> None:
         assert await process.wait() == 5
         await watcher
 
-    run(play)
+    run_each(play)
 
 
-def test_our_process(run: Run) -> None:
+def test_our_process(run_each: Run) -> None:
     async def play(watcher: TableWatcher) -> None:
         process, result = await spawn(["sh", "-c", "exit 6"]), heard()
         watcher.add_child(process, result)
@@ -197,7 +138,7 @@ def test_our_process(run: Run) -> None:
         await asyncio.sleep(0)
         assert is_reaped(process.pid)
 
-    run(play)
+    run_each(play)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +184,7 @@ class WithAsyncCall:
         self._told.set_result(args)
 
 
-def test_coroutine_functions_as_handlers(run: Run) -> None:
+def test_coroutine_functions_as_handlers(run_each: Run) -> None:
     async def play(watcher: TableWatcher) -> None:
         async def plain(pid: int, code: int, told: asyncio.Future[Any]) -> None:
             await asyncio.sleep(0)
@@ -258,10 +199,10 @@ def test_coroutine_functions_as_handlers(run: Run) -> None:
         watcher.add_child(pids[2], WithAsyncCall(results[2]))
         assert await asyncio.gather(*results) == [(pid, 3) for pid in pids]
 
-    run(play)
+    run_each(play)
 
 
-def test_coroutine_that_raises_meets_the_exception_handler(run: Run) -> None:
+def test_coroutine_that_raises_meets_the_exception_handler(run_each: Run) -> None:
     async def play(watcher: TableWatcher) -> None:
         error = ValueError("on purpose")
         met = asyncio.get_running_loop().create_future()
@@ -277,4 +218,4 @@ def test_coroutine_that_raises_meets_the_exception_handler(run: Run) -> None:
         assert details["exception"] is error
         assert f"process {pid}" in details["message"]
 
-    run(play)
+    run_each(play)

@@ -18,6 +18,7 @@ from loopwright import _spawning
 from loopwright.errors import WatcherClosedError
 from loopwright.watchers import PidfdChildWatcher, probe
 from loopwright.watchers._probe import try_pidfd
+from tests.watchers.children import await_exit, heard, ours, reap, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -26,24 +27,6 @@ if TYPE_CHECKING:
     Run = Callable[[Coroutine[Any, Any, None]], None]
 
 pytestmark = pytest.mark.usefixtures("pidfd_set")
-
-
-@pytest.fixture
-def watcher() -> Iterator[PidfdChildWatcher]:
-    made = PidfdChildWatcher()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def run(loop_factory: Factory) -> Run:
-    """Runs a coroutine on a new loop, for ten seconds at most."""
-
-    def run_on_new_loop(main: Coroutine[Any, Any, None]) -> None:
-        with asyncio.Runner(loop_factory=loop_factory) as runner:
-            runner.run(asyncio.wait_for(main, 10))
-
-    return run_on_new_loop
 
 
 @pytest.fixture
@@ -76,32 +59,6 @@ def fill_gaps() -> list[int]:
     return made
 
 
-def start(script: str, stdin: int = 0) -> int:
-    actions = [(os.POSIX_SPAWN_DUP2, stdin, 0)]
-    return os.posix_spawn("/bin/sh", ["sh", "-c", script], os.environ, file_actions=actions)
-
-
-def await_exit(pid: int) -> None:
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-
-
-def reap(pid: int) -> None:
-    os.waitpid(pid, 0)
-
-
-def ours(kind: str) -> list[str]:
-    """The descriptors of this process that are pidfds (`pidfd`) or sets of them (`eventpoll`)."""
-    found = []
-    for entry in Path("/proc/self/fd").iterdir():
-        try:
-            target = str(entry.readlink())
-        except FileNotFoundError:  # the one that did the listing
-            continue
-        if kind in target:
-            found.append(entry.name)
-    return found
-
-
 def waiting() -> set[str]:
     return {thread.name for thread in threading.enumerate() if thread.name.startswith("loopwright-waitid")}
 
@@ -120,28 +77,17 @@ def pidfds_after_a_fork() -> str:
         return file.read()
 
 
-class Heard(asyncio.Future[Any]):
-    """A callback that can be awaited."""
-
-    def __call__(self, *args: Any) -> None:
-        self.set_result(args)
-
-
-def heard() -> Heard:
-    return Heard(loop=asyncio.get_running_loop())
-
-
 # Descriptors
 
 
-def test_one_a_child_one_a_loop_and_none_when_idle(run: Run, watcher: PidfdChildWatcher) -> None:
+def test_one_a_child_one_a_loop_and_none_when_idle(run: Run, pidfd_watcher: PidfdChildWatcher) -> None:
     async def play() -> None:
         sets = len(ours("eventpoll"))
         pids = [start("read _ < /dev/zero") for _ in range(3)]
         results = [heard() for _ in pids]
         for pid, result in zip(pids, results, strict=True):
-            watcher.add_child_handler(pid, result)
-            watcher.add_child_handler(pid, result)
+            pidfd_watcher.add_child_handler(pid, result)
+            pidfd_watcher.add_child_handler(pid, result)
         assert len(ours("pidfd")) == 3
         assert len(ours("eventpoll")) == sets + 1
         for pid in pids:
@@ -161,14 +107,14 @@ def test_no_descriptor_left(
     room: int,
     probed: bool,
     run: Run,
-    watcher: PidfdChildWatcher,
+    pidfd_watcher: PidfdChildWatcher,
     few_descriptors: Callable[[int], None],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A thread watches that child, and nothing is left open; the next ones have descriptors again."""
 
     async def play() -> None:
-        watcher.attach_loop(asyncio.get_running_loop())
+        pidfd_watcher.attach_loop(asyncio.get_running_loop())
         back, held = os.pipe()
         pids = [start("read _; exit 3", back) for _ in range(2)]
         os.close(back)
@@ -180,11 +126,11 @@ def test_no_descriptor_left(
         few_descriptors(room)
         for pid, result in zip(pids, results, strict=True):
             if elsewhere:
-                thread = threading.Thread(target=watcher.add_child_handler, args=(pid, result))
+                thread = threading.Thread(target=pidfd_watcher.add_child_handler, args=(pid, result))
                 thread.start()
                 thread.join()
             else:
-                watcher.add_child_handler(pid, result)
+                pidfd_watcher.add_child_handler(pid, result)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         few_descriptors(-1)
@@ -193,7 +139,7 @@ def test_no_descriptor_left(
         assert waiting() == {f"loopwright-waitid-{pid}" for pid in pids}
         assert ours("pidfd") == []
         pid, result = start("exit 4"), heard()
-        watcher.add_child_handler(pid, result)
+        pidfd_watcher.add_child_handler(pid, result)
         assert f"loopwright-waitid-{pid}" not in waiting()
         assert await result == (pid, 4)
         os.close(held)
@@ -210,7 +156,7 @@ def test_no_descriptor_left(
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM])
 def test_refused_after_it_had_worked(
-    number: int, run: Run, watcher: PidfdChildWatcher, monkeypatch: pytest.MonkeyPatch
+    number: int, run: Run, pidfd_watcher: PidfdChildWatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a program does that puts itself under a seccomp filter later."""
 
@@ -218,14 +164,14 @@ def test_refused_after_it_had_worked(
         raise OSError(number, os.strerror(number))
 
     async def play() -> None:
-        assert watcher.is_active()
+        assert pidfd_watcher.is_active()
         monkeypatch.setattr(os, "pidfd_open", refuse)
         pid, result = start("exit 3"), heard()
-        watcher.add_child_handler(pid, result)
+        pidfd_watcher.add_child_handler(pid, result)
         assert await result == (pid, 3)
         pid = start("sleep 60")
-        watcher.add_child_handler(pid, result)
-        assert watcher.remove_child_handler(pid) is True
+        pidfd_watcher.add_child_handler(pid, result)
+        assert pidfd_watcher.remove_child_handler(pid) is True
         os.kill(pid, signal.SIGKILL)
         reap(pid)
 
@@ -233,33 +179,33 @@ def test_refused_after_it_had_worked(
 
 
 def test_error_that_is_no_refusal_is_raised(
-    run: Run, watcher: PidfdChildWatcher, monkeypatch: pytest.MonkeyPatch
+    run: Run, pidfd_watcher: PidfdChildWatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> int:
         raise OSError(errno.EINVAL, "what no kernel says")
 
     async def play() -> None:
-        assert watcher.is_active()
+        assert pidfd_watcher.is_active()
         monkeypatch.setattr(os, "pidfd_open", fail)
         with pytest.raises(OSError, match="what no kernel says"):
-            watcher.add_child_handler(1, print)
-        assert watcher.children == ()
+            pidfd_watcher.add_child_handler(1, print)
+        assert pidfd_watcher.children == ()
 
     run(play())
 
 
-def test_forked_child_gives_its_copies_back(run: Run, watcher: PidfdChildWatcher) -> None:
+def test_forked_child_gives_its_copies_back(run: Run, pidfd_watcher: PidfdChildWatcher) -> None:
     async def play() -> None:
         child = _spawning.launch(_spawning.Request(["sleep", "60"]))
         ended = heard()
-        watcher.watch_child(child, ended)
+        pidfd_watcher.watch_child(child, ended)
         pid, result = start("exit 0"), heard()
-        watcher.add_child_handler(pid, result)
-        watcher.add_child_handler(child.pid, result)
+        pidfd_watcher.add_child_handler(pid, result)
+        pidfd_watcher.add_child_handler(child.pid, result)
         assert len(ours("pidfd")) == 3
         assert pidfds_after_a_fork() == "[]"
         assert len(ours("pidfd")) == 3
-        watcher.remove_child_handler(child.pid)
+        pidfd_watcher.remove_child_handler(child.pid)
         child.send_signal(signal.SIGKILL)
         assert await result == (pid, 0)
         assert (await ended)[0].signal == signal.SIGKILL
@@ -280,26 +226,26 @@ def test_forked_child_gives_its_copies_back(run: Run, watcher: PidfdChildWatcher
         (None, TypeError, "is an int, not None"),
     ],
 )
-def test_pid_that_is_none(pid: Any, error: type[Exception], message: str, watcher: PidfdChildWatcher) -> None:
+def test_pid_that_is_none(pid: Any, error: type[Exception], message: str, pidfd_watcher: PidfdChildWatcher) -> None:
     with pytest.raises(error, match=message):
-        watcher.add_child_handler(pid, print)
+        pidfd_watcher.add_child_handler(pid, print)
 
 
-def test_callback_that_is_none(watcher: PidfdChildWatcher) -> None:
+def test_callback_that_is_none(pidfd_watcher: PidfdChildWatcher) -> None:
     with pytest.raises(TypeError, match="callback for process 1 must be callable, not 'print'"):
-        watcher.add_child_handler(1, "print")  # type: ignore[arg-type]
+        pidfd_watcher.add_child_handler(1, "print")  # type: ignore[arg-type]
 
 
-def test_loop_that_is_none(watcher: PidfdChildWatcher) -> None:
+def test_loop_that_is_none(pidfd_watcher: PidfdChildWatcher) -> None:
     with pytest.raises(TypeError, match="takes an event loop or None"):
-        watcher.attach_loop("asyncio")  # type: ignore[arg-type]
+        pidfd_watcher.attach_loop("asyncio")  # type: ignore[arg-type]
 
 
-def test_use_after_closing_names_what_was_asked(run: Run, watcher: PidfdChildWatcher) -> None:
+def test_use_after_closing_names_what_was_asked(run: Run, pidfd_watcher: PidfdChildWatcher) -> None:
     async def play() -> None:
         with pytest.raises(WatcherClosedError, match="cannot watch process 1: this PidfdChildWatcher is closed"):
-            watcher.add_child_handler(1, print)
+            pidfd_watcher.add_child_handler(1, print)
 
-    watcher.close()
-    assert repr(watcher) == "<PidfdChildWatcher closed>"
+    pidfd_watcher.close()
+    assert repr(pidfd_watcher) == "<PidfdChildWatcher closed>"
     run(play())

@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +16,7 @@ import pytest
 from loopwright import _spawning
 from loopwright._core import ExitStatus, StatusLost
 from loopwright.watchers import PidfdChildWatcher
+from tests.watchers.children import await_exit, heard, ours, reap, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -27,71 +27,16 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("pidfd_set")
 
 
-@pytest.fixture
-def watcher() -> Iterator[PidfdChildWatcher]:
-    made = PidfdChildWatcher()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def run(loop_factory: Factory) -> Run:
-    """Runs a coroutine on a new loop, for ten seconds at most."""
-
-    def run_on_new_loop(main: Coroutine[Any, Any, None]) -> None:
-        with asyncio.Runner(loop_factory=loop_factory) as runner:
-            runner.run(asyncio.wait_for(main, 10))
-
-    return run_on_new_loop
-
-
-def start(script: str, stdin: int = 0) -> int:
-    actions = [(os.POSIX_SPAWN_DUP2, stdin, 0)]
-    return os.posix_spawn("/bin/sh", ["sh", "-c", script], os.environ, file_actions=actions)
-
-
-def await_exit(pid: int) -> None:
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-
-
-def reap(pid: int) -> None:
-    os.waitpid(pid, 0)
-
-
-def ours(kind: str) -> list[str]:
-    """The descriptors of this process that are pidfds (`pidfd`) or sets of them (`eventpoll`)."""
-    found = []
-    for entry in Path("/proc/self/fd").iterdir():
-        try:
-            target = str(entry.readlink())
-        except FileNotFoundError:  # the one that did the listing
-            continue
-        if kind in target:
-            found.append(entry.name)
-    return found
-
-
-class Heard(asyncio.Future[Any]):
-    """A callback that can be awaited."""
-
-    def __call__(self, *args: Any) -> None:
-        self.set_result(args)
-
-
-def heard() -> Heard:
-    return Heard(loop=asyncio.get_running_loop())
-
-
 # Together with the ledger
 
 
-def test_child_in_the_ledger_is_reaped_by_the_ledger(run: Run, watcher: PidfdChildWatcher) -> None:
+def test_child_in_the_ledger_is_reaped_by_the_ledger(run: Run, pidfd_watcher: PidfdChildWatcher) -> None:
     async def play() -> None:
         child = _spawning.launch(_spawning.Request(["sh", "-c", "exit 5"]))
         result, ended = heard(), heard()
         child.hold()
-        watcher.watch_child(child, ended)
-        watcher.add_child_handler(child.pid, result)
+        pidfd_watcher.watch_child(child, ended)
+        pidfd_watcher.add_child_handler(child.pid, result)
         assert (await ended)[0].code == 5
         assert await result == (child.pid, 5)
         await asyncio.sleep(0)
@@ -105,7 +50,7 @@ def test_child_in_the_ledger_is_reaped_by_the_ledger(run: Run, watcher: PidfdChi
 
 @pytest.mark.parametrize("before", [True, False])
 def test_handler_of_a_child_in_the_ledger_hears_its_true_status(
-    before: bool, run: Run, watcher: PidfdChildWatcher
+    before: bool, run: Run, pidfd_watcher: PidfdChildWatcher
 ) -> None:
     """Two watchers see the exit: the one that tells the ledger must not have the pid reaped under the other."""
 
@@ -114,11 +59,11 @@ def test_handler_of_a_child_in_the_ledger_hears_its_true_status(
         child = _spawning.launch(_spawning.Request(["sh", "-c", "exit 5"]))
         result, ended = heard(), heard()
         if before:
-            watcher.add_child_handler(child.pid, result)
+            pidfd_watcher.add_child_handler(child.pid, result)
         for_ledger.watch_child(child, ended)
         await_exit(child.pid)
         if not before:
-            watcher.add_child_handler(child.pid, result)
+            pidfd_watcher.add_child_handler(child.pid, result)
         assert await result == (child.pid, 5)
         assert (await ended)[0].code == 5
         await asyncio.sleep(0)
@@ -128,25 +73,25 @@ def test_handler_of_a_child_in_the_ledger_hears_its_true_status(
     run(play())
 
 
-def test_handler_removed_lets_go_of_the_child_in_the_ledger(run: Run, watcher: PidfdChildWatcher) -> None:
+def test_handler_removed_lets_go_of_the_child_in_the_ledger(run: Run, pidfd_watcher: PidfdChildWatcher) -> None:
     async def play() -> None:
         child = _spawning.launch(_spawning.Request(["sh", "-c", "exit 5"]))
         ended = heard()
-        watcher.add_child_handler(child.pid, heard().cancel)
-        watcher.add_child_handler(child.pid, heard().cancel)
-        watcher.remove_child_handler(child.pid)
-        watcher.watch_child(child, ended)
+        pidfd_watcher.add_child_handler(child.pid, heard().cancel)
+        pidfd_watcher.add_child_handler(child.pid, heard().cancel)
+        pidfd_watcher.remove_child_handler(child.pid)
+        pidfd_watcher.watch_child(child, ended)
         await ended
         assert child.reaped
 
     run(play())
 
 
-def test_usage_is_told_to_the_ledger(run: Run, watcher: PidfdChildWatcher) -> None:
+def test_usage_is_told_to_the_ledger(run: Run, pidfd_watcher: PidfdChildWatcher) -> None:
     async def play() -> None:
         child = _spawning.launch(_spawning.Request([sys.executable, "-S", "-c", "block = b'x' * (40 << 20)"]))
         ended = heard()
-        watcher.watch_child(child, ended)
+        pidfd_watcher.watch_child(child, ended)
         (status,) = await ended
         assert isinstance(status, ExitStatus)
         assert status.success
@@ -158,11 +103,11 @@ def test_usage_is_told_to_the_ledger(run: Run, watcher: PidfdChildWatcher) -> No
     run(play())
 
 
-def test_status_lost_is_told_to_the_ledger(run: Run, watcher: PidfdChildWatcher) -> None:
+def test_status_lost_is_told_to_the_ledger(run: Run, pidfd_watcher: PidfdChildWatcher) -> None:
     async def play() -> None:
         child = _spawning.launch(_spawning.Request(["true"]))
         ended = heard()
-        watcher.watch_child(child, ended)
+        pidfd_watcher.watch_child(child, ended)
         reap(child.pid)
         (status,) = await ended
         assert isinstance(status, StatusLost)
@@ -172,12 +117,12 @@ def test_status_lost_is_told_to_the_ledger(run: Run, watcher: PidfdChildWatcher)
     run(play())
 
 
-def test_closing_leaves_children_in_the_ledger_watched(run: Run, watcher: PidfdChildWatcher) -> None:
+def test_closing_leaves_children_in_the_ledger_watched(run: Run, pidfd_watcher: PidfdChildWatcher) -> None:
     async def play() -> None:
         child = _spawning.launch(_spawning.Request(["true"]))
         ended = heard()
-        watcher.watch_child(child, ended)
-        watcher.close()
+        pidfd_watcher.watch_child(child, ended)
+        pidfd_watcher.close()
         await ended
         assert child.reaped
         assert ours("pidfd") == []
@@ -185,14 +130,14 @@ def test_closing_leaves_children_in_the_ledger_watched(run: Run, watcher: PidfdC
     run(play())
 
 
-def test_loop_closed_before_the_ledger_was_told(loop_factory: Factory, watcher: PidfdChildWatcher) -> None:
+def test_loop_closed_before_the_ledger_was_told(loop_factory: Factory, pidfd_watcher: PidfdChildWatcher) -> None:
     told: list[object] = []
 
     async def play() -> None:
-        watcher.watch_child(child, told.append)
+        pidfd_watcher.watch_child(child, told.append)
 
     async def play_again() -> None:
-        watcher.watch_child(other, ended.set_result)
+        pidfd_watcher.watch_child(other, ended.set_result)
         await ended
 
     back, held = os.pipe()
@@ -217,14 +162,14 @@ def test_loop_closed_before_the_ledger_was_told(loop_factory: Factory, watcher: 
 
 
 def test_signal_ignored_so_that_the_kernel_reaps(
-    run: Run, watcher: PidfdChildWatcher, caplog: pytest.LogCaptureFixture
+    run: Run, pidfd_watcher: PidfdChildWatcher, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def play() -> None:
         result = heard()
         before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         try:
             pid = start("sleep 0.02; exit 3")
-            watcher.add_child_handler(pid, result)
+            pidfd_watcher.add_child_handler(pid, result)
             assert await result == (pid, 255)
         finally:
             signal.signal(signal.SIGCHLD, before)
@@ -259,7 +204,7 @@ def tracing(pid: int) -> Iterator[subprocess.Popen[str]]:
         yield tracer
 
 
-def test_traced_child_is_told_when_its_tracer_lets_go(run: Run, watcher: PidfdChildWatcher) -> None:
+def test_traced_child_is_told_when_its_tracer_lets_go(run: Run, pidfd_watcher: PidfdChildWatcher) -> None:
     async def play() -> None:
         back, held = os.pipe()
         child, result = (
@@ -269,7 +214,7 @@ def test_traced_child_is_told_when_its_tracer_lets_go(run: Run, watcher: PidfdCh
         os.close(back)
         with tracing(child.pid) as tracer:
             assert tracer.stdin is not None
-            watcher.watch_child(child, result)
+            pidfd_watcher.watch_child(child, result)
             os.close(held)
             await asyncio.sleep(0.12)  # long enough to be asked about twice
             assert not result.done()

@@ -14,6 +14,7 @@ import pytest
 from loopwright.errors import NoLoopError, WrongThreadError
 from loopwright.watchers import FastChildWatcher, MultiLoopChildWatcher, SafeChildWatcher
 from loopwright.watchers._ear import ear
+from tests.watchers.children import heard, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -21,17 +22,6 @@ if TYPE_CHECKING:
     from loopwright.watchers._sigchld import SignalWatcher
 
     Run = Callable[[Coroutine[Any, Any, None]], None]
-
-
-@pytest.fixture
-def run(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> Run:
-    """Runs a coroutine on a new loop, for twenty seconds at most."""
-
-    def run_on_new_loop(main: Coroutine[Any, Any, None]) -> None:
-        with asyncio.Runner(loop_factory=loop_factory) as runner:
-            runner.run(asyncio.wait_for(main, 20))
-
-    return run_on_new_loop
 
 
 @pytest.fixture(autouse=True)
@@ -57,21 +47,6 @@ def make(request: pytest.FixtureRequest) -> Iterator[Callable[[], SignalWatcher]
     yield make_one
     for watcher in made:
         watcher.close()
-
-
-def start(script: str) -> int:
-    return os.posix_spawn("/bin/sh", ["sh", "-c", script], os.environ)
-
-
-class Heard(asyncio.Future[Any]):
-    """A callback that can be awaited."""
-
-    def __call__(self, *args: Any) -> None:
-        self.set_result(args)
-
-
-def heard() -> Heard:
-    return Heard(loop=asyncio.get_running_loop())
 
 
 async def check(watcher: SignalWatcher) -> float:

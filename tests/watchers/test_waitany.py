@@ -14,6 +14,7 @@ from loopwright import _spawning
 from loopwright._core import ExitStatus
 from loopwright.process import spawn
 from loopwright.watchers import FastChildWatcher, PidfdChildWatcher
+from tests.watchers.children import heard, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -41,10 +42,6 @@ def run(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> Run:
     return play_on_new_loop
 
 
-def start(script: str) -> int:
-    return os.posix_spawn("/bin/sh", ["sh", "-c", script], os.environ)
-
-
 async def reaped(pid: int) -> None:
     while True:
         try:
@@ -52,17 +49,6 @@ async def reaped(pid: int) -> None:
         except ChildProcessError:
             return
         await asyncio.sleep(0.001)
-
-
-class Heard(asyncio.Future[Any]):
-    """A callback that can be awaited."""
-
-    def __call__(self, *args: Any) -> None:
-        self.set_result(args)
-
-
-def heard() -> Heard:
-    return Heard(loop=asyncio.get_running_loop())
 
 
 def test_ended_and_reaped_before_it_was_registered(run: Run, caplog: pytest.LogCaptureFixture) -> None:

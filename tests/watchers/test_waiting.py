@@ -7,7 +7,6 @@ import contextlib
 import functools
 import os
 import signal
-import subprocess
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -17,101 +16,42 @@ from loopwright._core import ExitStatus, StatusLost
 from loopwright.errors import NoLoopError, WatcherClosedError
 from loopwright.watchers import (
     FastChildWatcher,
-    MultiLoopChildWatcher,
-    PidfdChildWatcher,
-    PollingChildWatcher,
-    SafeChildWatcher,
     ThreadedChildWatcher,
 )
+from tests.watchers.children import heard, is_reaped, start
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from loopwright.watchers._table import TableWatcher
 
     Play = Callable[[TableWatcher], Coroutine[Any, Any, None]]
     Run = Callable[[Play], None]
 
-KINDS = (
-    PidfdChildWatcher,
-    ThreadedChildWatcher,
-    PollingChildWatcher,
-    MultiLoopChildWatcher,
-    SafeChildWatcher,
-    FastChildWatcher,
-)
-
-
-@pytest.fixture(params=KINDS)
-def run(request: pytest.FixtureRequest, loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> Iterator[Run]:
-    """Plays with a watcher on a new loop, to which it is attached, for twenty seconds at most."""
-    watcher: TableWatcher = request.param()
-
-    def play_on_new_loop(play: Play) -> None:
-        async def main() -> None:
-            watcher.attach_loop(asyncio.get_running_loop())
-            with watcher:
-                await play(watcher)
-            watcher.close()
-
-        with asyncio.Runner(loop_factory=loop_factory) as runner:
-            runner.run(asyncio.wait_for(main(), 20))
-
-    yield play_on_new_loop
-    watcher.close()
-
-
-def start(script: str, actions: Sequence[Any] = ()) -> int:
-    return os.posix_spawn("/bin/sh", ["sh", "-c", script], os.environ, file_actions=actions)
-
-
-def popen_of(script: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(["/bin/sh", "-c", script])
-
 
 @contextlib.asynccontextmanager
 async def held(count: int, script: str = "exit 0") -> AsyncIterator[tuple[list[int], Callable[[], None]]]:
     """Children that begin when told to."""
     back, cue = os.pipe()
-    actions = [(os.POSIX_SPAWN_DUP2, back, 0)]
-    pids = [start(f"read _; {script}", actions) for _ in range(count)]
+    pids = [start(f"read _; {script}", back) for _ in range(count)]
     os.close(back)
     with contextlib.ExitStack() as stack:
         stack.callback(os.close, cue)
         yield pids, stack.close
 
 
-def is_reaped(pid: int) -> bool:
-    try:
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
-    except ChildProcessError:
-        return True
-    return False
-
-
-class Heard(asyncio.Future[Any]):
-    """A callback that can be awaited."""
-
-    def __call__(self, *args: Any) -> None:
-        self.set_result(args)
-
-
-def heard() -> Heard:
-    return Heard(loop=asyncio.get_running_loop())
-
-
 # Awaiting one
 
 
-def test_watch_gives_the_status(run: Run) -> None:
+def test_watch_gives_the_status(run_each: Run) -> None:
     async def play(watcher: TableWatcher) -> None:
         assert (await watcher.watch(start("exit 3"))).code == 3
         assert (await watcher.watch(start("kill -TERM $$"))).signal == signal.SIGTERM
 
-    run(play)
+    run_each(play)
 
 
-def test_watch_gives_what_cannot_be_known(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+def test_watch_gives_what_cannot_be_known(run_each: Run, caplog: pytest.LogCaptureFixture) -> None:
     async def play(watcher: TableWatcher) -> None:
         pid = start("exit 3")
         os.waitpid(pid, 0)  # noqa: ASYNC222 - the thief
@@ -119,11 +59,11 @@ def test_watch_gives_what_cannot_be_known(run: Run, caplog: pytest.LogCaptureFix
         assert isinstance(status, StatusLost)
         assert "reaped it" in status.reason
 
-    run(play)
+    run_each(play)
     assert caplog.messages == [], "who gets the reason need not be warned"
 
 
-def test_watching_disturbs_no_handler_and_nobody_else(run: Run) -> None:
+def test_watching_disturbs_no_handler_and_nobody_else(run_each: Run) -> None:
     async def play(watcher: TableWatcher) -> None:
         async with held(1, "exit 3") as ((pid,), go):
             result = heard()
@@ -141,10 +81,10 @@ def test_watching_disturbs_no_handler_and_nobody_else(run: Run) -> None:
             await asyncio.sleep(0)
             assert is_reaped(pid)
 
-    run(play)
+    run_each(play)
 
 
-def test_watch_that_is_cancelled_leaves_the_child_alone(run: Run) -> None:
+def test_watch_that_is_cancelled_leaves_the_child_alone(run_each: Run) -> None:
     async def play(watcher: TableWatcher) -> None:
         if isinstance(watcher, FastChildWatcher):  # which leaves nobody alone
             return
@@ -158,10 +98,10 @@ def test_watch_that_is_cancelled_leaves_the_child_alone(run: Run) -> None:
             go()
             assert os.waitpid(pid, 0)[1] == 3 << 8  # noqa: ASYNC222 - it ends at once
 
-    run(play)
+    run_each(play)
 
 
-def test_watch_ends_with_the_watcher(run: Run) -> None:
+def test_watch_ends_with_the_watcher(run_each: Run) -> None:
     async def play(watcher: TableWatcher) -> None:
         async with held(1) as ((pid,), go):
             watching = asyncio.create_task(watcher.watch(pid))
@@ -172,13 +112,13 @@ def test_watch_ends_with_the_watcher(run: Run) -> None:
             go()
             os.waitpid(pid, 0)  # noqa: ASYNC222 - it ends at once
 
-    run(play)
+    run_each(play)
 
 
 # Awaiting all
 
 
-def test_wait_until_all_have_ended(run: Run) -> None:
+def test_wait_until_all_have_ended(run_each: Run) -> None:
     async def play(watcher: TableWatcher) -> None:
         await watcher.wait()
         await watcher
@@ -205,10 +145,10 @@ def test_wait_until_all_have_ended(run: Run) -> None:
             for pid in pids:
                 assert is_reaped(pid)
 
-    run(play)
+    run_each(play)
 
 
-def test_done_when_the_last_handler_is_removed(run: Run) -> None:
+def test_done_when_the_last_handler_is_removed(run_each: Run) -> None:
     async def play(watcher: TableWatcher) -> None:
         async with held(1) as ((pid,), go):
             watcher.attach_process(pid)
@@ -220,10 +160,10 @@ def test_done_when_the_last_handler_is_removed(run: Run) -> None:
             with contextlib.suppress(ChildProcessError):  # reaped by FastChildWatcher, whose block goes on
                 os.waitpid(pid, 0)  # noqa: ASYNC222 - it ends at once
 
-    run(play)
+    run_each(play)
 
 
-def test_attaching_leaves_a_callback_in_place(run: Run) -> None:
+def test_attaching_leaves_a_callback_in_place(run_each: Run) -> None:
     async def play(watcher: TableWatcher) -> None:
         async with held(1) as ((pid,), go):
             result = heard()
@@ -232,7 +172,7 @@ def test_attaching_leaves_a_callback_in_place(run: Run) -> None:
             go()
             assert await result == (pid, 0)
 
-    run(play)
+    run_each(play)
 
 
 def test_done_callback_needs_a_loop() -> None:
@@ -244,7 +184,7 @@ def test_done_callback_needs_a_loop() -> None:
     watcher.close()
 
 
-def test_done_callback_on_the_attached_loop_from_another_thread(run: Run) -> None:
+def test_done_callback_on_the_attached_loop_from_another_thread(run_each: Run) -> None:
     async def play(watcher: TableWatcher) -> None:
         done = asyncio.get_running_loop().create_future()
         where: list[int] = []
@@ -259,4 +199,4 @@ def test_done_callback_on_the_attached_loop_from_another_thread(run: Run) -> Non
         await done
         assert where == [threading.get_ident()]
 
-    run(play)
+    run_each(play)

@@ -191,6 +191,20 @@ class Child:
             if self.status is None:
                 self.status = status
 
+    def reap_unheard(self, status: ExitStatus) -> bool:
+        """Reap it before whoever watches it has heard: they find its status here, and its pidfd, which stays open.
+
+        False, and nothing done, if somebody holds it, or it is reaped already. For the reaper (`watchers._reaper`).
+        """
+        with _lock:
+            if self.reaped or self._taken or self._holds > 0:
+                return False
+            if self.pidfd < 0 or _wait_by_pidfd(self.pidfd) in (errno.EPERM, errno.ENOSYS):
+                with contextlib.suppress(ChildProcessError):
+                    os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG)
+            self.note_taken(status)
+            return True
+
     def hold(self) -> None:
         """Keep the pid its own, even after its exit, until `release()`. Holds are counted."""
         with _lock:
@@ -263,15 +277,21 @@ def _is_there(child: Child) -> bool:
     return True
 
 
-def _plain_reap(pidfd: int) -> int:
-    """As `_native.reap`, where that was not built."""
+def _wait_by_pidfd(pidfd: int) -> int:
+    """Reap it; the errno of what went wrong, or 0."""
     try:
         os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
     except OSError as error:
         return error.errno or errno.EINVAL
+    return 0
+
+
+def _plain_reap(pidfd: int) -> int:
+    """As `_native.reap`, where that was not built."""
+    try:
+        return _wait_by_pidfd(pidfd)
     finally:
         os.close(pidfd)
-    return 0
 
 
 _reap = _native.reap if _native.MISSING is None else _plain_reap

@@ -31,7 +31,7 @@ def load(path: Path) -> Configuration:
     """
     # pathlib's is_dir() raises, up to Python 3.13, where a folder on the way may not be searched; that is for
     # read() to say.
-    if os.path.isdir(path):  # noqa: PTH112
+    if os.path.isdir(path):  # noqa: PTH112 - as said
         path /= FILE_NAME
     try:
         configuration = read(path)

@@ -15,7 +15,8 @@ Where the trees that the supervisor started have cgroups, the folder of these is
 a race with what forks faster than it is swept; and it is removed in the end.
 
 Signals that ask a program to end are passed on to the supervisor, which has a process group of its own so that Ctrl-C
-at a terminal does not reach it twice. The exit status is the supervisor's.
+at a terminal does not reach it twice. SIGUSR1 and SIGUSR2 are passed on only to one that expects them. The exit status
+is the supervisor's.
 
 At a terminal that group is put in the foreground, or whatever reads there would be stopped. To a shell above, the two
 of us are one job: when the supervisor is stopped from the terminal (Ctrl-Z), the keeper stops too, so that the shell
@@ -44,6 +45,8 @@ PASSED_ON = tuple(
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
     if name in signal.Signals.__members__  # Windows lacks most, and must be able to import this
 )
+#: Of these, those that ask for nothing unless a program says what: to one that does not they would be its end.
+IF_EXPECTED = tuple(each for each in PASSED_ON if each.name in ("SIGUSR1", "SIGUSR2"))
 #: Sent by Ctrl-Z, or to who uses a terminal whose foreground is another's (termios(3)).
 JOB_CONTROL = tuple(each for each in signal.Signals if each.name in ("SIGTSTP", "SIGTTIN", "SIGTTOU"))
 #: Blocked from before the fork on, so that none is lost before the keeper waits for it. SIGTTOU among them, or it could
@@ -87,6 +90,8 @@ def keep_watch(supervisor: int) -> int:
             # Ctrl-Z so soon after `fg` that the terminal was still ours, and nobody had been continued yet.
             on_stopped(supervisor, number)
             continue
+        if number in IF_EXPECTED and not expects(supervisor, number):
+            continue
         os.kill(supervisor, number)
         if stopped and number in NEED_A_RUNNING_PROGRAM:
             go_on(supervisor)
@@ -122,6 +127,19 @@ def on_stopped(supervisor: int, by: int) -> None:
     # A SIGTSTP that is pending is a newer one, which has swept the SIGCONT away (signal(7)).
     if by == signal.SIGTSTP and not signal.sigpending() & {signal.SIGCONT, signal.SIGTSTP}:
         go_on(supervisor)  # we were not stopped: no shell is above us, and nobody would ever continue it
+
+
+def expects(pid: int, number: int) -> bool:
+    """Whether it handles, ignores, or blocks the signal to wait for it; else that ends it (proc_pid_status(5))."""
+    mask = 0
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:  # noqa: PTH123 - no pathlib here
+            for line in file:
+                if line.startswith((b"SigBlk:", b"SigIgn:", b"SigCgt:")):
+                    mask |= int(line.split()[1], 16)
+    except OSError:
+        return True  # it cannot be known: who sent it will know why
+    return bool(mask >> (number - 1) & 1)
 
 
 def go_on(supervisor: int) -> None:

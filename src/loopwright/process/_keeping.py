@@ -90,8 +90,9 @@ def keep(*, cgroup: bool = True) -> Keeper:
 
     From then on, whatever the caller's process leaves running when it ends, in whatever way, is killed by the keeper:
     everything that descends from it, through process groups, sessions and daemonising. Signals that ask the process to
-    end (INT, TERM, HUP, QUIT, USR1, USR2) are passed on to it, and its exit status becomes the keeper's. It gets a
-    process group of its own. `Keeper.when_lost()` tells if the keeper is killed.
+    end (INT, TERM, HUP, QUIT) are passed on to it, USR1 and USR2 if it does not leave them at their default, which
+    would kill it; its exit status becomes the keeper's. It gets a process group of its own. `Keeper.when_lost()` tells
+    if the keeper is killed.
 
     Where standard input is the terminal that this program has in its foreground, that group gets the foreground, and
     gives it back at the end. A shell sees one job: what Ctrl-Z stops is the program with its keeper, and `fg` continues

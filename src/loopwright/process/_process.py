@@ -13,11 +13,11 @@ from loopwright.errors import ProcessTimeoutError, WrongLoopError
 from loopwright.process import _proc
 from loopwright.process._ending import Ending
 from loopwright.process._exchange import Talk
-from loopwright.process._leader import GroupLeader
 from loopwright.process._options import check_seconds
 from loopwright.process._outlet import Outlet
 from loopwright.process._output import Lines, sources
 from loopwright.process._pipes import WritePipe
+from loopwright.process._signalled import Signalled
 from loopwright.process._standing import NOT_KEPT
 from loopwright.process._streams import set_terminal_size
 from loopwright.process._words import command_words
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Process"]
 
 
-class Process(GroupLeader):
+class Process(Signalled):
     """A child process started by `spawn()`.
 
     `wait()` and the streams belong to the loop on which it was started; sending signals works from any thread. Its pid
@@ -141,8 +141,10 @@ class Process(GroupLeader):
 
     @property
     def status(self) -> ExitStatus | StatusLost | None:
-        """How it ended; None while it runs, as far as its loop has heard."""
-        return self._ended.result() if self._ended.done() else None
+        """How it ended; None while it runs, as far as its loop has heard, or the reaper if that loop was closed."""
+        if self._ended.done():
+            return self._ended.result()
+        return self._child.status if self._child.reaped else None  # by the reaper, for no loop hears of it
 
     @property
     def returncode(self) -> int | None:
@@ -231,21 +233,6 @@ class Process(GroupLeader):
 
         self._ended.add_done_callback(call)
         return lambda: self._ended.remove_done_callback(call)
-
-    def send_signal(self, number: int) -> bool:
-        """Send it a signal; True if it was sent, False if it has ended. Never meets another process of the same pid.
-
-        PermissionError if it runs as somebody this process may not signal (kill(2)).
-        """
-        return self._child.send_signal(number)
-
-    def terminate(self) -> bool:
-        """`send_signal(SIGTERM)`."""
-        return self.send_signal(signal.SIGTERM)
-
-    def kill(self) -> bool:
-        """`send_signal(SIGKILL)`."""
-        return self.send_signal(signal.SIGKILL)
 
     @property
     def guarantee(self) -> Guarantee:

@@ -7,7 +7,8 @@ A snapshot is taken before and compared after. Each kind is read where it cannot
 - *Descriptors* from /proc/self/fd (proc(5)), each identified by number, device and inode: a number that was
   closed and opened again for another file is a leak, a file that was merely renamed is not.
 - *Threads* from `threading.enumerate()`. Those that Python did not start (a library's own pthreads, of which
-  it only learns when they call in) are left out: nobody can join them.
+  it only learns when they call in) are left out: nobody can join them. So is Loopwright's reaper: it is there
+  for children of closed loops, which are reported, and ends by itself after them.
 - *Tasks and loops* from the garbage collector's own list. asyncio keeps a register of tasks too, but a
   private one that changed its shape in 3.12 and in 3.14, and it keeps none of loops. No collection is forced
   first: what only a collection would end has leaked. What an automatic collection swept away in between is
@@ -36,6 +37,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from loopwright.errors import LeakError, MechanismUnavailableError
+from loopwright.watchers import _reaper
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -47,6 +49,8 @@ OF_INTEREST = (asyncio.Task, asyncio.AbstractEventLoop)
 PROC = Path("/proc")
 #: What Loopwright itself keeps from the first start of a program on (`_native/_slots.py`).
 OURS = "/memfd:loopwright-slot"
+#: It ends by itself, a while after the children for which it is there, which are reported.
+REAPER = _reaper.NAME
 #: __WALL of waitid(2): children too whose end is told by no signal, or another than SIGCHLD (clone(2)).
 WALL = 0x4000_0000
 #: How asyncio complains (Lib/asyncio/tasks.py and Modules/_asynciomodule.c, the same since 3.4).
@@ -208,7 +212,11 @@ def _target(descriptor: _Descriptor) -> str:
 
 
 def _threads() -> set[threading.Thread]:
-    return {thread for thread in threading.enumerate() if not isinstance(thread, threading._DummyThread)}
+    return {
+        thread
+        for thread in threading.enumerate()
+        if not isinstance(thread, threading._DummyThread) and thread.name != REAPER
+    }
 
 
 def _loops_and_tasks() -> list[Any]:

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from loopwright.testing._watcher_apart import apart, fork_alive
-from loopwright.testing._watcher_stage import LIMIT, QUIET, Hearing, WatcherTests, refused, same
+from loopwright.testing._watcher_stage import LIMIT, ORPHANED, QUIET, Hearing, WatcherTests, refused, same
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,7 +131,7 @@ class WatcherLoops(WatcherTests):
             pid = stage.start("exit 2")
             stage.run(stage.register(hearing, pid))
             stage.run(hearing.only())
-            stage.check_all_reaped()
+            stage.check_all_reaped(ORPHANED)
             assert lost.calls in ([], [(ended, 1)])  # a loop may look once more before it stops, as uvloop's does
 
     def test_loop_closed_that_never_ran(self) -> None:
@@ -148,6 +148,7 @@ class WatcherLoops(WatcherTests):
             stage.watcher.add_child_handler(next_pid, hearing)
             assert stage.run(hearing.only()) == (next_pid, 3)
             stage.check_left(removed, 0)
+            stage.check_all_reaped(ORPHANED)
 
     def test_attached_loop_that_was_closed_is_refused(self) -> None:
         with self.stage() as stage:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from loopwright.watchers import AbstractChildWatcher
 
-__all__ = ["LIMIT", "QUIET", "Hearing", "Stage", "WatcherTests", "refused", "same"]
+__all__ = ["LIMIT", "ORPHANED", "QUIET", "Hearing", "Stage", "WatcherTests", "refused", "same"]
 
 T = TypeVar("T")
 
@@ -33,6 +33,8 @@ LIMIT = 20.0
 QUIET = 0.02
 #: How long a watcher may take, after a callback has returned, to give the pid back.
 GRACE = 2.0
+#: As GRACE, for children whose loop was closed: nobody is in a hurry with those.
+ORPHANED = 20.0
 
 
 def refused(function: Callable[..., object], *args: object) -> None:
@@ -256,9 +258,9 @@ class Stage:
         finally:
             root.removeHandler(handler)
 
-    def check_all_reaped(self) -> None:
+    def check_all_reaped(self, grace: float | None = None) -> None:
         """AssertionError if a child is left that is neither the test's own to reap (`end`, `steal`) nor reaped."""
-        deadline = time.monotonic() + GRACE
+        deadline = time.monotonic() + (GRACE if grace is None else grace)
         while left := [pid for pid in self._children.copy() if not self.is_reaped(pid)]:
             if time.monotonic() > deadline:
                 raise AssertionError(f"children handed to the watcher were not reaped: {left}")

@@ -12,8 +12,8 @@ Theory of operation. A loop that starts or watches children for `loopwright.proc
   uvloop drops it before it takes the descriptor out of its poller, which libuv does not survive if that is closed.
 - **Exits.** An exit is seen without reaping, told to whoever waits, and then noted in the ledger, which reaps when no
   signal is owed (`_spawning._ledger`).
-- **A loop that was closed** with children or starts under way: starts that nobody can take any more are killed;
-  children that have ended are reaped, and the others looked at each time a hub is made, for any loop.
+- **A loop that was closed** with children or starts under way: starts that nobody can take any more are killed, and
+  children left to the reaper (`_reaper`), which also looks after those of a loop that is stuck.
 - **The program's end.** What was being started then is nobody's: it is given up, and waited for a moment, or a child
   might be left that nobody knows of.
 - **A fork.** In the child none of this is wanted: its copies are closed without taking anything out of the set, which
@@ -35,9 +35,12 @@ from typing import TYPE_CHECKING
 
 from loopwright import _native
 from loopwright._core import StatusLost
+from loopwright.watchers import _reaper
+from loopwright.watchers._moment import ALARM, Moment
 from loopwright.watchers._plain import PlainPidfdSet
 from loopwright.watchers._readable import TRACED_RETRY, told_status
-from loopwright.watchers._watch import look, look_by_pidfd, reaping
+from loopwright.watchers._reaper import Tripwire
+from loopwright.watchers._watch import look, reaping, settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,9 +54,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Hub", "hub_of"]
 
-PORT, ALARM = 0, 0xFFFF_FFFF  # the keys of the eventfd and of `PidfdSet.alarm()`; children have those between
-#: See `Hub.call_before_long()`. Seconds.
-PATIENCE = 0.001
+PORT = 0  # the key of the eventfd; children have 1 and more, below ALARM
 #: How long the end of the program waits for what was being started, in seconds: not for an exec that hangs.
 LAST_MOMENT = 1.0
 
@@ -61,8 +62,6 @@ LAST_MOMENT = 1.0
 _hubs: dict[int, weakref.ref[Hub]] = {}
 #: Those of loops that are not to hold theirs alone.
 _held: set[Hub] = set()
-#: Children of loops that were closed, that had not ended when they were last looked at.
-_orphans: list[Child] = []
 
 
 def hub_of(loop: asyncio.AbstractEventLoop) -> Hub:
@@ -83,10 +82,6 @@ def _look_after_closed_loops() -> None:
     for hub in _all_hubs():
         if hub.loop.is_closed():
             hub.leave()
-    for child in _orphans[:]:
-        if (status := child.status or look_by_pidfd(child.pidfd)) is not None:
-            child.note_exit(settled(child, status))
-    _orphans[:] = [child for child in _orphans if not child.reaped]
 
 
 class _Seat:
@@ -110,11 +105,11 @@ class Hub:
         "_children",
         "_closing",
         "_last_key",
+        "_moment",
         "_pidfds",
         "_port",
         "_starts",
         "_stays",
-        "_to_be_called",
         "loop",
     )
 
@@ -126,18 +121,21 @@ class Hub:
         #: Whether it is there until its loop is closed; else it goes when it has nothing to wait for.
         self._stays = isinstance(loop, asyncio.BaseEventLoop)
         self._closing = False
-        self._to_be_called: list[Callable[[], object]] = []
+        self._moment = Moment()
         self._port: StartPort | None = None
         self._pidfds: PidfdSet | PlainPidfdSet = PlainPidfdSet() if _native.PidfdSet is None else _native.PidfdSet()
         try:
-            seats = (_Seat(self),) if self._stays else ()
-            loop.add_reader(self._pidfds.fileno(), self._on_readable, *seats)
+            if self._stays:
+                loop.add_reader(self._pidfds.fileno(), self._on_readable, _Seat(self))
+            else:
+                loop.add_reader(self._pidfds.fileno(), Tripwire(self, self._on_readable))
         except BaseException:
             self._pidfds.close()
             raise
         _hubs[id(loop)] = weakref.ref(self)
         if not self._stays:
             _held.add(self)
+            _reaper.enroll(self, loop)
             self._close_if_idle_soon()
 
     def leave(self) -> None:
@@ -145,8 +143,10 @@ class Hub:
         self._sign_off()
         self.give_up_starts()
         self.close()
-        _orphans.extend(child for child, _ in self._children.values())
+        children = self.unheard()
         self._children.clear()
+        if children:
+            _reaper.adopt(children)
 
     @property
     def is_idle(self) -> bool:
@@ -210,6 +210,8 @@ class Hub:
         finally:
             if not self._stays:
                 self._close_if_idle_soon()
+        if len(_hubs) > 1 or _reaper.has_posts():
+            _reaper.look_if_two_loops()
 
     def _on_readable(self, seat: _Seat | None = None) -> None:
         del seat  # the loop's alone to hold
@@ -224,7 +226,7 @@ class Hub:
                 if key == PORT:
                     self._take_starts()
                 elif key == ALARM:
-                    self._call_all()
+                    self._moment.come()
                 elif (entry := self._children.get(key)) is None:
                     continue
                 elif pid == 0:
@@ -261,11 +263,7 @@ class Hub:
     def _close_if_idle_soon(self) -> None:
         if not self._closing and self.is_idle and not self.loop.is_closed():
             self._closing = True
-            self.loop.call_soon(self._close_in_time)
-
-    def _close_in_time(self) -> None:
-        self._closing = False
-        self._close_if_idle()
+            self.loop.call_soon(self._close_if_idle)
 
     def _sign_off(self) -> bool:
         """Whether it was in the table until now."""
@@ -277,32 +275,25 @@ class Hub:
         return True
 
     def _close_if_idle(self) -> None:
+        self._closing = False
         if not self._stays and self.is_idle and self._sign_off():
+            _reaper.dismiss(self)  # first: its tripwire goes with its reader
             self.loop.remove_reader(self._pidfds.fileno())
             self.close()
 
     def call_before_long(self, callback: Callable[[], object]) -> None:
-        """Call it once, in `PATIENCE` seconds at the latest. One timer serves all that are asked for meanwhile."""
-        self._to_be_called.append(callback)
-        if len(self._to_be_called) == 1:
-            if self._stays and not isinstance(self._pidfds, PlainPidfdSet):
-                self._pidfds.alarm(int(PATIENCE * 1e9))
-            else:
-                self.loop.call_later(PATIENCE, self._call_all)
-
-    def _call_all(self) -> None:
-        callbacks, self._to_be_called = self._to_be_called, []
-        for callback in callbacks:
-            callback()
+        """Call it once, in a millisecond at the latest."""
+        if self._moment.add(callback):
+            self._moment.set_timer(self.loop, self._pidfds if self._stays else None)
 
     def give_up_starts(self) -> None:
         """Kill what was being started."""
-        for start in self._starts:
-            start.abandon()
-        self._starts.clear()
+        while self._starts:  # a step at a time: it may be the reaper's thread that does this
+            self._starts.popitem()[0].abandon()
 
     def close(self) -> None:
         """Give the descriptors back; the loop is not told."""
+        _reaper.dismiss(self)
         port, self._port = self._port, None
         if port is not None:
             port.close()
@@ -314,13 +305,28 @@ class Hub:
         self._starts.clear()
         self.close()
 
+    # --- for the reaper, in its thread
 
-def settled(child: Child, status: ExitStatus | StatusLost) -> ExitStatus | StatusLost:
-    """The true status instead of one that seems lost, if a watcher of ours reaped the child and wrote it down."""
-    if not isinstance(status, StatusLost):
-        return status
-    with reaping.lock:
-        return child.status or status
+    def fileno(self) -> int:
+        """Readable while something waits to be heard; ValueError if it is closed."""
+        return self._pidfds.fileno()
+
+    def sweep(self) -> None:
+        """The loop is closed: leave the children to the reaper."""
+        self.leave()
+
+    def unheard(self) -> list[Child]:
+        """Children that the loop has not heard of."""
+        return [child for child, _ in tuple(self._children.values())]
+
+    def reap_unheard(self, child: Child, status: ExitStatus) -> None:
+        """Reap one of those; the loop will find that somebody has, and the status in the ledger (`settled`)."""
+        with reaping.lock:
+            child.reap_unheard(status)
+
+
+# Of the hubs that stay with their loops. Those that the table held would hold their loops.
+_reaper.sources.append(lambda: [(hub, hub.loop) for hub in _all_hubs() if hub._stays and hub._children])
 
 
 @atexit.register
@@ -336,7 +342,6 @@ def _forget_in_forked_child() -> None:
     hubs = _all_hubs()
     _hubs.clear()
     _held.clear()
-    _orphans.clear()
     for hub in hubs:
         hub.forget()
 

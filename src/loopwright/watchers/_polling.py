@@ -12,10 +12,12 @@ however many children there are.
 from __future__ import annotations
 
 import time
+import weakref
 from typing import TYPE_CHECKING
 
 from loopwright.errors import MechanismUnavailableError
 from loopwright.watchers._probe import probe_polling
+from loopwright.watchers._reaper import Tripwire
 from loopwright.watchers._table import TableWatcher
 from loopwright.watchers._watch import Ward, Watch, look
 
@@ -35,6 +37,10 @@ RESCAN = 0.5
 REST = 20.0
 
 
+def _no_timer() -> None:
+    return None
+
+
 class TimedWard(Ward):
     """The watches of one loop, scanned when asked for, and by timer."""
 
@@ -42,7 +48,7 @@ class TimedWard(Ward):
         super().__init__(loop)
         self._hears = hears
         self._pause = SOONEST
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Callable[[], asyncio.TimerHandle | None] = _no_timer
         self._asked = False
 
     def scan(self) -> None:
@@ -69,16 +75,14 @@ class TimedWard(Ward):
             self._asked = False
 
     def close(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
+        self._stop_timer()
 
     def _scan_because_asked(self) -> None:
         self._asked = False  # before the scan: a signal during it may be of a child that was looked at already
         self.scan()
 
     def _scan_by_timer(self) -> None:
-        self._timer = None
+        self._timer = _no_timer
         begun = time.perf_counter()
         self.scan_by_timer()
         took = time.perf_counter() - begun
@@ -87,10 +91,19 @@ class TimedWard(Ward):
             self._set_timer()
 
     def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timer()
         pause = max(RESCAN, self._pause) if self._hears() else self._pause
-        self._timer = self.loop.call_later(pause, self._scan_by_timer)
+        handle = self.loop.call_later(pause, Tripwire(self, self._scan_by_timer))
+        try:
+            # Weakly, for the handle keeps the tripwire, which a loop that is closed is to let go of.
+            self._timer = weakref.ref(handle)
+        except TypeError:  # this loop's handles do not allow it
+            self._timer = lambda: handle
+
+    def _stop_timer(self) -> None:
+        if (handle := self._timer()) is not None:
+            handle.cancel()
+        self._timer = _no_timer
 
 
 class ScanWard(TimedWard):

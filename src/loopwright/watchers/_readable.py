@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from loopwright import _native
 from loopwright._core import ExitStatus, ResourceUsage, StatusLost
+from loopwright.watchers._reaper import Tripwire
 from loopwright.watchers._watch import LOST, Ward, Watch, look
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ class ReadableWard(Ward):
         self._tell = tell
         self.entries: ReadableSet | None = None
 
+    def fileno(self) -> int:
+        return -1 if (entries := self.entries) is None else entries.fileno()
+
     def entry_of(self, watch: Watch) -> int:
         """What names the process to the set."""
         return watch.pidfd
@@ -66,7 +70,7 @@ class ReadableWard(Ward):
         if self.entries is None:
             entries = self._new_set()
             try:
-                self.loop.add_reader(entries.fileno(), self._on_readable)
+                self.loop.add_reader(entries.fileno(), Tripwire(self, self._on_readable))
             except BaseException:
                 entries.close()
                 raise

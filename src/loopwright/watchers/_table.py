@@ -15,8 +15,8 @@ each loop that has children to watch, which arms and disarms watches and calls `
   it. A ward is armed on its loop's thread; from elsewhere work goes there by `call_soon_threadsafe`.
 - **Loops that close** call nothing any more. A watch is written down with its loop from its registration until its
   fate is settled on that loop, so whatever was still on its way when the loop closed (about to be watched, seen but
-  not called, removed but not disarmed) is found: at the next registration or `close()` all of a closed loop's watches
-  are given back, and children among them that have ended are reaped.
+  not called, removed but not disarmed) is found: all of a closed loop's watches are given back, and the children left
+  to the reaper (`_reaper`), at the next registration or `close()` or when the reaper learns of it.
 - **After a fork** the child gives its copies of descriptors back and forgets all: taking a pidfd *out* of a set that it
   shares with its parent would take it out of the parent's.
 """
@@ -33,23 +33,24 @@ from typing import TYPE_CHECKING, Any
 
 from loopwright._core import StatusLost
 from loopwright.errors import NoLoopError, WatcherClosedError
-from loopwright.watchers import _watch
-from loopwright.watchers._conveniences import Conveniences
+from loopwright.watchers import _reaper, _watch
+from loopwright.watchers._books import Books
 from loopwright.watchers._named import Named, checked_pid
-from loopwright.watchers._watch import Ward, Watch
+from loopwright.watchers._watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loopwright._core import ExitStatus
     from loopwright._spawning import Child
+    from loopwright.watchers._watch import Ward
 
 __all__ = ["TableWatcher"]
 
 logger = logging.getLogger("loopwright.watchers")
 
 
-class TableWatcher(Conveniences):
+class TableWatcher(Books):
     """A child watcher but for its mechanism: how exits are seen is for subclasses to say."""
 
     def __init__(self) -> None:
@@ -78,9 +79,6 @@ class TableWatcher(Conveniences):
         Whatever this raises, nothing is left of it.
         """
         return None
-
-    def _new_ward(self, loop: asyncio.AbstractEventLoop) -> Ward:
-        raise NotImplementedError
 
     # --- the interface of every child watcher
 
@@ -136,8 +134,8 @@ class TableWatcher(Conveniences):
         with self._lock:
             watch = make(self._loop_for(pid))
             try:
-                known = known or (None if watch.child is None else watch.child.status)
-                if known is None and not _is_followed(watch):
+                known = known or (_reaper.claim(pid) if watch.child is None else watch.child.status)
+                if known is None and not watch.followed:
                     known = self._prepare(watch)
             except BaseException:
                 watch.give_back()
@@ -145,13 +143,13 @@ class TableWatcher(Conveniences):
             if watch.args is None:
                 self._listeners.setdefault(pid, []).append(watch)
             else:
-                table = self._followers if _is_followed(watch) else self._handlers
+                table = self._followers if watch.followed else self._handlers
                 self._take(table.get(pid))
                 table[pid] = watch
             self._write_down(watch)
         if known is not None:
             self._on_loop(watch, watch.loop.call_soon, self._tell, watch, known)
-        elif _is_followed(watch):
+        elif watch.followed:
             self._on_loop(watch, self._follow, watch)
         else:
             self._on_loop(watch, self._arm, watch)
@@ -269,72 +267,6 @@ class TableWatcher(Conveniences):
         else:
             watch.reap()
         self._ended()
-
-    # --- bookkeeping, under the lock
-
-    def _write_down(self, watch: Watch) -> None:
-        self._drop_closed_loops()
-        if watch.loop not in self._wards:
-            self._wards[watch.loop] = self._new_ward(watch.loop)
-        self._wards[watch.loop].watches[watch.key] = watch
-
-    def _forget(self, watch: Watch) -> None:
-        """Take it off the list of its pid."""
-        if watch.args is None:
-            listeners = self._listeners.get(watch.pid, [])
-            if watch in listeners:
-                listeners.remove(watch)
-                if not listeners:
-                    del self._listeners[watch.pid]
-        elif self._handlers.get(watch.pid) is watch:
-            del self._handlers[watch.pid]
-        elif self._followers.get(watch.pid) is watch:
-            del self._followers[watch.pid]
-
-    def _strike_out(self, watch: Watch) -> None:
-        if watch.args is not None and self._handlers.get(watch.pid) is watch:
-            del self._handlers[watch.pid]
-        else:
-            self._forget(watch)
-        ward = self._wards.get(watch.loop)
-        if ward is not None and ward.watches.pop(watch.key, None) is not None:
-            if watch.owner is not None and isinstance(watch.armed, asyncio.Future):
-                watch.armed.cancel()  # the task that follows an asyncio process
-            else:
-                ward.disarm(watch)
-            if not ward.watches:
-                del self._wards[watch.loop]
-                ward.close()
-
-    def _drop_closed_loops(self) -> None:
-        for loop in [loop for loop in self._wards if loop.is_closed()]:
-            ward = self._wards.pop(loop)
-            ward.close()
-            for watch in ward.watches.values():
-                self._forget(watch)
-                if not isinstance(watch.armed, asyncio.Future):
-                    ward.disarm(watch)
-                if watch.taken:
-                    watch.give_back()
-                else:
-                    watch.taken = True
-                    watch.reap()
-
-    def _leave_to_parent(self) -> None:
-        """In a forked child: watch nobody."""
-        self._lock = threading.RLock()
-        for ward in self._wards.values():
-            ward.leave_to_parent()
-            for watch in ward.watches.values():
-                watch.child = None  # in this process it is no child, and the ledger has forgotten it
-                watch.give_back()
-        for table in (self._wards, self._handlers, self._followers, self._listeners):
-            table.clear()
-        self._forget_waiters()
-
-
-def _is_followed(watch: Watch) -> bool:
-    return isinstance(watch.owner, asyncio.subprocess.Process)
 
 
 _watchers: weakref.WeakSet[TableWatcher] = weakref.WeakSet()

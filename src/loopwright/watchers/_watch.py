@@ -9,7 +9,7 @@ import errno
 import itertools
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from loopwright._core import ExitStatus, StatusLost
 from loopwright.watchers._named import returncode_of
@@ -19,9 +19,24 @@ if TYPE_CHECKING:
 
     from loopwright._spawning import Child
 
-__all__ = ["KEY_MASK", "LOST", "Reaping", "Ward", "Watch", "await_exit", "look", "look_by_pidfd", "reap_pid", "reaping"]
+__all__ = [
+    "KEY_MASK",
+    "LOOKING_REAPS",
+    "LOST",
+    "Reaping",
+    "Ward",
+    "Watch",
+    "await_exit",
+    "look",
+    "look_by_pidfd",
+    "reap_pid",
+    "reaping",
+    "settled",
+]
 
 KEY_MASK = 0xFFFF_FFFF
+#: macOS up to Python 3.12 has no `os.waitid()`: `look()` then reaps.
+LOOKING_REAPS = not hasattr(os, "waitid")
 _keys = itertools.count(1)
 
 LOST = (
@@ -41,6 +56,14 @@ class Reaping:
 
 
 reaping = Reaping()
+
+
+def settled(child: Child, status: ExitStatus | StatusLost) -> ExitStatus | StatusLost:
+    """The true status instead of one that seems lost, if a watcher of ours reaped the child and wrote it down."""
+    if not isinstance(status, StatusLost):
+        return status
+    with reaping.lock:
+        return child.status or status
 
 
 class Watch:
@@ -100,10 +123,17 @@ class Watch:
             else:
                 child.hold()
 
+    @property
+    def followed(self) -> bool:
+        """Whether asyncio watches it, and reaps: its object is asked instead of the kernel."""
+        return isinstance(self.owner, asyncio.subprocess.Process)
+
     def settle(self, status: ExitStatus | StatusLost) -> ExitStatus | StatusLost:
         """The true status instead of one that seems lost, if a part of this program that we know has it."""
         if not isinstance(status, StatusLost):
             return status
+        if self.status is not None:
+            return self.status
         if self.child is not None:
             with reaping.lock:
                 return self.child.status or status
@@ -121,7 +151,17 @@ class Watch:
         elif self.child is not None:
             if self.borrowed and (status := look_by_pidfd(self.pidfd)) is not None:
                 self.child.note_exit(self.settle(status))
-        elif self.owner is not None:
+        else:
+            self._reap_directly()
+        self.give_back()
+
+    def reap_early(self, status: ExitStatus) -> None:
+        """Give the pid of one that is not in the ledger back before its taker is called, who finds the status here."""
+        self._reap_directly()
+        self.status = status
+
+    def _reap_directly(self) -> None:
+        if self.owner is not None:
             _have_reaped(self.owner)
         elif self.pidfd >= 0:
             try:
@@ -132,7 +172,6 @@ class Watch:
                 reap_pid(self.pid)
         else:
             reap_pid(self.pid)
-        self.give_back()
 
     def give_back(self) -> None:
         """Close the pidfd and let go of the child in the ledger, unless they are borrowed. Idempotent."""
@@ -145,15 +184,27 @@ class Watch:
             child.release()
 
 
+class Books(Protocol):
+    """The watcher of a ward, as far as the reaper (`_reaper`) is concerned."""
+
+    def sweep(self) -> None:
+        """Give back what is left of closed loops."""
+
+    def reap_unheard(self, watch: Watch, status: ExitStatus) -> None:
+        """Reap a child that has ended and that its loop has not heard of for long."""
+
+
 class Ward:
     """What a mechanism has for one loop: the loop's watches, and whatever tells it of their exits.
 
-    Under the watcher's lock; arming, and what tells of exits, on the loop's thread.
+    Under the watcher's lock; arming, and what tells of exits, on the loop's thread; the last four methods are for the
+    reaper, in any thread.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.watches: dict[int, Watch] = {}
+        self.watcher: Books | None = None
 
     def arm(self, watch: Watch) -> None:
         """Begin to watch it. Whatever this raises, nothing is left of it."""
@@ -170,11 +221,29 @@ class Ward:
         """In a forked child: give the copies back, and touch nothing that the parent has, too."""
         self.close()
 
+    def fileno(self) -> int:
+        """Readable while an exit waits to be heard; -1 if nothing is."""
+        return -1
+
+    def sweep(self) -> None:
+        """Its loop is closed: give everything back."""
+        if self.watcher is not None:
+            self.watcher.sweep()
+
+    def unheard(self) -> list[Watch]:
+        """Those that the loop has not heard of."""
+        return [watch for watch in tuple(self.watches.values()) if not watch.taken and not watch.followed]
+
+    def reap_unheard(self, watch: Watch, status: ExitStatus) -> None:
+        """Reap one of those."""
+        if self.watcher is not None:
+            self.watcher.reap_unheard(watch, status)
+
 
 def look(pid: int) -> ExitStatus | StatusLost | None:
     """How a child ended, left unreaped; None if it has not (or a tracer withholds it, ptrace(2))."""
     try:
-        if not hasattr(os, "waitid"):  # macOS up to Python 3.12: there the look is the reaping
+        if LOOKING_REAPS:
             found, status = os.waitpid(pid, os.WNOHANG)
             return ExitStatus.from_wait(status) if found else None
         result = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)

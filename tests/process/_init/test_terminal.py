@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
-import re
-import select
 import shlex
 import shutil
 import signal
-import termios
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.process._init.conftest import INIT, SOON, Started, python, unshare
+from tests.process._init.conftest import INIT, Started, python, unshare
+from tests.process.terminal import Screen, take_the_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -31,42 +27,18 @@ say("foreground" if os.tcgetpgrp(0) == os.getpgrp() else "background", os.getsid
 """
 
 
-class Terminal:
+class Terminal(Screen):
     """A terminal, and a command that leads its session: init by itself, or what is put in its place."""
 
     def __init__(self, *arguments: str, before: Sequence[str] = (), **popen: Any) -> None:
-        self.screen = ""
-        self.seen = 0
-        self.master, slave = pty.openpty()
-
-        def take_the_terminal() -> None:
-            os.setsid()
-            if not before:
-                fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
+        super().__init__()
+        sides = dict.fromkeys(("stdin", "stdout", "stderr"), self.slave)
+        # What is put before init takes the terminal itself.
+        begin = os.setsid if before else take_the_terminal
         try:
-            self.init = Started(
-                before, arguments, stdin=slave, stdout=slave, stderr=slave, preexec_fn=take_the_terminal, **popen
-            )
+            self.init = Started(before, arguments, **sides, preexec_fn=begin, **popen)
         finally:
-            os.close(slave)
-
-    def type(self, keys: str) -> None:
-        os.write(self.master, keys.encode())
-
-    def shows(self, pattern: str) -> re.Match[str]:
-        """Reads on until that has been shown, after what was looked for before."""
-        deadline = time.monotonic() + SOON
-        while (found := re.compile(pattern, re.MULTILINE).search(self.screen, self.seen)) is None:
-            ready, _, _ = select.select([self.master], [], [], max(0.0, deadline - time.monotonic()))
-            assert ready, f"no {pattern!r} in\n{self.screen}"
-            try:
-                piece = os.read(self.master, 1 << 16)
-            except OSError:
-                pytest.fail(f"ended without {pattern!r} in\n{self.screen}")
-            self.screen += piece.decode(errors="replace").replace("\r\n", "\n")
-        self.seen = found.end()
-        return found
+            os.close(self.slave)
 
     def close(self) -> None:
         self.init.clean_up()

@@ -1,9 +1,10 @@
-"""What can be done with the process group that a process was started to lead."""
+"""Signals to a process, and to the process group that it was started to lead."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from typing import TYPE_CHECKING
 
 from loopwright.process._groups import live_members
@@ -14,14 +15,14 @@ if TYPE_CHECKING:
     from loopwright._core import ExitStatus, StatusLost
     from loopwright._spawning import Child
 
-__all__ = ["GroupLeader"]
+__all__ = ["Signalled"]
 
 #: How often a process group is looked at while waiting for it to be empty: soon at first, then more rarely. Seconds.
 GROUP_LOOKS = (0.002, 0.005, 0.01, 0.02, 0.05)
 
 
-class GroupLeader:
-    """The part of a `Process` that has to do with its group."""
+class Signalled:
+    """The part of a `Process` that has to do with signals."""
 
     __slots__ = ("_child",)
 
@@ -30,6 +31,21 @@ class GroupLeader:
     async def wait(self, timeout: float | None = None) -> ExitStatus | StatusLost:
         """Wait until it has ended itself."""
         raise NotImplementedError
+
+    def send_signal(self, number: int) -> bool:
+        """Send it a signal; True if it was sent, False if it has ended. Never meets another process of the same pid.
+
+        PermissionError if it runs as somebody this process may not signal (kill(2)).
+        """
+        return self._child.send_signal(number)
+
+    def terminate(self) -> bool:
+        """`send_signal(SIGTERM)`."""
+        return self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> bool:
+        """`send_signal(SIGKILL)`."""
+        return self.send_signal(signal.SIGKILL)
 
     @property
     def leads_group(self) -> bool:

@@ -1,0 +1,30 @@
+"""Programs that start trees of processes to be ended."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from loopwright.process import Process
+
+BEGINNING = """
+import os, signal, sys, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+def say(*words): print(*words, flush=True)
+"""
+
+
+def python(code: str, *args: str) -> list[str]:
+    return [sys.executable, "-I", "-S", "-c", BEGINNING + textwrap.dedent(code), *args]
+
+
+def sh(script: str) -> list[str]:
+    return ["/bin/sh", "-c", script]
+
+
+async def numbers(process: Process) -> list[int]:
+    """The next line of its output."""
+    assert process.stdout is not None
+    return [int(word) for word in (await process.stdout.readline()).split()]
