@@ -59,7 +59,7 @@ P_PIDFD = cython.declare(cython.int, 3)  # Linux 5.4; older C libraries lack the
 BATCH = cython.declare(cython.int, 256)
 _ALARM = cython.declare(cython.ulonglong, 0xFFFF_FFFF)
 
-#: The key under which an alarm is told: no child may have it.
+#: The key under which an alarm is told.
 ALARM = 0xFFFF_FFFF
 
 
@@ -150,7 +150,7 @@ class PidfdSet:
                 PyErr_SetFromErrno(OSError)
             for index in range(count):
                 packed = events[index].data.u64
-                if packed >> 32 == 0 or packed >> 32 == _ALARM:
+                if packed >> 32 == 0 or cython.cast(cython.int, packed & 0xFFFFFFFF) == self._alarm:
                     told.append((packed >> 32, 0, 0, 0, None))
                 else:
                     told.append(_ask(packed >> 32, packed & 0xFFFFFFFF))
