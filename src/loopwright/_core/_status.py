@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     import resource
 
-__all__ = ["ExitStatus", "ResourceUsage", "StatusLost", "signal_name"]
+__all__ = ["ExitStatus", "ResourceUsage", "StatusLost", "named_signal", "signal_name"]
 
 #: What asyncio's child handlers are given for a status that cannot be known (CPython, asyncio/unix_events.py).
 ASYNCIO_UNKNOWN = 255
@@ -116,7 +116,7 @@ class ExitStatus:
         """From a `Popen`-style returncode; the core flag is lost in that form."""
         if returncode >= 0:
             return cls(returncode, usage=usage)
-        return cls(None, _named(-returncode), usage=usage)
+        return cls(None, named_signal(-returncode), usage=usage)
 
     @classmethod
     def from_wait(cls, status: int, usage: ResourceUsage | None = None) -> ExitStatus:
@@ -124,7 +124,7 @@ class ExitStatus:
         if os.WIFEXITED(status):
             return cls(os.WEXITSTATUS(status), usage=usage)
         if os.WIFSIGNALED(status):
-            return cls(None, _named(os.WTERMSIG(status)), os.WCOREDUMP(status), usage)
+            return cls(None, named_signal(os.WTERMSIG(status)), os.WCOREDUMP(status), usage)
         raise ValueError(f"wait status {status:#x} is not that of a process that ended")
 
     @classmethod
@@ -133,7 +133,7 @@ class ExitStatus:
         if code == os.CLD_EXITED:
             return cls(status, usage=usage)
         if code in (os.CLD_KILLED, os.CLD_DUMPED):
-            return cls(None, _named(status), code == os.CLD_DUMPED, usage)
+            return cls(None, named_signal(status), code == os.CLD_DUMPED, usage)
         raise ValueError(f"si_code {code} is not that of a process that ended")
 
 
@@ -172,7 +172,8 @@ class StatusLost:
         return f"ended, its status lost: {self.reason}"
 
 
-def _named(number: int) -> Any:
+def named_signal(number: int) -> Any:
+    """The number of a signal, as a `signal.Signals` where Python knows its name."""
     try:
         return signals.Signals(number)
     except ValueError:

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from loopwright._native._pidfds import PidfdSet as PidfdSet
-    from loopwright._native._pidfds import exited as exited
     from loopwright._native._pidfds import reap as reap
     from loopwright._native._starts import Start as Start
     from loopwright._native._starts import StartPort as StartPort
     from loopwright._native._starts import busy as busy
 
-__all__ = ["MISSING", "PidfdSet", "Start", "StartPort", "busy", "exited", "reap"]
+__all__ = ["MISSING", "PidfdSet", "Start", "StartPort", "busy", "reap"]
 
 #: Why nothing compiled is in use; None when it is.
 MISSING: str | None = None
@@ -26,14 +25,14 @@ if os.environ.get("LOOPWRIGHT_PURE", "") not in ("", "0"):
     MISSING = "LOOPWRIGHT_PURE is set in the environment"
 else:
     try:
-        from loopwright._native._pidfds import PidfdSet, exited, reap
+        from loopwright._native._pidfds import PidfdSet, reap
         from loopwright._native._starts import Start, StartPort, busy
     except ImportError as error:
         MISSING = f"it was not built for this Python: {error}"
 
 if MISSING is not None:
     PidfdSet = None  # type: ignore[assignment, misc]  # absent, as the docstring says
-    exited = reap = None  # type: ignore[assignment]  # likewise
+    reap = None  # type: ignore[assignment]  # likewise
     Start = StartPort = None  # type: ignore[assignment, misc]  # likewise
 
     def busy() -> int:

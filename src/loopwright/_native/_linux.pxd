@@ -58,6 +58,8 @@ cdef extern from "<sys/wait.h>" nogil:
         int si_code
         int si_status
     enum:
+        CLD_DUMPED
+        CLD_EXITED
         WEXITED
         WNOHANG
         WNOWAIT

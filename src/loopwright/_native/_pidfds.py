@@ -28,6 +28,8 @@ from cython.cimports.cpython.object import PyObject_GenericSetAttr
 from cython.cimports.libc.errno import EINTR, ENOENT, errno
 from cython.cimports.libc.string import memset
 from cython.cimports.loopwright._native._linux import (
+    CLD_DUMPED,
+    CLD_EXITED,
     CLOCK_MONOTONIC,
     EPOLL_CLOEXEC,
     EPOLL_CTL_ADD,
@@ -55,6 +57,10 @@ from cython.cimports.loopwright._native._linux import (
     timeval,
 )
 
+from loopwright._core import ExitStatus, ResourceUsage, named_signal
+
+SIGNALS: tuple = tuple(named_signal(number) for number in range(128))
+
 P_PIDFD = cython.declare(cython.int, 3)  # Linux 5.4; older C libraries lack the name
 BATCH = cython.declare(cython.int, 256)
 _ALARM = cython.declare(cython.ulonglong, 0xFFFF_FFFF)
@@ -73,8 +79,11 @@ class PidfdSet:
 
     _epoll: cython.int
     _alarm: cython.int
+    #: What `hear()` has still to tell.
+    _left: list
 
     def __cinit__(self):
+        self._left = []
         self._epoll = self._alarm = -1
         self._epoll = epoll_create1(EPOLL_CLOEXEC)
         if self._epoll < 0:
@@ -157,6 +166,40 @@ class PidfdSet:
             if count < BATCH:
                 return told
 
+    def hear(self, children: dict, rest: list):
+        """Tell of all that has ended as a loop does, and add the rest, as `drain()` gives it, to `rest`.
+
+        `children` has under each key a pair: the `Child`, and what is called with its status. One that has ended is
+        taken out, called for, and noted in the ledger. If what is called raises, that is raised, and `is_left()` says
+        whether there is more to be heard, by calling this again. All of it is one step, because it is what stands
+        between an exit and those who wait for it: in Python it took twice as long, with cold caches three times.
+        """
+        told: list = self._left
+        if not told:
+            told = self.drain()
+            told.reverse()  # so that the first can be taken off its end
+            self._left = told
+        while told:
+            each: tuple = told.pop()
+            pid: cython.int = each[1]
+            if pid <= 0:
+                rest.append(each)
+                continue
+            entry = children.pop(each[0], None)
+            if entry is None:
+                continue
+            child, on_exit = entry
+            status = _status(each[2], each[3], each[4])
+            child.status = status
+            try:
+                on_exit(status)
+            finally:
+                child.note_exit(status)
+
+    def is_left(self) -> bool:
+        """Whether `hear()` was left before its end."""
+        return bool(self._left)
+
     def close(self):
         """Close the set, not the pidfds in it. Idempotent."""
         if self._alarm >= 0:
@@ -183,14 +226,16 @@ class PidfdSet:
         return None
 
 
-def exited(kind, usage_kind, code: cython.int, usage):
-    """An exit status, of `kind`, of what ended by itself, as its own constructor would make it: an eighth of the cost
-    of a frozen dataclass's, which goes through `object.__setattr__()` for each field."""
-    made = kind.__new__(kind)
-    PyObject_GenericSetAttr(made, "code", code)
-    PyObject_GenericSetAttr(made, "signal", None)
-    PyObject_GenericSetAttr(made, "core_dumped", False)
-    PyObject_GenericSetAttr(made, "usage", None if usage is None else tuple.__new__(usage_kind, usage))
+@cython.cfunc
+def _status(code: cython.int, value: cython.int, usage) -> object:
+    """An exit status as its own constructor would make it, at an eighth of the cost: that of a frozen dataclass goes
+    through `object.__setattr__()` for each field."""
+    made = ExitStatus.__new__(ExitStatus)
+    by_itself: cython.bint = code == CLD_EXITED
+    PyObject_GenericSetAttr(made, "code", value if by_itself else None)
+    PyObject_GenericSetAttr(made, "signal", None if by_itself else SIGNALS[value])
+    PyObject_GenericSetAttr(made, "core_dumped", code == CLD_DUMPED)
+    PyObject_GenericSetAttr(made, "usage", tuple.__new__(ResourceUsage, usage))
     return made
 
 

@@ -108,6 +108,7 @@ class Hub:
         "_moment",
         "_pidfds",
         "_port",
+        "_rest",
         "_starts",
         "_stays",
         "loop",
@@ -122,6 +123,8 @@ class Hub:
         self._stays = isinstance(loop, asyncio.BaseEventLoop)
         self._closing = False
         self._moment = Moment()
+        #: What is still to be heard in another way than exits are.
+        self._rest: list[Told] = []
         self._port: StartPort | None = None
         self._pidfds: PidfdSet | PlainPidfdSet = PlainPidfdSet() if _native.PidfdSet is None else _native.PidfdSet()
         try:
@@ -215,38 +218,38 @@ class Hub:
 
     def _on_readable(self, seat: _Seat | None = None) -> None:
         del seat  # the loop's alone to hold
-        told = self._pidfds.drain()
-        told.reverse()  # so that the first can be taken off its end
-        self._hear(told)
-
-    def _hear(self, told: list[Told]) -> None:
+        # In either, an entry is not taken out of the set: it is told once (EPOLLONESHOT), and goes with its descriptor.
         try:
-            while told:
-                key, pid, code, value, usage = told.pop()
-                if key == PORT:
-                    self._take_starts()
-                elif key == ALARM:
-                    self._moment.come()
-                elif (entry := self._children.get(key)) is None:
-                    continue
-                elif pid == 0:
-                    self.loop.call_later(TRACED_RETRY, self._ask_again, key)
-                else:
-                    del self._children[key]
-                    # Not taken out of the set: an entry is told once (EPOLLONESHOT), and goes with its descriptor.
-                    child, on_exit = entry
-                    # A call that a filter forbids since we tried says nothing of the process: ask its pid instead.
-                    asked = look(child.pid) if pid < 0 and code != errno.ECHILD else None
-                    status = child.status = settled(child, asked or told_status(pid, code, value, usage))
-                    try:
-                        on_exit(status)
-                    finally:
-                        child.note_exit(status)
+            self._pidfds.hear(self._children, self._rest)
+            if self._rest:
+                self._hear_rest()
         finally:
-            if told:  # somebody's callback raised, or Ctrl-C came: nobody tells of the others again
-                self.loop.call_soon(self._hear, told)
+            if (
+                self._rest or self._pidfds.is_left()
+            ):  # somebody's callback raised, or Ctrl-C came: nobody tells of the others again
+                self.loop.call_soon(self._on_readable)
             if not self._stays:
                 self._close_if_idle_soon()
+
+    def _hear_rest(self) -> None:
+        """What is no ordinary exit."""
+        while self._rest:
+            key, pid, code, value, usage = self._rest.pop(0)
+            if key == PORT:
+                self._take_starts()
+            elif key == ALARM:
+                self._moment.come()
+            elif pid == 0:
+                self.loop.call_later(TRACED_RETRY, self._ask_again, key)
+            elif (entry := self._children.pop(key, None)) is not None:
+                child, on_exit = entry
+                # A call that a filter forbids since we tried says nothing of the process: ask its pid instead.
+                asked = look(child.pid) if code != errno.ECHILD else None
+                status = child.status = settled(child, asked or told_status(pid, code, value, usage))
+                try:
+                    on_exit(status)
+                finally:
+                    child.note_exit(status)
 
     def _take_starts(self) -> None:
         if self._port is None:

@@ -12,7 +12,7 @@ import functools
 import os
 import platform
 import select
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +58,15 @@ class PlainPidfdSet:
     def drain(self) -> list[Told]:
         """All that has ended and was not told yet, as (key, pid, si_code, si_status, usage)."""
         return [(self._keys[pidfd], *_ask(pidfd)) for pidfd, _ in self._epoll.poll(0) if pidfd in self._keys]
+
+    def hear(self, children: dict[int, Any], rest: list[Told]) -> None:
+        """Leave all of it to the caller, who knows what to do with what is no ordinary exit, and so with those."""
+        del children
+        rest.extend(self.drain())
+
+    def is_left(self) -> bool:
+        """Never."""
+        return False
 
     def close(self) -> None:
         """Close the set, not the pidfds in it. Idempotent."""

@@ -6,7 +6,6 @@ import errno
 import os
 from typing import TYPE_CHECKING, Any, Protocol
 
-from loopwright import _native
 from loopwright._core import ExitStatus, ResourceUsage, StatusLost
 from loopwright.watchers._reaper import Tripwire
 from loopwright.watchers._watch import LOST, Ward, Watch, look
@@ -122,8 +121,6 @@ class ReadableWard(Ward):
 
 def told_status(pid: int, code: int, value: int, usage: tuple[Any, ...] | None) -> ExitStatus | StatusLost:
     """What a set says of a process, as a value."""
-    if code == os.CLD_EXITED and pid > 0 and _native.MISSING is None:
-        return _native.exited(ExitStatus, ResourceUsage, value, usage)
     if pid < 0:
         return StatusLost(LOST.replace("No child processes", os.strerror(code), 1))
     return ExitStatus.from_siginfo(code, value, None if usage is None else ResourceUsage._make(usage))
