@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from loopwright.errors import OutputLimitError, ProcessTimeoutError, TextModeError
 from loopwright.process._capture import Capture
 from loopwright.process._options import check_seconds
-from loopwright.process._outlet import Outlet
 from loopwright.process._text import BLOCK, WAITING, TextReader, TextWriter, at_once, wrong_type
 from loopwright.process._words import command_words, held_words
 
@@ -170,8 +169,8 @@ class Exchange:
 class Talk:
     """A process's side of `communicate()`: what one call left unfinished, the next goes on with."""
 
-    def __init__(self) -> None:
-        self._exchange: Exchange | None = None
+    def __init__(self, exchange: Exchange | None = None) -> None:
+        self._exchange = exchange
 
     async def communicate(
         self, process: Process, data: Any, timeout: float | None, linger: float | None
@@ -181,8 +180,6 @@ class Talk:
         check_seconds("linger", linger)
         if data is not None and process.stdin is None:
             raise ValueError(f"process {process.pid} was started without stdin=PIPE, so there is nothing to write to")
-        if exchange is None and process._only_output and data is None and timeout is None and linger is None:
-            return await self._read_output(process)
         if exchange is None:
             streams = {"stdout": process.stdout, "stderr": process.stderr}
             exchange = self._exchange = Exchange(process.stdin, streams, process._text_mode, data)
@@ -213,24 +210,12 @@ class Talk:
         self._exchange = None
         return exchange.output("stdout", process), exchange.output("stderr", process)
 
-    async def _read_output(self, process: Process) -> tuple[bytes, None]:
-        """The commonest case, for which an exchange would cost as much as all the rest of waiting for a program."""
-        pieces = _take_kept(process, "stdout")
-        outlet = process._stdout if isinstance(process._stdout, Outlet) and process._stdout.is_untouched else None
-        try:
-            if outlet is not None:
-                return await outlet.collect(process), None
-            reader: Any = process.stdout
-            while block := await reader.read(BLOCK):
-                pieces.append(block)
-            await process.wait()
-        except BaseException:
-            if outlet is not None:
-                pieces.append(outlet.collected())
-            self._exchange = Exchange(None, {"stdout": process.stdout}, None)  # for the next call to go on with
-            self._exchange.put_before("stdout", pieces)
-            raise
-        return b"".join(pieces), None
+
+def read_before(process: Process, name: str, data: bytes) -> Exchange:
+    """An exchange that goes on where somebody else has read the beginning of the only stream there is."""
+    exchange = Exchange(None, {name: getattr(process, name)}, None)
+    exchange.put_before(name, [data])
+    return exchange
 
 
 def _take_kept(process: Process, name: str) -> list[Any]:

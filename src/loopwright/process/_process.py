@@ -12,7 +12,7 @@ from loopwright._core import StatusLost
 from loopwright.errors import ProcessTimeoutError, WrongLoopError
 from loopwright.process import _proc
 from loopwright.process._ending import Ending
-from loopwright.process._exchange import Talk
+from loopwright.process._exchange import Talk, read_before
 from loopwright.process._options import check_seconds
 from loopwright.process._outlet import Outlet
 from loopwright.process._output import Lines, sources
@@ -207,6 +207,14 @@ class Process(Signalled):
         """
         self._check_loop("communicate with")
         if self._talk is None:
+            outlet = self._stdout if input is None and timeout is None and linger is None else None
+            if type(outlet) is Outlet and self._only_output and outlet.is_untouched:
+                # The commonest case, for which all that Talk can do would cost as much as waiting for a program.
+                try:
+                    return await outlet.collect(self), None
+                except BaseException:
+                    self._talk = Talk(read_before(self, "stdout", outlet.collected()))
+                    raise
             self._talk = Talk()
         return await self._talk.communicate(self, input, timeout, linger)
 

@@ -10,8 +10,8 @@ Theory of operation. A loop that starts or watches children for `loopwright.proc
   many programs run one after the other would cost as much as hearing of them.
 - **On other loops** than asyncio's it goes when it has nothing to wait for: rloop keeps what it was given for ever, and
   uvloop drops it before it takes the descriptor out of its poller, which libuv does not survive if that is closed.
-- **Exits.** An exit is seen without reaping, told to whoever waits, and then noted in the ledger, which reaps when no
-  signal is owed (`_spawning._ledger`).
+- **Exits.** An exit is seen without reaping, told to whoever waits, and noted in the ledger in the loop's next pass,
+  which reaps when no signal is owed (`_spawning._ledger`).
 - **A loop that was closed** with children or starts under way: starts that nobody can take any more are killed, and
   children left to the reaper (`_reaper`), which also looks after those of a loop that is stuck.
 - **The program's end.** What was being started then is nobody's: it is given up, and waited for a moment, or a child
@@ -104,6 +104,7 @@ class Hub:
         "__weakref__",
         "_children",
         "_closing",
+        "_heard",
         "_last_key",
         "_moment",
         "_pidfds",
@@ -123,6 +124,8 @@ class Hub:
         self._stays = isinstance(loop, asyncio.BaseEventLoop)
         self._closing = False
         self._moment = Moment()
+        #: Children whose exits were told, and that are not reaped yet.
+        self._heard: list[Child] = []
         #: What is still to be heard in another way than exits are.
         self._rest: list[Told] = []
         self._port: StartPort | None = None
@@ -146,6 +149,7 @@ class Hub:
         self._sign_off()
         self.give_up_starts()
         self.close()
+        self._reap_heard()
         children = self.unheard()
         self._children.clear()
         if children:
@@ -220,7 +224,7 @@ class Hub:
         del seat  # the loop's alone to hold
         # In either, an entry is not taken out of the set: it is told once (EPOLLONESHOT), and goes with its descriptor.
         try:
-            self._pidfds.hear(self._children, self._rest)
+            self._pidfds.hear(self._children, self._heard, self._rest)
             if self._rest:
                 self._hear_rest()
         finally:
@@ -228,6 +232,9 @@ class Hub:
                 self._rest or self._pidfds.is_left()
             ):  # somebody's callback raised, or Ctrl-C came: nobody tells of the others again
                 self.loop.call_soon(self._on_readable)
+            if self._heard:
+                # In a pass of its own, which comes after whoever waited has been woken.
+                self.loop.call_soon(self._reap_heard)
             if not self._stays:
                 self._close_if_idle_soon()
 
@@ -245,11 +252,15 @@ class Hub:
                 child, on_exit = entry
                 # A call that a filter forbids since we tried says nothing of the process: ask its pid instead.
                 asked = look(child.pid) if code != errno.ECHILD else None
-                status = child.status = settled(child, asked or told_status(pid, code, value, usage))
-                try:
-                    on_exit(status)
-                finally:
-                    child.note_exit(status)
+                child.status = settled(child, asked or told_status(pid, code, value, usage))
+                self._heard.append(child)
+                on_exit(child.status)
+
+    def _reap_heard(self) -> None:
+        heard, self._heard = self._heard, []
+        for child in heard:
+            if child.status is not None:
+                child.note_exit(child.status)
 
     def _take_starts(self) -> None:
         if self._port is None:
@@ -305,6 +316,7 @@ class Hub:
     def forget(self) -> None:
         """In a forked child none of these is a child of it."""
         self._children.clear()
+        self._heard.clear()
         self._starts.clear()
         self.close()
 

@@ -59,9 +59,9 @@ class PlainPidfdSet:
         """All that has ended and was not told yet, as (key, pid, si_code, si_status, usage)."""
         return [(self._keys[pidfd], *_ask(pidfd)) for pidfd, _ in self._epoll.poll(0) if pidfd in self._keys]
 
-    def hear(self, children: dict[int, Any], rest: list[Told]) -> None:
+    def hear(self, children: dict[int, Any], heard: list[Any], rest: list[Told]) -> None:
         """Leave all of it to the caller, who knows what to do with what is no ordinary exit, and so with those."""
-        del children
+        del children, heard
         rest.extend(self.drain())
 
     def is_left(self) -> bool:
