@@ -15,7 +15,7 @@ import pytest
 from loopwright._core import ExitStatus, StatusLost
 from loopwright._spawning import Child, Request, launch
 from loopwright.watchers import _hub
-from loopwright.watchers._hub import hub_of
+from loopwright.watchers._hubs import hub_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,9 +47,9 @@ def test_it_stays_with_a_loop_of_asyncio_and_leaves_others(loop_factory: Factory
         assert child.reaped
         if isinstance(loop, asyncio.BaseEventLoop):
             await asyncio.sleep(0.01)
-            assert id(loop) in _hub._hubs
+            assert id(loop) in _hub.hubs
         else:
-            await until(lambda: id(loop) not in _hub._hubs)
+            await until(lambda: id(loop) not in _hub.hubs)
 
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(main())

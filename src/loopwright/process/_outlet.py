@@ -18,7 +18,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from loopwright.process._pipes import CHUNK, ReadPipe
-from loopwright.watchers._hub import hub_of
+from loopwright.watchers._hubs import hub_of
 
 if TYPE_CHECKING:
     from loopwright.process._process import Process

@@ -26,7 +26,7 @@ from loopwright.process._streams import DEVNULL, NO_STREAMS, STDOUT, Streams, ch
 from loopwright.process._text import text_mode
 from loopwright.process._text_process import new_process
 from loopwright.watchers import ThreadedChildWatcher
-from loopwright.watchers._hub import hub_of
+from loopwright.watchers._hubs import hub_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

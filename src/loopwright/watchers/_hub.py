@@ -14,10 +14,6 @@ Theory of operation. A loop that starts or watches children for `loopwright.proc
   which reaps when no signal is owed (`_spawning._ledger`).
 - **A loop that was closed** with children or starts under way: starts that nobody can take any more are killed, and
   children left to the reaper (`_reaper`), which also looks after those of a loop that is stuck.
-- **The program's end.** What was being started then is nobody's: it is given up, and waited for a moment, or a child
-  might be left that nobody knows of.
-- **A fork.** In the child none of this is wanted: its copies are closed without taking anything out of the set, which
-  would take it out of the parent's.
 
 All of a hub is used on its loop's thread; the table of hubs is guarded by the GIL, one operation at a time.
 """
@@ -25,11 +21,9 @@ All of a hub is used on its loop's thread; the table of hubs is guarded by the G
 from __future__ import annotations
 
 import asyncio
-import atexit
 import errno
 import os
 import sys
-import time
 import weakref
 from typing import TYPE_CHECKING
 
@@ -52,36 +46,14 @@ if TYPE_CHECKING:
 
     OnExit = Callable[[ExitStatus | StatusLost], None]
 
-__all__ = ["Hub", "hub_of"]
+__all__ = ["Hub", "held", "hubs"]
 
 PORT = 0  # the key of the eventfd; children have 1 and more, below ALARM
-#: How long the end of the program waits for what was being started, in seconds: not for an exec that hangs.
-LAST_MOMENT = 1.0
 
 #: By the identity of their loops. A hub holds its loop, so while the hub is there the number is that loop's alone.
-_hubs: dict[int, weakref.ref[Hub]] = {}
+hubs: dict[int, weakref.ref[Hub]] = {}
 #: Those of loops that are not to hold theirs alone.
-_held: set[Hub] = set()
-
-
-def hub_of(loop: asyncio.AbstractEventLoop) -> Hub:
-    """The hub of the loop that is running in this thread. OSError if there is no descriptor left for one."""
-    reference = _hubs.get(id(loop))
-    hub = None if reference is None else reference()
-    if hub is None:
-        _look_after_closed_loops()
-        hub = Hub(loop)
-    return hub
-
-
-def _all_hubs() -> list[Hub]:
-    return [hub for reference in list(_hubs.values()) if (hub := reference()) is not None]
-
-
-def _look_after_closed_loops() -> None:
-    for hub in _all_hubs():
-        if hub.loop.is_closed():
-            hub.leave()
+held: set[Hub] = set()
 
 
 class _Seat:
@@ -138,9 +110,9 @@ class Hub:
         except BaseException:
             self._pidfds.close()
             raise
-        _hubs[id(loop)] = weakref.ref(self)
+        hubs[id(loop)] = weakref.ref(self)
         if not self._stays:
-            _held.add(self)
+            held.add(self)
             _reaper.enroll(self, loop)
             self._close_if_idle_soon()
 
@@ -217,7 +189,7 @@ class Hub:
         finally:
             if not self._stays:
                 self._close_if_idle_soon()
-        if len(_hubs) > 1 or _reaper.has_posts():
+        if len(hubs) > 1 or _reaper.has_posts():
             _reaper.look_if_two_loops()
 
     def _on_readable(self, seat: _Seat | None = None) -> None:
@@ -281,11 +253,11 @@ class Hub:
 
     def _sign_off(self) -> bool:
         """Whether it was in the table until now."""
-        _held.discard(self)
-        reference = _hubs.get(id(self.loop))
+        held.discard(self)
+        reference = hubs.get(id(self.loop))
         if reference is None or reference() not in (self, None):  # None where the collector took hub and seat at once
             return False
-        del _hubs[id(self.loop)]
+        del hubs[id(self.loop)]
         return True
 
     def _close_if_idle(self) -> None:
@@ -338,28 +310,3 @@ class Hub:
         """Reap one of those; the loop will find that somebody has, and the status in the ledger (`settled`)."""
         with reaping.lock:
             child.reap_unheard(status)
-
-
-# Of the hubs that stay with their loops. Those that the table held would hold their loops.
-_reaper.sources.append(lambda: [(hub, hub.loop) for hub in _all_hubs() if hub._stays and hub._children])
-
-
-@atexit.register
-def _give_up_starts() -> None:
-    for hub in _all_hubs():
-        hub.give_up_starts()
-    deadline = time.monotonic() + LAST_MOMENT
-    while _native.busy() and time.monotonic() < deadline:
-        time.sleep(0.001)
-
-
-def _forget_in_forked_child() -> None:
-    hubs = _all_hubs()
-    _hubs.clear()
-    _held.clear()
-    for hub in hubs:
-        hub.forget()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
-    os.register_at_fork(after_in_child=_forget_in_forked_child)
