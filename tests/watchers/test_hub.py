@@ -8,6 +8,7 @@ import errno
 import gc
 import os
 import signal
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -173,3 +174,50 @@ def test_children_of_a_closed_loop_are_reaped_later(loop_factory: Factory) -> No
     assert child.status is not None
     assert child.status.returncode == -signal.SIGKILL
     assert lost == []
+
+
+def test_a_forked_child_has_none_of_it(loop_factory: Factory) -> None:
+    """Its copies are closed, so that the parent's stay whole; and a loop of its own works."""
+
+    async def one_of_its_own() -> None:
+        heard: list[Status] = []
+        hub_of(asyncio.get_running_loop()).watch(launch(Request(["sh", "-c", "exit 4"])), heard.append)
+        await until(lambda: heard)
+        assert heard[0].returncode == 4
+
+    def child(number: int) -> int:
+        if _hub.hubs or _hub.held:
+            return 1
+        try:
+            os.fstat(number)
+        except OSError:
+            pass
+        else:
+            return 2
+        asyncio.events._set_running_loop(None)  # os.fork() does it from Python 3.12 on
+        with asyncio.Runner() as runner:
+            runner.run(one_of_its_own())
+        return 0
+
+    async def main() -> None:
+        heard: list[Status] = []
+        hub = hub_of(asyncio.get_running_loop())
+        process = launch(Request(["sleep", "1000"]))
+        hub.watch(process, heard.append)
+        number = hub.fileno()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of threads, if an earlier test needed a worker
+            pid = os.fork()
+        if pid == 0:
+            code = 3
+            try:
+                code = child(number)
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0  # noqa: ASYNC222 - of the fork
+        process.send_signal(signal.SIGKILL)
+        await until(lambda: heard)
+        assert heard[0].returncode == -signal.SIGKILL
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(main())

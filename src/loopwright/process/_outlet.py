@@ -90,7 +90,10 @@ class Outlet:
             if process.status is None:
                 hub_of(self._loop).call_before_long(self._read_along)
                 await self._waiter
-            while self._reader is None:
+            # What it wrote, and the end. If there is more, somebody else writes, maybe without an end.
+            for _ in range(2):
+                if self._number < 0:  # it is read by a stream, or was let go of
+                    break
                 try:
                     block = os.read(self._number, CHUNK)
                 except BlockingIOError:  # somebody else holds it still

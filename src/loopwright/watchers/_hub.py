@@ -125,7 +125,7 @@ class Hub:
         children = self.unheard()
         self._children.clear()
         if children:
-            _reaper.adopt(children)
+            _reaper.adopt_later(children)
 
     @property
     def is_idle(self) -> bool:
@@ -200,9 +200,8 @@ class Hub:
             if self._rest:
                 self._hear_rest()
         finally:
-            if (
-                self._rest or self._pidfds.is_left()
-            ):  # somebody's callback raised, or Ctrl-C came: nobody tells of the others again
+            # If somebody's callback raised, or Ctrl-C came: nobody tells of the others again.
+            if self._rest or self._pidfds.is_left():
                 self.loop.call_soon(self._on_readable)
             if self._heard:
                 # In a pass of its own, which comes after whoever waited has been woken.

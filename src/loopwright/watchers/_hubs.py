@@ -22,7 +22,7 @@ from loopwright.watchers._hub import Hub, held, hubs
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["hub_of"]
+__all__ = ["all_hubs", "hub_of"]
 
 #: How long the end of the program waits for what was being started, in seconds: not for an exec that hangs.
 LAST_MOMENT = 1.0
@@ -38,23 +38,24 @@ def hub_of(loop: asyncio.AbstractEventLoop) -> Hub:
     return hub
 
 
-def _allhubs() -> list[Hub]:
+def all_hubs() -> list[Hub]:
+    """In no particular order."""
     return [hub for reference in list(hubs.values()) if (hub := reference()) is not None]
 
 
 def _look_after_closed_loops() -> None:
-    for hub in _allhubs():
+    for hub in all_hubs():
         if hub.loop.is_closed():
             hub.leave()
 
 
 # Of the hubs that stay with their loops. Those that the table held would hold their loops.
-_reaper.sources.append(lambda: [(hub, hub.loop) for hub in _allhubs() if hub._stays and hub._children])
+_reaper.sources.append(lambda: [(hub, hub.loop) for hub in all_hubs() if hub._stays and hub._children])
 
 
 @atexit.register
 def _give_up_starts() -> None:
-    for hub in _allhubs():
+    for hub in all_hubs():
         hub.give_up_starts()
     deadline = time.monotonic() + LAST_MOMENT
     while _native.busy() and time.monotonic() < deadline:
@@ -62,10 +63,10 @@ def _give_up_starts() -> None:
 
 
 def _forget_in_forked_child() -> None:
-    hubs = _allhubs()
+    left = all_hubs()
     hubs.clear()
     held.clear()
-    for hub in hubs:
+    for hub in left:
         hub.forget()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from loopwright.watchers._plain import PlainPidfdSet
@@ -33,10 +34,11 @@ class Moment:
 
     def set_timer(self, loop: asyncio.AbstractEventLoop, pidfds: PidfdSet | PlainPidfdSet | None) -> None:
         """Of the set, which tells of it under ALARM, if that has one (it says why); else the loop's."""
-        if pidfds is None or isinstance(pidfds, PlainPidfdSet):
-            loop.call_later(SECONDS, self.come)
-        else:
-            pidfds.alarm(int(SECONDS * 1e9))
+        if pidfds is not None and not isinstance(pidfds, PlainPidfdSet):
+            with contextlib.suppress(OSError):  # no descriptor is left for one
+                pidfds.alarm(int(SECONDS * 1e9))
+                return
+        loop.call_later(SECONDS, self.come)
 
     def come(self) -> None:
         """Call all of them."""

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import collections
 import contextlib
 import functools
 import os
@@ -97,6 +98,8 @@ class Tripwire:
 _posts: dict[Post, asyncio.AbstractEventLoop] = {}
 #: What gives more of them, that have children, with their loops.
 sources: list[Callable[[], list[tuple[Post, asyncio.AbstractEventLoop]]]] = []
+#: Children that `_orphans` has not taken in yet.
+_left: collections.deque[Iterable[Child | Watch]] = collections.deque()
 _birth = threading.RLock()
 _inbox: queue.SimpleQueue[None] = queue.SimpleQueue()
 _thread: threading.Thread | None = None
@@ -132,6 +135,12 @@ def adopt(children: Iterable[Child | Watch]) -> None:
     """Children of a closed loop: they are reaped, in time, and their statuses kept. From any thread."""
     if _orphans.take_in(children):
         _wake()
+
+
+def adopt_later(children: Iterable[Child | Watch]) -> None:
+    """The same, in the reaper's thread: for where an object is being collected, and no other lock may be taken."""
+    _left.append(children)
+    _wake()
 
 
 def _all_posts() -> list[tuple[Post, asyncio.AbstractEventLoop]]:
@@ -187,6 +196,8 @@ def _look_after_all() -> None:
         for post, loop in _all_posts():
             if loop.is_closed():
                 post.sweep()
+        while _left:
+            _orphans.take_in(_left.popleft())
         _orphans.look_at_all()
         late = _look_at_unheard(late)
         if _orphans.any_left() or _on_two_loops():
@@ -261,6 +272,7 @@ def _forget_in_forked_child() -> None:
     # Other threads may have held the old ones at the fork.
     _birth, _inbox, _thread = threading.RLock(), queue.SimpleQueue(), None
     _posts.clear()
+    _left.clear()
     _orphans.forget_all()
 
 
