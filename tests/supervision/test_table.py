@@ -41,15 +41,19 @@ ENDS = {
     E.GONE_FINISHED: S.FINISHED,
 }
 
-#: What can happen and changes nothing, on purpose: who is ending is not asked twice, who has ended not at all.
+#: What can happen and changes nothing, on purpose: who is ending is not asked twice, who has ended not at all, and what
+#: ends or is cleared away is not ended for what it still writes.
 DELIBERATE = {
     (S.STOPPING, E.STOP),
     (S.KILLING, E.STOP),
     (S.KILLING, E.KILL),
+    (S.CLEARING, E.MATCHED),
+    (S.STOPPING, E.MATCHED),
+    (S.KILLING, E.MATCHED),
     *itertools.product(ENDED, (E.STOP, E.KILL)),
 }
 #: What has a row to say that it is expected, though there is nothing to do until its group is gone.
-EXPECTED = {(S.STOPPING, E.EXITED), (S.KILLING, E.EXITED)}
+EXPECTED = {(S.CLEARING, E.EXITED), (S.STOPPING, E.EXITED), (S.KILLING, E.EXITED)}
 
 
 class BrokenLawError(AssertionError):
@@ -79,6 +83,8 @@ class World:
     """What was asked for: 0 nothing, 1 to stop, 2 to end at once."""
     pressed: bool = False
     """Whether its grace period is over, counted like `told`."""
+    unwanted: bool = False
+    """Whether the process, or what it left, wrote what has it restarted."""
     proven: bool = False
     """Whether the process has run for a healthy while."""
     over: State | None = None
@@ -93,6 +99,8 @@ class World:
         yield E.STOP, None
         yield E.KILL, None
         yield from ((stimulus, None) for stimulus in (E.RELEASED, E.BLOCKED) if self.life.state is S.WAITING)
+        if self.process in ("runs", "left"):
+            yield E.MATCHED, None  # not to come by itself: it may write nothing
         yield from self.to_come()
 
     def to_come(self) -> Iterator[tuple[Stimulus, Status | None]]:
@@ -106,7 +114,11 @@ class World:
         elif self.process == "runs":
             yield from ((E.EXITED, status) for status in (WELL, BADLY, LOST))
         elif self.process == "left":
-            yield judge(self.policy, self.life.attempts, self.status)[0], None
+            yield self.verdict(), None
+
+    def verdict(self) -> Stimulus:
+        """What its end leads to, once nothing of it is left: what wrote the wrong thing did not end well."""
+        return judge(self.policy, self.life.attempts, None if self.unwanted else self.status)[0]
 
     def goes_on(self) -> bool:
         """Whether something must happen, however stubborn what runs is: only SIGKILL ends that for certain."""
@@ -145,6 +157,8 @@ class World:
             change.update(told=0, pressed=False)
         elif stimulus is E.SPAWNED:
             change.update(process="runs", ever=True, proven=False)
+        elif stimulus is E.MATCHED:
+            change.update(unwanted=self.unwanted or not self.asked)
         elif stimulus is E.EXITED:
             change.update(process="left", status=status)
         elif stimulus is E.GRACE_OVER:
@@ -152,7 +166,7 @@ class World:
         elif stimulus is E.HEALTHY:
             change.update(restarts=0, proven=True)
         elif stimulus in ENDS or stimulus in (E.GONE_RESTART, E.REFUSED_RESTART):
-            change.update(process="none", told=0, pressed=False, status=None)
+            change.update(process="none", told=0, pressed=False, status=None, unwanted=False)
             if stimulus in ENDS:
                 change.update(over=ENDS[stimulus])
             elif not self.asked:
@@ -177,8 +191,10 @@ class World:
         if self.process in ("runs", "left"):
             left = self.process == "left"
             demand(self.told == 2 or self.asked < 2, "who is to end at once is killed at once", *story)
-            demand(self.told >= 1 or not (self.asked or left), "who is to end is told to", *story)
-            demand(self.told == 0 or self.asked > 0 or left, "nobody is told to end for nothing", *story)
+            demand(self.told >= 1 or not (self.asked or left or self.unwanted), "who is to end is told to", *story)
+            demand(
+                self.told == 0 or self.asked > 0 or left or self.unwanted, "nobody is told to end for nothing", *story
+            )
             demand(self.told < 2 or self.asked == 2 or self.pressed, "nobody is killed for nothing", *story)
             demand(self.told == 2 or not self.pressed, "a grace period ends", *story)
 
@@ -190,11 +206,14 @@ class World:
             return S.KILLING if self.asked == 2 or self.pressed else S.STOPPING
         if self.process == "none":
             return S.PAUSED if self.restarts else S.WAITING
+        if self.unwanted:
+            return S.CLEARING
         return {"making": S.STARTING, "runs": S.RUNNING, "left": S.CLEARING}[self.process]
 
     def settled(self) -> bool:
         """Whether it may stay as it is: over, waiting to be released, or running without having been asked to end."""
-        return self.over is not None or self.life.state is S.WAITING or (self.process == "runs" and not self.asked)
+        wanted = self.process == "runs" and not self.asked and not self.unwanted
+        return self.over is not None or self.life.state is S.WAITING or wanted
 
     def right_timer(self) -> Stimulus | None:
         """The timer that a world like this has to have set."""
@@ -202,7 +221,7 @@ class World:
             return None
         if self.process == "none":
             return E.DUE if self.restarts else None
-        if self.process == "runs" and not self.asked:
+        if self.process == "runs" and not self.asked and not self.unwanted:
             return None if self.proven else E.HEALTHY
         return None if self.pressed or self.asked == 2 else E.GRACE_OVER
 
@@ -395,7 +414,13 @@ class Day(RuleBasedStateMachine):
     @precondition(lambda self: self.world.process == "left")
     @rule()
     def what_it_left_ends(self) -> None:
-        self.happen(judge(self.policy, self.world.life.attempts, self.world.status)[0])
+        self.happen(self.world.verdict())
+
+    @precondition(lambda self: self.can(E.MATCHED))
+    @rule(odds=st.integers(1, 4))
+    def it_writes_what_has_it_restarted(self, odds: int) -> None:
+        if odds == 1:
+            self.happen(E.MATCHED)
 
     @rule(stimulus=st.sampled_from([E.STOP, E.KILL]), odds=st.integers(1, 8))
     def somebody_asks_it_to_end(self, stimulus: Stimulus, odds: int) -> None:

@@ -53,6 +53,14 @@ def _traits(service: ServiceSpec) -> Iterator[str]:
         yield "essential"
     if service.depends_on:
         yield f"depends on {', '.join(service.depends_on)}"
+    if service.restart_on_output:
+        yield f"ended as failed on output that matches {_patterns(service.restart_on_output)}"
+    if service.tell_on_output:
+        yield f"tells of output that matches {_patterns(service.tell_on_output)}"
+
+
+def _patterns(patterns: tuple[str, ...]) -> str:
+    return " or ".join(safe(repr(pattern)) for pattern in patterns)
 
 
 def _restarts(policy: RestartPolicy) -> str:

@@ -22,6 +22,7 @@ from loopwright.supervision import (
     LevelFell,
     Note,
     Output,
+    OutputMatched,
     Restarting,
     Started,
     Stopped,
@@ -160,6 +161,14 @@ def _(event: Started) -> tuple[str, int]:
     if event.attempt == 0:
         return f"started, process {event.pid}", 0
     return f"started again, process {event.pid} ({_restart(event.attempt)})", 0
+
+
+@_told.register
+def _(event: OutputMatched) -> tuple[str, int]:
+    text = f"its output matched {event.pattern!r}: {event.line}"
+    if event.untold:
+        text = f"{text} (and {event.untold} more before, too many within a second to tell)"
+    return text, WARNING
 
 
 @_told.register

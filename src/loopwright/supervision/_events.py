@@ -21,6 +21,7 @@ __all__ = [
     "LevelFell",
     "Note",
     "Output",
+    "OutputMatched",
     "Restarting",
     "Started",
     "Stopped",
@@ -60,6 +61,22 @@ class Output(Event):
     """Without its newline; bytes that are not UTF-8 appear as \\xNN."""
     continued: bool = False
     """True for a piece of an over-long line that goes on in the next event."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputMatched(Event):
+    """A line that it wrote, told just before as `Output`, matches one of its patterns.
+
+    Of many such lines within a second, ten are told, and the one that has it restarted.
+    """
+
+    line: str
+    """The line; of one of more than 200 characters so many, around what matched."""
+    pattern: str
+    restarts: bool
+    """Whether it is ended for this, to be started again as its restart policy says."""
+    untold: int
+    """How many that matched since the last such event were not told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loopwright._core import Pacing
+from loopwright.supervision._patterns import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,6 +88,10 @@ class ServiceSpec:
     """Whether its failure ends everything, with a non-zero exit status."""
     depends_on: tuple[str, ...] = ()
     """Services of which every instance must have been started before this one is, and which are ended after it."""
+    restart_on_output: tuple[str, ...] = ()
+    """Regular expressions (of `re`); a line of output in which one is found has the instance ended, as a failure."""
+    tell_on_output: tuple[str, ...] = ()
+    """Regular expressions; a line of output in which one is found is told as an `OutputMatched` event."""
 
     def __post_init__(self) -> None:
         _must_be(tuple, "command", self.command, 'a tuple of the program and its arguments: ("python", "web.py")')
@@ -104,12 +109,25 @@ class ServiceSpec:
         for key in self.environment:
             if not key or "=" in key:
                 raise ValueError(f"service {self.name!r}: {key!r} cannot be the name of an environment variable")
+        for option in ("restart_on_output", "tell_on_output"):
+            self._check_patterns(option, getattr(self, option))
         if self.instances < 1:
             raise ValueError(f"service {self.name!r} must have 1 instance or more, not {self.instances!r}")
         if not self.grace_period >= 0:
             raise ValueError(
                 f"service {self.name!r}: grace_period must be 0 or more seconds, not {self.grace_period!r}"
             )
+
+    def _check_patterns(self, option: str, patterns: tuple[str, ...]) -> None:
+        _must_be(tuple, option, patterns, 'a tuple of regular expressions: ("ERROR|CRITICAL",)')
+        for pattern in patterns:
+            _must_be(str, f"a pattern in {option}", pattern, "text")
+            try:
+                compiled(pattern)
+            except ValueError as error:
+                raise ValueError(
+                    f"service {self.name!r}: {option} has {pattern!r}, which is no regular expression to use: {error}"
+                ) from None
 
     def each(self) -> tuple[Instance, ...]:
         """Its instances, in order."""

@@ -35,7 +35,7 @@ class State(enum.Enum):
     RUNNING = "running"
     """Its process runs."""
     CLEARING = "clearing"
-    """Its process ended by itself; what that left behind in its process group is being ended."""
+    """Its process ended by itself, or wrote what has it restarted; what is there of it is being ended."""
     PAUSED = "paused"
     """It will be started again in a while."""
     STOPPING = "stopping"
@@ -63,6 +63,7 @@ class Stimulus(enum.Enum):
     REFUSED_RESTART = "its process could not be made now, but perhaps later"
     REFUSED_FAILED = "its process cannot be made"
     HEALTHY = "it has run for a healthy while"
+    MATCHED = "it wrote a line that has it restarted"
     EXITED = "its process ended"
     GONE_RESTART = "nothing of it is left, and it is to be started again"
     GONE_FINISHED = "nothing of it is left, and it is done"
@@ -98,9 +99,12 @@ TABLE: Mapping[tuple[State, Stimulus], tuple[State, tuple[Action, ...]]] = {
     (S.STARTING, E.STOP): (S.STOPPING, ()),
     (S.STARTING, E.KILL): (S.KILLING, ()),
     (S.RUNNING, E.HEALTHY): (S.RUNNING, (A.FORGET,)),
+    (S.RUNNING, E.MATCHED): (S.CLEARING, (A.SIGNAL, A.ARM_GRACE)),
     (S.RUNNING, E.EXITED): (S.CLEARING, (A.SIGNAL, A.ARM_GRACE)),
     (S.RUNNING, E.STOP): (S.STOPPING, (A.SIGNAL, A.ARM_GRACE)),
     (S.RUNNING, E.KILL): (S.KILLING, (A.KILL,)),
+    # Of what was told to end for what it wrote: what it leaves was told with it, and has the rest of its grace period.
+    (S.CLEARING, E.EXITED): (S.CLEARING, ()),
     (S.CLEARING, E.GONE_RESTART): (S.PAUSED, (A.ARM_DUE,)),
     (S.CLEARING, E.GONE_FINISHED): (S.FINISHED, ()),
     (S.CLEARING, E.GONE_FAILED): (S.FAILED, ()),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from loopwright.errors import LoopwrightError
 from loopwright.supervision import _events
+from loopwright.supervision._patterns import OutputWatch
 from loopwright.supervision._table import ENDED, Action, Life, State, Stimulus, judge, step
 
 if TYPE_CHECKING:
@@ -68,6 +69,9 @@ class Unit:
         self._around = surroundings
         self._placed: Placed | None = None
         self._leader_ended = False
+        self._watch = OutputWatch(self._spec.restart_on_output, self._spec.tell_on_output)
+        #: Why this run of it counts as a failure however it ends: what it wrote. Empty if it wrote no such thing.
+        self._unwanted = ""
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._stimulus: Stimulus | None = None
@@ -137,8 +141,9 @@ class Unit:
 
     def _signal(self) -> None:
         spec = self._spec
-        clearing = self.life.state is State.CLEARING
-        if self._send(spec.stop_signal) and not clearing:
+        # What an ended process left is told to end without a word.
+        tell = self.life.state is not State.CLEARING or self._stimulus is Stimulus.MATCHED
+        if self._send(spec.stop_signal) and tell:
             grace = 0.0 if spec.stop_signal is signal.SIGKILL else spec.grace_period
             self._say(_events.Stopping, signal=spec.stop_signal, grace=grace, reason=self.reason)
 
@@ -173,6 +178,7 @@ class Unit:
             return
         self._placed = placed
         self._leader_ended = False
+        self._unwanted = ""
         placed.hold_output(self._around.output_held())
         began = loop.time()
         self._say(_events.Started, pid=placed.pid, attempt=self.life.attempts)
@@ -180,13 +186,18 @@ class Unit:
         status = await self._through_cancellation(placed.wait)
         self._leader_ended = True
         ran_for = loop.time() - began
-        asked = self.life.state in (State.STOPPING, State.KILLING)
+        # In CLEARING before it is said that it has ended, it was told to end for what it wrote.
+        asked = self.life.state in (State.STOPPING, State.KILLING, State.CLEARING)
         if not placed.given_up:  # else it runs on, as the note below says
             self._say(_events.Exited, pid=placed.pid, status=status, ran_for=ran_for, asked=asked)
         self.handle(Stimulus.EXITED)
         note = await self._through_cancellation(placed.wait_gone)
         if note is not None:
             self._say(_events.Note, text=note)
+        if untold := self._watch.take_untold():
+            self._say(
+                _events.Note, text=f"{untold} more {_lines(untold)} that matched, too many within a second to tell"
+            )
         self.gave_up = self.gave_up or placed.given_up
         self._placed = None
         self._verdict(status)
@@ -206,9 +217,10 @@ class Unit:
                 self._around.kill(CANCELLED)
 
     def _verdict(self, status: ExitStatus | StatusLost) -> None:
-        stimulus, why = judge(self._spec.restart, self.life.attempts, status)
+        # Told to end for what it wrote, it has failed even if it then ends with status 0.
+        stimulus, why = judge(self._spec.restart, self.life.attempts, None if self._unwanted else status)
         asked = self.life.state in (State.STOPPING, State.KILLING)
-        self.handle(stimulus, "" if asked else f"{status}; {why}")
+        self.handle(stimulus, "" if asked else f"{self._unwanted or status}; {why}")
 
     def _refused(self, error: Exception) -> None:
         reason = refusal(error, self.instance)
@@ -221,6 +233,30 @@ class Unit:
 
     def _on_line(self, text: str, continued: bool) -> None:
         self._say(_events.Output, line=text, continued=continued)
+        if self._watch:
+            self._look(text)
+
+    def _look(self, text: str) -> None:
+        """Look whether one of its patterns is in a line, and do what that asks for."""
+        # Also of a process that has ended: whether its last words are read before or after that is known is chance, and
+        # what becomes of it must not be.
+        due = not self._unwanted and self.life.state in (State.RUNNING, State.CLEARING)
+        found = self._watch.look(text, asyncio.get_running_loop().time(), due=due)
+        if found is None:
+            return
+        restarts = due and found.restarts
+        if restarts:
+            self._unwanted = f"its output matched {found.pattern!r}"
+        if found.told:
+            self._say(
+                _events.OutputMatched,
+                line=found.line,
+                pattern=found.pattern,
+                restarts=restarts,
+                untold=found.untold,
+            )
+        if restarts:
+            self.handle(Stimulus.MATCHED, self._unwanted)
 
     def _check(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() and self._placed is None:
@@ -248,6 +284,10 @@ class Unit:
             self._say(_events.Finished)
         elif before.state not in (State.WAITING, State.PAUSED) and not self.gave_up:
             self._say(_events.Stopped)
+
+
+def _lines(count: int) -> str:
+    return "line" if count == 1 else "lines"
 
 
 def refusal(error: Exception, instance: Instance) -> str:

@@ -31,6 +31,14 @@ Seconds = Annotated[
     ),
 ]
 
+Patterns = Annotated[
+    tuple[str, ...],
+    Meta(
+        description="a regular expression, as Python has them, or a list of such: ['ERROR|CRITICAL']",
+        extra={"read": _values.patterns},
+    ),
+]
+
 
 class RestartTable(msgspec.Struct, kw_only=True):
     """`[services.NAME.restart]`; `restart = "…"` is short for a table with only `rule`."""
@@ -112,6 +120,8 @@ class ServiceTable(msgspec.Struct, kw_only=True):
         Annotated[tuple[str, ...], Meta(description='names of services: ["db"]', extra={"read": _values.names})]
         | UnsetType
     ) = UNSET
+    restart_on_output: Patterns | UnsetType = UNSET
+    tell_on_output: Patterns | UnsetType = UNSET
 
 
 class SupervisorTable(msgspec.Struct, kw_only=True):

@@ -14,6 +14,7 @@ import shlex
 import signal
 import sys
 
+from loopwright.supervision._patterns import compiled
 from loopwright.supervision.config._mistakes import LARGEST, Unfit, WrittenFloat, found, show
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "names",
     "number",
     "path_text",
+    "patterns",
     "seconds",
     "stop_signal",
     "text",
@@ -117,6 +119,21 @@ def file_names(value: object) -> object:
     value = names(value)
     if isinstance(value, list) and "" in value:
         raise Unfit
+    return value
+
+
+def patterns(value: object) -> object:
+    """A list of regular expressions, from such a list or from a single one."""
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, list):
+        for each in value:
+            if not isinstance(each, str):
+                raise Unfit(found=f"{found(each)} in {show(value)}")
+            try:
+                compiled(each)
+            except ValueError as error:
+                raise Unfit(found=f"{show(each)}, of which Python says {show(str(error))}") from None
     return value
 
 
