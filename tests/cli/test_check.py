@@ -62,6 +62,21 @@ def test_a_right_file(loopwright, write):
     )
 
 
+def test_patterns_are_named_and_a_wrong_one_is_a_mistake_of_its_service(loopwright, write):
+    service = "[services.web]\ncommand = 'sh'\nrestart_on_output = ['out of memory', '^panic']\ntell_on_output = "
+    write(f"{service}'ERROR'")
+    assert loopwright("check").stdout.endswith(
+        "\n  1 instance; always restarted; ended as failed on output that matches 'out of memory' or '^panic'; "
+        "tells of output that matches 'ERROR'\n"
+    )
+    write(f"{service}'ERROR('")
+    done = loopwright("check")
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        'loopwright.toml: services.web.tell_on_output: found "ERROR(", which cannot be used: "missing ), unterminated '
+    )
+
+
 def test_all_mistakes_of_a_wrong_file(loopwright, write):
     write(BAD)
     done = loopwright("check", "loopwright.toml")

@@ -29,6 +29,7 @@ from loopwright.supervision import (
     LevelFell,
     Note,
     Output,
+    OutputMatched,
     Restarting,
     Started,
     Stopped,
@@ -120,6 +121,14 @@ STORY: list[tuple[Event, str]] = [
         exited("web.2", StatusLost("SIGCHLD is ignored in this program", usage=None), 4),
         "web.2      * ended after 4.0 s, its status lost: SIGCHLD is ignored in this program",
     ),
+    (
+        OutputMatched(instance="db", at=NOON, line="\x1b[31man\rERROR", pattern="ERR.R", restarts=False, untold=0),
+        "db         * its output matched 'ERR.R': an\\rERROR",
+    ),
+    (
+        OutputMatched(instance="db", at=NOON, line="ERROR", pattern="E\n?", restarts=True, untold=490),
+        "db         * its output matched 'E\\n?': ERROR (and 490 more before, too many within a second to tell)",
+    ),
     (Stopped(instance="db", at=NOON), "db         * stopped, nothing of it is left"),
     (Finished(instance="db", at=NOON), "db         * finished; it will not be started again"),
 ]
@@ -154,7 +163,9 @@ def test_an_alarm_is_coloured_by_how_bad_it_is_and_the_rest_is_not() -> None:
     for event, _ in STORY:
         shown = renderer.render(event)
         after_name = shown.partition("*")[0].rpartition(" ")[2] if not isinstance(event, Output) else ""
-        expected = {Failed: FAILURE, LevelFell: FAILURE, Restarting: WARNING, Note: WARNING}.get(type(event))
+        expected = {Failed: FAILURE, LevelFell: FAILURE}.get(type(event))
+        if isinstance(event, Note | OutputMatched | Restarting):
+            expected = WARNING
         if isinstance(event, Note) and not event.warning:
             expected = None
         if isinstance(event, Exited) and not event.asked:

@@ -152,13 +152,12 @@ class World:
 
     def _by_nature(self, stimulus: Stimulus, status: Status | None) -> World:
         """What is different whatever anybody does about it."""
-        change: dict[str, Any] = {"asked": max(self.asked, ASKED.get(stimulus, 0))}
+        unwanted = self.unwanted or (stimulus is E.MATCHED and not self.asked)
+        change: dict[str, Any] = {"asked": max(self.asked, ASKED.get(stimulus, 0)), "unwanted": unwanted}
         if stimulus in ASKED and not self.asked:
             change.update(told=0, pressed=False)
         elif stimulus is E.SPAWNED:
             change.update(process="runs", ever=True, proven=False)
-        elif stimulus is E.MATCHED:
-            change.update(unwanted=self.unwanted or not self.asked)
         elif stimulus is E.EXITED:
             change.update(process="left", status=status)
         elif stimulus is E.GRACE_OVER:

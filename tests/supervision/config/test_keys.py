@@ -24,6 +24,8 @@ from loopwright.supervision.config._keys import KNOWN_ELSEWHERE, meant
         ("stopwaitsecs", "grace_period"),
         ("stop_grace_period", "grace_period"),
         ("after", "depends_on"),
+        ("restart-on-output", "restart_on_output"),
+        ("watch", "tell_on_output"),
         ("max_restarts", "restart.max_restarts"),
         ("startsecs", "restart.healthy_after"),
         ("zzzzzz", None),

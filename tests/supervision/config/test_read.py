@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,8 @@ def test_a_file_that_says_everything(configured, tmp_path):
         grace_period = "1m30s"
         essential = true
         depends_on = "db"
+        restart_on_output = 'out of memory'
+        tell_on_output = ['ERROR|CRITICAL', '(?i)warning: \\d+']
 
         [services.web.restart]
         rule = "on-failure"
@@ -71,6 +74,8 @@ def test_a_file_that_says_everything(configured, tmp_path):
             grace_period=90.0,
             essential=True,
             depends_on=("db",),
+            restart_on_output=("out of memory",),
+            tell_on_output=("ERROR|CRITICAL", r"(?i)warning: \d+"),
         ),
         ServiceSpec("db", ("sh",), working_directory=Path("/"), restart=RestartPolicy(RestartRule.NEVER)),
     )
@@ -260,6 +265,8 @@ def specs(draw: st.DrawFn) -> list[ServiceSpec]:
                 draw(seconds),
                 draw(st.booleans()),
                 tuple(draw(st.lists(st.sampled_from(names[:number]), unique=True))) if number else (),
+                tuple(draw(st.lists(text.filter(bool).map(re.escape), max_size=2))),
+                tuple(draw(st.lists(text.filter(bool).map(re.escape), max_size=2))),
             )
         )
     return draw(st.permutations(made))
@@ -286,6 +293,8 @@ def written(spec: ServiceSpec) -> dict[str, Any]:
         "grace_period": spec.grace_period,
         "essential": spec.essential,
         "depends_on": list(spec.depends_on),
+        "restart_on_output": list(spec.restart_on_output),
+        "tell_on_output": list(spec.tell_on_output),
     }
 
 

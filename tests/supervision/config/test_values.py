@@ -100,6 +100,28 @@ def test_what_is_no_command(written):
 
 
 @pytest.mark.parametrize(
+    ("written", "patterns"), [("ERROR|a b", ["ERROR|a b"]), (["a", "(?i)b"], ["a", "(?i)b"]), ([], []), (1, 1)]
+)
+def test_patterns_are_a_list_or_just_one(written, patterns):
+    assert _values.patterns(written) == patterns
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        ("(", '"(", which cannot be used: "missing ), unterminated subpattern at position 0"'),
+        (["a", "*"], '"*", which cannot be used: "nothing to repeat at position 0"'),
+        ("", '"", which cannot be used: "it is empty, and so would match every line"'),
+        (["a", 1], '1 (a whole number) in ["a", 1]'),
+    ],
+)
+def test_what_is_no_pattern(written, found):
+    with pytest.raises(Unfit) as caught:
+        _values.patterns(written)
+    assert caught.value.found == found
+
+
+@pytest.mark.parametrize(
     ("written", "text"),
     [("8080", "8080"), (8080, "8080"), (WrittenFloat("1.10"), "1.10"), (WrittenFloat("1_000.5"), "1000.5"), ("", "")],
 )

@@ -168,7 +168,7 @@ def test_a_wrong_key_beside_the_services(mistakes, text, key, right):
 def test_an_unknown_key_that_resembles_nothing_is_answered_with_all_there_are(wrong):
     assert wrong("colour = 1").right == (
         "one of command, depends_on, env_files, environment, essential, grace_period, instances, restart, "
-        "stop_signal, working_directory"
+        "restart_on_output, stop_signal, tell_on_output, working_directory"
     )
 
 

@@ -133,7 +133,7 @@ def patterns(value: object) -> object:
             try:
                 compiled(each)
             except ValueError as error:
-                raise Unfit(found=f"{show(each)}, of which Python says {show(str(error))}") from None
+                raise Unfit(found=f"{show(each)}, which cannot be used: {show(str(error))}") from None
     return value
 
 
