@@ -88,7 +88,7 @@ class Exited(Event):
     ran_for: float
     """Seconds."""
     asked: bool
-    """Whether the supervisor had asked it to end."""
+    """Whether the supervisor had asked it to end, be it for what it wrote (`OutputMatched`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
