@@ -11,7 +11,8 @@ import asyncio, os, signal, sys
 from loopwright.process import PIPE, Guarantee, guard, keep, spawn
 
 def say(*words):
-    print(*words, flush=True)
+    # Also from a signal handler, where print() may be in the middle of itself.
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 
 #: Leaves a child in its group, one in a session of its own, and a daemon made by two forks, which all ignore SIGTERM,
 #: says their pids, and goes on or ends as told.

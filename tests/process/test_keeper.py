@@ -28,7 +28,8 @@ import asyncio, os, signal, subprocess, sys, time
 from loopwright.process import keep
 
 def say(*words):
-    print(*words, flush=True)
+    # Also from a signal handler, where print() may be in the middle of itself.
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 
 def leave(*command, **options):
     '''Starts something and forgets it.'''

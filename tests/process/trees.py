@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 BEGINNING = """
 import os, signal, sys, time
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-def say(*words): print(*words, flush=True)
+def say(*words): os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 """
 
 
