@@ -207,8 +207,10 @@ class ProcessPool:
         If this is cancelled, everything is ended, as by `end()`. Not within a block of `spawn()`: it waits for that.
         """
         self._belongs_here()
-        self.close()
         try:
+            if not self._closed:
+                await asyncio.sleep(0)  # the calls of tasks that were made just before, and have not run yet, count
+                self.close()
             await self._places.wait_idle()
         except BaseException:
             await self.end()
