@@ -114,6 +114,23 @@ def test_what_is_being_started_is_ended(run: Run) -> None:
     run(main())
 
 
+def test_who_has_just_got_a_place_starts_nothing_after_the_end(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        pool = ProcessPool(1)
+        async with pool.spawn(["true"]):
+            second = asyncio.create_task(pool.run(["touch", str(tmp_path / "never")]))
+            await until(lambda: pool.waiting == 1)
+        # The place was handed over at the end of the block, and the task has not run since.
+        assert (pool.running, pool.waiting) == (1, 0)
+        await pool.end()
+        with pytest.raises(PoolClosedError, match="when it was this call's turn"):
+            await second
+        assert pool.running == 0
+
+    run(main())
+    assert not (tmp_path / "never").exists()
+
+
 def test_what_a_process_leaves_behind_ends_with_it(run: Run, runs: Runs, tmp_path: Path) -> None:
     async def main() -> None:
         async with ProcessPool(1) as pool:
