@@ -33,6 +33,8 @@ __all__ = [
     "NotAProcessError",
     "NotAWatcherError",
     "OutputLimitError",
+    "PoolClosedError",
+    "PoolFullError",
     "ProcessFailedError",
     "ProcessTimeoutError",
     "TextModeError",
@@ -104,6 +106,14 @@ class WatcherIgnoredError(CallerError, RuntimeError):
 
 class WatcherInactiveError(CallerError, RuntimeError):
     """A subprocess was asked for while the child watcher in use would not tell of its end; nothing was started."""
+
+
+class PoolClosedError(CallerError, RuntimeError):
+    """A pool of processes was used after its end, or ended while a call waited or its process ran."""
+
+
+class PoolFullError(CallerError, RuntimeError):
+    """More calls would wait for a place in a pool of processes than it was told to let wait."""
 
 
 class ClockStuckError(CallerError, RuntimeError):

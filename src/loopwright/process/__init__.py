@@ -12,6 +12,7 @@ from loopwright.process._lines import LineReceiver, LineSplitter
 from loopwright.process._options import RunOptions, SpawnOptions
 from loopwright.process._output import BytesLine, Lines, TextLine
 from loopwright.process._pipeline import RunningPipeline
+from loopwright.process._pool import ProcessPool
 from loopwright.process._process import Process
 from loopwright.process._run import check, run
 from loopwright.process._spawn import DEVNULL, PIPE, STDOUT, spawn
@@ -38,6 +39,7 @@ __all__ = [
     "Pipeline",
     "PipelineResult",
     "Process",
+    "ProcessPool",
     "ResourceUsage",
     "RunOptions",
     "RunningPipeline",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from loopwright.process._options import PlainRunOptions, RunOptions, SpawnOptions, TextRunOptions
     from loopwright.process._process import Process
 
-__all__ = ["check", "check_times", "conclude", "end_all", "late_words", "run", "with_input"]
+__all__ = ["check", "check_times", "conclude", "end_all", "late_words", "run", "run_telling", "with_input"]
 
 
 @overload
@@ -80,6 +80,24 @@ async def run(
     type; TypeError for options that there are not; UnicodeDecodeError for output that is not in the encoding, with a
     note that says whose and how that ended.
     """
+    return await run_telling(
+        None, args, input=input, timeout=timeout, linger=linger, limit=limit, truncate=truncate, ok=ok, **options
+    )
+
+
+async def run_telling(
+    started: Callable[[Process], object] | None,
+    args: Command,
+    *,
+    input: Any = None,  # noqa: A002 - subprocess's name
+    timeout: float | None = None,
+    linger: float | None = None,
+    limit: int | None = None,
+    truncate: bool = False,
+    ok: Collection[int] = (0,),
+    **options: Unpack[SpawnOptions],
+) -> Completed[Any]:
+    """`run()`, that calls `started(process)` as soon as there is one; if that raises, the process is ended."""
     began = time.monotonic()
     check_options("run", options, runs=False)
     check_times(timeout, linger)
@@ -89,6 +107,8 @@ async def run(
 
         async def start() -> tuple[Sequence[Process], Exchange]:
             process = await stack.enter_async_context(await spawn(args, **chosen))
+            if started is not None:
+                started(process)
             streams: dict[str, Any] = {"stdout": process.stdout, "stderr": process.stderr}
             return [process], Exchange(process.stdin, streams, process._text_mode, input, limit, truncate=truncate)
 

@@ -29,7 +29,7 @@ from loopwright.watchers import ThreadedChildWatcher
 from loopwright.watchers._hubs import hub_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Literal, Unpack
 
     from loopwright._core import StatusLost
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from loopwright.process._text import TextMode
     from loopwright.process._text_process import TextProcess
 
-__all__ = ["DEVNULL", "PIPE", "STDOUT", "SpawnWatcher", "spawn"]
+__all__ = ["DEVNULL", "PIPE", "STDOUT", "SpawnWatcher", "check_values", "spawn"]
 
 #: For a child without a process descriptor (refused, or none left). Of our own, so that no program that closes or
 #: replaces the watcher it sees can make `wait()` hang.
@@ -52,6 +52,7 @@ Special: TypeAlias = "tuple[TextMode | None, bool | tuple[int, int], SpawnWatche
 """What `spawn()` itself does with options: text mode, a terminal, who watches, the size of pipes."""
 NOTHING_SPECIAL: Special = (None, False, None, -1)
 TEXT_OPTIONS = ("text", "encoding", "errors", "universal_newlines")
+STREAMS = ("stdin", "stdout", "stderr")
 #: Of what is not the request's.
 DEFAULTS = {"bufsize": -1, "pipesize": -1, "pty": False}
 
@@ -171,6 +172,13 @@ def _signature() -> inspect.Signature:
                 )
             )
     return inspect.signature(spawn).replace(parameters=words)
+
+
+def check_values(options: Mapping[str, Any]) -> None:
+    """Raise what `spawn()` would for these options, as far as that can be told before there is a program to start."""
+    request = Request(["a program"])
+    _understood(request, {name: value for name, value in options.items() if name not in STREAMS})
+    request.cpus(), request.credentials(), request.death_signal(), request.environment(), request.folder()
 
 
 def _understood(request: Request, options: dict[str, Any]) -> Special:
