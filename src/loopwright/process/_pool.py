@@ -51,8 +51,7 @@ class ProcessPool:
 
         async with ProcessPool(4, rlimits={resource.RLIMIT_AS: 512 << 20}, nice=10) as pool:
             done = await pool.run(["convert", "a.png", "a.jpg"], timeout=30)
-            async for done in pool.map(["convert", name, f"{name}.jpg"] for name in names):
-                print(done)
+            everything = [done async for done in pool.map(commands)]
 
     - `size`: how many processes run at most; by default as many as there are CPUs for this program. What those start
       themselves is not counted (RLIMIT_NPROC bounds it, for all of a user's processes).
