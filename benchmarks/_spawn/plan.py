@@ -17,12 +17,12 @@ class Plan:
     rounds: int = 25
     #: (how, in flight, children a round)
     spawns: tuple[tuple[str, int, int], ...] = (
-        ("nothing", 1, 250),
-        ("communicate", 1, 250),
-        ("nothing", 8, 256),
-        ("communicate", 8, 256),
-        ("nothing", 64, 512),
-        ("communicate", 64, 512),
+        ("nothing", 1, 120),
+        ("communicate", 1, 120),
+        ("nothing", 8, 96),
+        ("communicate", 8, 96),
+        ("nothing", 64, 192),
+        ("communicate", 64, 192),
     )
     kills: int = 15
     #: Children a round where growth is looked for.
