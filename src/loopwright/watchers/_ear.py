@@ -16,7 +16,8 @@ first watcher and given up with the last; what was there before is called after 
   none is set, it prints "OSError: Signal 17 ignored due to race condition" (`_PyErr_CheckSignalsTstate`). Its
   signal.signal() handles what came before it changes anything, and leaves a gap of a microsecond; a thread that the
   kernel has just handed a signal to leaves a longer one. So when one of those two is given back, the kernel is told
-  first, past Python, and other threads get a moment: from then on nothing comes, and what came meets our handler.
+  first, past Python, and other threads (also those that `threading` does not know) get a moment, and as long as one
+  is within C's handler: from then on nothing comes, and what came meets our handler.
   Blocking the signal would not do: that counts for one thread, and the kernel gives a process's signal to any.
 - With SIGCHLD ignored, the kernel reaps and every status is lost (wait(2)). While ours is set it does not; what was
   ignored is ignored again at the end.
@@ -25,6 +26,7 @@ first watcher and given up with the last; what was there before is called after 
 from __future__ import annotations
 
 import logging
+import pathlib
 import signal
 import threading
 import time
@@ -37,8 +39,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Ear", "Listener", "ear", "in_main_thread"]
 
-#: How long other threads get to remember a signal that the kernel has already handed to them, in seconds.
-UNDER_WAY = 0.001
+#: How long other threads get to remember a signal that the kernel has already handed to them, in seconds: at least,
+#: and at most.
+UNDER_WAY, TOO_LONG = 0.001, 0.1
 
 logger = logging.getLogger("loopwright.watchers")
 
@@ -141,8 +144,33 @@ def _tell_the_kernel(action: int) -> None:
     function = ctypes.CDLL(None).signal
     function.argtypes, function.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
     function(signal.SIGCHLD, int(action))  # the two are C's own numbers
-    if threading.active_count() > 1:
+    _let_others_remember()
+
+
+def _let_others_remember() -> None:
+    """Wait until no other thread is within C's handler, if the kernel says so; a moment if it does not."""
+    try:
+        threads = [int(it.name) for it in pathlib.Path("/proc/self/task").iterdir()]
+    except OSError:  # no Linux, or no /proc
         time.sleep(UNDER_WAY)
+        return
+    others = [it for it in threads if it != threading.get_native_id()]
+    if not others:
+        return
+    deadline = time.monotonic() + TOO_LONG  # one may block the signal for good
+    time.sleep(UNDER_WAY)  # for one between the kernel's choice and its first step in the handler
+    while any(map(_blocks, others)) and time.monotonic() < deadline:
+        time.sleep(UNDER_WAY)
+
+
+def _blocks(thread: int) -> bool:
+    """Whether a thread of ours blocks SIGCHLD, as every one does while in its handler (sigaction(2): no SA_NODEFER)."""
+    try:
+        status = pathlib.Path(f"/proc/self/task/{thread}/status").read_text("ascii", "replace")
+    except OSError:  # it has ended
+        return False
+    blocked = status.partition("SigBlk:")[2].partition("\n")[0]
+    return bool(int(blocked or "0", 16) >> (signal.SIGCHLD - 1) & 1)
 
 
 ear = Ear()
