@@ -25,6 +25,8 @@ __all__ = [
     "LoopUnavailableError",
     "LoopwrightError",
     "MachineError",
+    "MaxTasksTypeError",
+    "MaxTasksValueError",
     "MechanismUnavailableError",
     "NoLoopError",
     "NoSuchProcessError",
@@ -37,6 +39,7 @@ __all__ = [
     "PoolFullError",
     "ProcessFailedError",
     "ProcessTimeoutError",
+    "TaskStallWarning",
     "TextModeError",
     "UnknownLoopError",
     "WatcherClosedError",
@@ -74,6 +77,22 @@ class NotAWatcherError(CallerError, TypeError):
 
 class UnknownLoopError(CallerError, ValueError):
     """No event loop goes by the name that was asked for; the message offers the nearest one."""
+
+
+class MaxTasksTypeError(CallerError, TypeError):
+    """A bound on the tasks of a loop was given as something that is no whole number."""
+
+
+class MaxTasksValueError(CallerError, ValueError):
+    """A bound on the tasks of a loop would let none start."""
+
+
+class TaskStallWarning(RuntimeWarning):
+    """Every task that a bound lets run waits for one that waits to be let: the message says which for which.
+
+    A warning and no exception: it is given by `warnings.warn()`, and where that raises it, to the loop's exception
+    handler.
+    """
 
 
 class NoLoopError(CallerError, RuntimeError):

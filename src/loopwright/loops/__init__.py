@@ -2,6 +2,7 @@
 
 from asyncio import SelectorEventLoop
 
+from loopwright.loops._limit import TaskLimitReport, task_limit
 from loopwright.loops._names import (
     LoopFactory,
     LoopLike,
@@ -17,8 +18,10 @@ __all__ = [
     "LoopLike",
     "LoopReport",
     "SelectorEventLoop",
+    "TaskLimitReport",
     "available_loops",
     "loop_factory",
     "loop_names",
+    "task_limit",
     "watches_by_itself",
 ]
