@@ -111,8 +111,7 @@ class TaskSlots(Generic[Member]):
             place = self._ride(member, above.slot)
         elif self.full:
             place = _Place(Standing.WAITS, number=next(self._numbers))
-            heapq.heappush(self._queue, (rank(), place.number, member))
-            self._waiting += 1
+            self._wait((rank(), place.number, member))
         else:
             place = self._take(member)
         self._places[member] = place
@@ -156,6 +155,12 @@ class TaskSlots(Generic[Member]):
         slot.add(member)
         self._riding += 1
         return _Place(Standing.RIDES, slot)
+
+    def _wait(self, entry: tuple[Any, int, Member]) -> None:
+        if self._queue:
+            _ = entry < self._queue[0]  # raises, if ranks cannot be compared, while nothing has been changed yet
+        heapq.heappush(self._queue, entry)
+        self._waiting += 1
 
     def _leave(self, member: Member) -> None:
         place = self._places.pop(member, None)
