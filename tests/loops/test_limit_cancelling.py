@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from loopwright.loops import task_limit
-from tests.loops.limited import limited, run
+from tests.loops.limited import Gauge, limited, run
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -162,108 +163,80 @@ def test_who_is_cancelled_and_then_not_begins_and_is_counted() -> None:
     with_one_slot_taken(use)
 
 
-def test_the_end_of_a_run_cancels_those_that_wait() -> None:
-    began: list[int] = []
-    ended: list[str] = []
+def test_ten_thousand_at_once() -> None:
+    async def use() -> None:
+        everything = asyncio.gather(*(never() for _ in range(10_000)), return_exceptions=True)
+        await asyncio.sleep(0)
+        everything.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await everything
 
-    async def work(number: int) -> None:
-        began.append(number)
-        try:
-            await asyncio.sleep(3600)
-        except asyncio.CancelledError:
-            await asyncio.sleep(0)
-            ended.append(f"cancelled {number}")
-            raise
-
-    async def main() -> None:
-        tasks.extend(asyncio.create_task(work(number)) for number in range(100))
-        await asyncio.sleep(0.001)
-
-    tasks: list[asyncio.Task[None]] = []
-    run(main(), 2)
-    assert (began, sorted(ended)) == ([0, 1], ["cancelled 0", "cancelled 1"])
-    assert all(task.cancelled() for task in tasks)
+    with_one_slot_taken(use)
 
 
-def test_the_end_of_a_run_with_tasks_that_go_on_for_a_while() -> None:
-    """One that makes more while it is cancelled, and a generator that somebody left, with every slot taken."""
-    closed: list[str] = []
-
-    async def generator() -> Any:
-        try:
-            yield 1
-        finally:
-            await asyncio.gather(asyncio.sleep(0), asyncio.sleep(0))
-            closed.append("generator")
-
-    kept = []
-
-    async def work() -> None:
-        items = generator()
-        kept.append(items)
-        await anext(items)
-        try:
-            await asyncio.sleep(3600)
-        except asyncio.CancelledError:
-            await asyncio.gather(*(asyncio.create_task(asyncio.sleep(0)) for _ in range(5)))
-            asyncio.get_running_loop().call_soon(lambda: asyncio.ensure_future(asyncio.sleep(0)))
-            closed.append("work")
-            raise
+def test_by_a_rank_while_another_begins_to_wait() -> None:
+    """The limit is within its own books then, as when a signal handler cancels: it is put off, and not lost."""
+    loop = limited(1, rank=lambda _: everything.cancel() and 0)
 
     async def main() -> None:
-        await asyncio.to_thread(str)
-        tasks.extend(asyncio.create_task(work()) for _ in range(3))
-        await asyncio.sleep(0.001)
+        nonlocal everything
+        holding = asyncio.create_task(asyncio.sleep(3600))
+        everything = asyncio.gather(asyncio.sleep(0))
+        tasks = [asyncio.create_task(never()) for _ in range(3)]
+        everything = asyncio.gather(*tasks)
+        last = asyncio.create_task(asyncio.sleep(0, "last"))
+        with pytest.raises(asyncio.CancelledError):
+            await everything
+        assert all(task.cancelled() for task in tasks)
+        report = task_limit()
+        assert report is not None
+        assert (report.started, report.waiting) == (1, 1)
+        holding.cancel()
+        assert await last == "last"
 
-    tasks: list[asyncio.Task[None]] = []
-    run(main(), 1)
-    assert closed == ["work", "generator"]
-
-
-def test_teardown_by_hand_while_every_slot_is_taken_for_good() -> None:
-    closed = []
-
-    async def generator() -> Any:
-        try:
-            yield 1
-        finally:
-            await asyncio.gather(asyncio.sleep(0), asyncio.sleep(0))
-            closed.append(True)
-
-    async def stuck() -> None:
-        await asyncio.get_running_loop().create_future()
-
-    async def main() -> None:
-        tasks.append(asyncio.create_task(stuck()))
-        kept.append(generator())
-        await anext(kept[0])
-        await asyncio.to_thread(str)
-
-    kept: list[Any] = []
-    tasks: list[asyncio.Task[None]] = []
-    loop = limited(1)
+    everything: Any = asyncio.Event()
+    everything.cancel = lambda: True
     loop.run_until_complete(main())
-    loop.run_until_complete(loop.shutdown_asyncgens())
-    loop.run_until_complete(loop.shutdown_default_executor())
-    assert closed == [True]
-    tasks[0].cancel()
-    loop.run_until_complete(asyncio.wait(tasks))
     loop.close()
 
 
-def test_a_generator_that_is_dropped_is_closed_while_every_slot_is_taken() -> None:
-    closed = asyncio.Event()
+def test_by_a_signal_handler_between_any_two_lines() -> None:
+    """As `asyncio.Runner` cancels at Ctrl-C."""
+    waiting: list[asyncio.Task[None]] = []
+    gauge = Gauge()
 
-    async def generator() -> Any:
-        try:
-            yield 1
-        finally:
+    def cancel_one(*_: object) -> None:
+        if waiting and not (task := waiting.pop()).done() and task.get_name() == "unbegun":
+            task.cancel()
+
+    async def work() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.set_name("begun")  # it is cancelled only where a real signal handler could do so
+        with gauge:
             await asyncio.sleep(0)
-            closed.set()
 
-    async def use() -> None:
-        async for _ in generator():
-            break
-        await closed.wait()
+    async def main() -> None:
+        tasks = []
+        for _ in range(300):
+            new = [asyncio.create_task(work(), name="unbegun") for _ in range(10)]
+            tasks.extend(new)
+            waiting.extend(new)
+            await asyncio.sleep(0)
+        await asyncio.wait(tasks)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        report = task_limit()
+        assert report is not None
+        assert (report.started, report.riding, report.waiting) == (0, 0, 0)
+        cancelled = sum(task.cancelled() for task in tasks)
+        assert cancelled + gauge.entered == len(tasks)
 
-    with_one_slot_taken(use)
+    before = signal.signal(signal.SIGALRM, cancel_one)
+    timer = signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    try:
+        run(main(), 3)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *timer)
+        signal.signal(signal.SIGALRM, before)
+    assert gauge.most <= 3

@@ -22,6 +22,7 @@ import asyncio.base_events
 import asyncio.tasks
 import inspect
 import types
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "add_done_callback",
     "is_first_step",
-    "is_teardown",
+    "is_housekeeping",
     "on_idle",
     "runs_until_complete",
     "stays_cancelled",
@@ -39,7 +40,17 @@ __all__ = [
 
 _PyTask: Any = asyncio.tasks._PyTask  # type: ignore[attr-defined]
 _base_loop: Any = asyncio.BaseEventLoop
-_TEARDOWN = tuple(getattr(_base_loop, name).__code__ for name in ("shutdown_asyncgens", "shutdown_default_executor"))
+#: By which asyncio ends a loop, connects a subprocess's pipes, takes a connection, and tries the addresses of a host.
+_HOUSEKEEPING = frozenset(
+    {
+        "BaseEventLoop.shutdown_asyncgens",
+        "BaseEventLoop.shutdown_default_executor",
+        "BaseSubprocessTransport._connect_pipes",
+        "BaseSelectorEventLoop._accept_connection2",
+        "staggered_race.<locals>.run_one_coro",
+    }
+)
+_ASYNCIO = Path(asyncio.__file__).parent
 _WAIT = asyncio.tasks._wait.__code__  # type: ignore[attr-defined]
 
 
@@ -78,10 +89,13 @@ def runs_until_complete(callback: object) -> bool:
     return callback is asyncio.base_events._run_until_complete_cb  # type: ignore[attr-defined]
 
 
-def is_teardown(task: asyncio.Task[Any]) -> bool:
-    """Whether it is what a loop does to end, or to end an asynchronous generator that was dropped."""
+def is_housekeeping(task: asyncio.Task[Any]) -> bool:
+    """Whether it is one by which asyncio itself ends a loop or a dropped asynchronous generator, or moves data."""
     coro = task.get_coro()
-    return getattr(coro, "cr_code", None) in _TEARDOWN or type(coro) is _AsyncGeneratorClosing
+    code = getattr(coro, "cr_code", None)
+    if code is None:
+        return type(coro) is _AsyncGeneratorClosing
+    return code.co_qualname in _HOUSEKEEPING and Path(code.co_filename).parent == _ASYNCIO
 
 
 def stays_cancelled(task: Any) -> bool:
@@ -150,10 +164,13 @@ def on_idle(loop: asyncio.AbstractEventLoop, idle: Callable[[], object]) -> Call
                 timeout = 0
         return before(timeout)
 
+    own = "select" in selector.__dict__
     selector.select = select
 
     def stop() -> None:
         if selector.__dict__.get("select") is select:
-            selector.select = before
+            del selector.select
+            if own:
+                selector.select = before
 
     return stop

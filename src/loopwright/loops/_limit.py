@@ -17,8 +17,9 @@ the kind can have run by then: the callback is added before the loop runs.
 **Cancelling a task that waits** must take effect at once, as it would have in the loop's queue. `Task.cancel()` tells
 nobody if the task waits for no future, so a task that waits here has a `cancel` of its own as well, which lets the
 first step go to the queue; there asyncio closes the coroutine with a CancelledError before its first line. Both
-attributes go when the task starts. Rejected: a subclass of Task by way of the loop's task factory, for users have
-factories and subclasses of their own; and looking through those that wait before the loop waits, for a loop may never.
+attributes go when the task starts. A cancellation may come from a signal handler (`_Undisturbed`). Rejected: a subclass
+of Task by way of the loop's task factory, for users have factories and subclasses of their own; and looking through
+those that wait before the loop waits, for a busy loop never does.
 
 **A task may vanish** unfinished when nothing refers to it any more. So tasks are known by weak references. Their
 callback runs wherever the garbage is collected, within any line here too, and only asks the loop to look later.
@@ -28,6 +29,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import weakref
 from collections import deque
 from dataclasses import dataclass
@@ -77,14 +79,17 @@ class TaskLimitReport:
     """How many wait for a slot."""
 
 
-class _Seat:
-    """What is known of one task that has not finished."""
+class _Seat(weakref.ref[asyncio.Task[Any]]):
+    """A task that has not finished, and what is known of it."""
 
-    __slots__ = ("__weakref__", "handle", "key", "own", "task")
+    __slots__ = ("handle", "key", "own")
 
-    def __init__(self, task: Task) -> None:
+    # References are equal where what they refer to is; a seat is to be found when its task is gone.
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
+    def __init__(self, task: Task, _: Callable[[_Seat], object]) -> None:
         self.key = id(task)
-        self.task = weakref.ref(task)
         self.handle: Handle | None = None
         self.own: tuple[str, ...] = ()
         """The attributes that the task was given to learn of what happens to it."""
@@ -118,10 +123,12 @@ class TaskLimit:
         self._slots: TaskSlots[_Seat] = TaskSlots(checked)
         self._seats: dict[int, _Seat] = {}
         self._lost: deque[_Seat] = deque()
+        self._vanished = _when_vanished(loop, self, self._lost)
+        self._undisturbed = _Undisturbed()
         # One for all done callbacks: those of each task would keep a context alive that its owner has done with.
         self._context = contextvars.Context()
         self._stalls = Stalls(loop, self._slots, self._seat)
-        for task in asyncio.all_tasks(loop):  # they have begun, and who are whose children is not known
+        for task in asyncio.all_tasks(loop):  # they may have begun, and who are whose children is not known
             self._slots.put_outside(self._seated(task))
         self._stop_idle = tasks.on_idle(loop, self._stalls.idle)
         _limits[loop] = weakref.ref(self)
@@ -138,7 +145,7 @@ class TaskLimit:
     def holds(self, handle: Handle, task: Task) -> bool:
         """Whether `handle`, about to be queued, is kept here until a slot is free, because it would begin `task`."""
         seat = self._seats.get(id(task))
-        if seat is not None and seat.task() is task:
+        if seat is not None and seat() is task:
             self._stalls.stepped(seat)
             return False
         if self._lost:
@@ -146,15 +153,16 @@ class TaskLimit:
         if task.done() or task.get_loop() is not self._loop:  # call_soon(task.cancel)
             return False
         if not tasks.is_first_step(handle, task):
-            self._slots.force(self._seated(task))
+            self._force(task)
             return False
-        return self._enter(handle, task)
+        with self._undisturbed:
+            return self._enter(handle, task)
 
     def _enter(self, handle: Handle, task: Task) -> bool:
         current = asyncio.current_task(self._loop)
-        parent = None if current is None else self._seat(current) or self._begun(current)
+        parent = None if current is None else self._seat(current) or self._force(current)
         seat = self._seated(task)
-        if tasks.is_teardown(task):
+        if tasks.is_housekeeping(task):
             self._slots.put_outside(seat, with_all=True)
             return False
         standing = self._slots.enter(seat, lambda: self._rank(handle), parent)
@@ -172,7 +180,7 @@ class TaskLimit:
         self._stop_idle()
         for seat in tuple(self._seats.values()):
             seat.handle = None
-            if (task := seat.task()) is not None:
+            if (task := seat()) is not None:
                 _look_away(task, seat)
         self._seats.clear()
         self._slots.clear()
@@ -180,68 +188,62 @@ class TaskLimit:
     def lift(self) -> None:
         """Start all that wait, and hold nothing back any more."""
         self._stop_idle()
-        self._release(self._slots.unlimit())
+        with self._undisturbed:
+            self._release(self._slots.unlimit())
         _limits.pop(self._loop, None)
 
     def _seat(self, task: Task) -> _Seat | None:
         seat = self._seats.get(id(task))
-        return seat if seat is not None and seat.task() is task else None
+        return seat if seat is not None and seat() is task else None
 
     def _seated(self, task: Task) -> _Seat:
         """A new seat for `task`, which is to be entered into `_slots` by the caller."""
-        seat = _Seat(task)
-        seat.task = weakref.ref(task, self._vanishing(seat))
-        self._seats[seat.key] = seat
+        seat = self._seats[id(task)] = _Seat(task, self._vanished)
         tasks.add_done_callback(task, self._done, self._context)
         return seat
 
-    def _begun(self, task: Task) -> _Seat:
+    def _force(self, task: Task) -> _Seat:
         seat = self._seated(task)
         self._slots.force(seat)
         return seat
 
     def _done(self, task: Task) -> None:
-        seat = self._seat(task)
-        if seat is None:
-            return
-        del self._seats[id(task)]
-        self._free(seat, task)
-
-    def _free(self, seat: _Seat, task: Task | None) -> None:
-        if task is not None:
+        if (seat := self._seat(task)) is not None:
             _look_away(task, seat)
+            self._free(seat)
+
+    def _free(self, seat: _Seat) -> None:
+        if self._seats.get(seat.key) is seat:
+            del self._seats[seat.key]
         self._stalls.forget(seat)
-        self._release(self._slots.finish(seat))
+        with self._undisturbed:
+            self._release(self._slots.finish(seat))
 
     def _release(self, seats: list[_Seat]) -> None:
         for seat in seats:
-            handle, seat.handle = seat.handle, None
-            task = seat.task()
-            if handle is not None and task is not None:
-                _look_away(task, seat)
-                self._stalls.stepped(seat)
-                self._ready(handle)
+            self._let_go(seat)
+            self._stalls.stepped(seat)
+
+    def _let_go(self, seat: _Seat) -> None:
+        """What is held back of its task, if anything, goes into the loop's queue."""
+        handle, seat.handle = seat.handle, None
+        task = seat()
+        if handle is not None and task is not None:
+            _look_away(task, seat)
+            self._ready(handle)
 
     def _look_out(self, task: Any, seat: _Seat) -> None:
         """Learn of what happens to a task that has not begun."""
 
         def add_done_callback(callback: Callable[[Task], object], *, context: Any = None) -> None:
             type(task).add_done_callback(task, callback, context=context)
-            if tasks.runs_until_complete(callback) and self._seat(task) is seat:
-                _look_away(task, seat)
-                handle, seat.handle = seat.handle, None
-                self._release(self._slots.put_outside(seat, with_all=tasks.is_teardown(task)))
-                if handle is not None:
-                    self._ready(handle)
+            if tasks.runs_until_complete(callback):
+                self._run_for(seat)
 
         def cancel(*args: Any, **kwargs: Any) -> Any:
             answer = type(task).cancel(task, *args, **kwargs)
-            if seat.handle is not None and tasks.stays_cancelled(task):
-                handle, seat.handle = seat.handle, None
-                _look_away(task, seat)
-                del self._seats[seat.key]
-                self._release(self._slots.finish(seat))
-                self._ready(handle)
+            if tasks.stays_cancelled(task):
+                self._undisturbed.then(self._give_up, seat)
             return answer
 
         own = {"add_done_callback": add_done_callback, "cancel": cancel}
@@ -249,25 +251,69 @@ class TaskLimit:
         for name in seat.own:
             setattr(task, name, own[name])
 
-    def _vanishing(self, seat: _Seat) -> Callable[[object], None]:
-        lost, loop_ref, self_ref = self._lost, weakref.ref(self._loop), weakref.ref(self)
-        seat_ref = weakref.ref(seat)
+    def _run_for(self, seat: _Seat) -> None:
+        """The loop is about to run until this one is complete."""
+        task = seat()
+        if task is not None and self._seats.get(seat.key) is seat:
+            _look_away(task, seat)
+            with self._undisturbed:
+                instead = self._slots.put_outside(seat)
+                self._let_go(seat)
+                self._release(instead)
 
-        def vanished(_: object) -> None:
-            seat, loop, limit = seat_ref(), loop_ref(), self_ref()
-            if seat is None or loop is None or limit is None or loop.is_closed():
-                return
-            lost.append(seat)
-            loop.call_soon_threadsafe(limit._sweep)
-
-        return vanished
+    def _give_up(self, seat: _Seat) -> None:
+        """Its task was cancelled; unless it has started meanwhile, it does not wait any more."""
+        if seat.handle is not None:
+            self._let_go(seat)
+            self._free(seat)
 
     def _sweep(self) -> None:
         while self._lost:
-            seat = self._lost.popleft()
-            if self._seats.get(seat.key) is seat:
-                del self._seats[seat.key]
-            self._free(seat, None)
+            self._free(self._lost.popleft())
+
+
+class _Undisturbed:
+    """A block in which what is asked for by `then()` is put off to its end.
+
+    `asyncio.Runner` cancels its task from a signal handler, between any two lines of ours; if that task waits, by way
+    of `gather()`, for some that wait for a slot, they are cancelled there, too.
+    """
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._later: deque[Callable[[], object]] = deque()
+
+    def __enter__(self) -> None:
+        self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            while self._depth == 1 and self._later:  # within the block, so that these are not disturbed either
+                self._later.popleft()()
+        finally:
+            self._depth -= 1
+        if self._later and not self._depth:  # a signal came in between
+            with self:
+                pass
+
+    def then(self, function: Callable[[_Seat], object], seat: _Seat) -> None:
+        """Call `function(seat)`: at once, if nobody is in such a block."""
+        if self._depth:
+            self._later.append(functools.partial(function, seat))
+        else:
+            function(seat)
+
+
+def _when_vanished(loop: AbstractEventLoop, limit: TaskLimit, lost: deque[_Seat]) -> Callable[[_Seat], None]:
+    loop_ref, limit_ref = weakref.ref(loop), weakref.ref(limit)
+
+    def vanished(seat: _Seat) -> None:
+        loop, limit = loop_ref(), limit_ref()
+        if loop is not None and limit is not None and not loop.is_closed():
+            lost.append(seat)
+            loop.call_soon_threadsafe(limit._sweep)
+
+    return vanished
 
 
 def _look_away(task: Any, seat: _Seat) -> None:

@@ -69,7 +69,7 @@ class Stalls:
         self._tell(describe(self._slots.limit, chains))
 
     def _first_chain(self, seats: Iterable[Any], dead_ends: set[Task]) -> list[Task] | None:
-        chains = (chain(task, self._is_held, dead_ends) for seat in seats if (task := seat.task()) is not None)
+        chains = (chain(task, self._is_held, dead_ends) for seat in seats if (task := seat()) is not None)
         return next((found for found in chains if found), None)
 
     def _is_held(self, task: Task) -> bool:
