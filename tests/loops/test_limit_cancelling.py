@@ -21,7 +21,7 @@ async def never() -> None:
 
 
 def with_one_slot_taken(use: Callable[[], Awaitable[object]]) -> None:
-    """Run `use()` where the only slot is taken; afterwards nothing waits, and the slot is free when it is given back."""
+    """Run `use()` where the only slot is taken; afterwards nothing waits, and the slot can be given back."""
 
     async def main() -> None:
         hold = asyncio.get_running_loop().create_future()
@@ -99,10 +99,14 @@ def test_by_gather() -> None:
 def test_by_a_group() -> None:
     async def use() -> None:
         tasks = []
-        with pytest.raises(ExceptionGroup):
+
+        async def group_that_fails() -> None:
             async with asyncio.TaskGroup() as group:
                 tasks.extend(group.create_task(never()) for _ in range(5))
                 raise ZeroDivisionError
+
+        with pytest.raises(ExceptionGroup):
+            await group_that_fails()
         assert all(task.cancelled() for task in tasks)
 
     with_one_slot_taken(use)

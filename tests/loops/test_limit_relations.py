@@ -1,4 +1,4 @@
-"""Who is counted: the task that a loop runs for is not, children ride in their parent's slot, eager tasks do not ask."""
+"""Who is counted: not the task that a loop runs for; children ride in their parent's slot; eager tasks do not ask."""
 
 from __future__ import annotations
 

@@ -120,12 +120,7 @@ def test_asyncios_own_tasks_go_on_while_every_slot_is_taken() -> None:
             break
         await closed.wait()
         process = await asyncio.create_subprocess_exec("cat", stdin=-1, stdout=-1)
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(b"hello")
-        process.stdin.close()
-        assert await process.stdout.read() == b"hello"
-        assert await process.wait() == 0
+        assert await process.communicate(b"hello") == (b"hello", None)
 
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:  # no coroutine: no task
             writer.write(b"welcome")

@@ -40,13 +40,19 @@ __all__ = [
 
 _PyTask: Any = asyncio.tasks._PyTask  # type: ignore[attr-defined]
 _base_loop: Any = asyncio.BaseEventLoop
-#: By which asyncio ends a loop, connects a subprocess's pipes, takes a connection, and tries the addresses of a host.
+#: Every coroutine of its own that asyncio makes a task of: to end a loop; for a subprocess's pipes and
+#: `communicate()`; to listen, take connections, and try the addresses of a host.
 _HOUSEKEEPING = frozenset(
     {
         "BaseEventLoop.shutdown_asyncgens",
         "BaseEventLoop.shutdown_default_executor",
         "BaseSubprocessTransport._connect_pipes",
+        "Process._feed_stdin",
+        "Process._noop",
+        "Process._read_stream",
+        "BaseEventLoop._create_server_getaddrinfo",
         "BaseSelectorEventLoop._accept_connection2",
+        "IocpProactor.accept.<locals>.accept_coro",
         "staggered_race.<locals>.run_one_coro",
     }
 )
@@ -90,7 +96,7 @@ def runs_until_complete(callback: object) -> bool:
 
 
 def is_housekeeping(task: asyncio.Task[Any]) -> bool:
-    """Whether it is one by which asyncio itself ends a loop or a dropped asynchronous generator, or moves data."""
+    """Whether it is asyncio's own, by which it ends a loop or a dropped asynchronous generator, or moves data."""
     coro = task.get_coro()
     code = getattr(coro, "cr_code", None)
     if code is None:
