@@ -151,23 +151,21 @@ def _waited_for(task: asyncio.Task[Any]) -> Iterator[asyncio.Task[Any]]:
         yield names["fut"]
 
 
-def on_idle(loop: asyncio.AbstractEventLoop, idle: Callable[[], object]) -> Callable[[], None]:
+def on_idle(loop: asyncio.AbstractEventLoop, idle: Callable[[], bool]) -> Callable[[], None]:
     """Have `idle()` called whenever a standard loop has nothing to do at once and is about to wait; gives what ends it.
 
-    In the loop's thread, just before it waits; what is then to be done at once, is. Any other loop never calls it.
+    In the loop's thread. True says that there may be something to do now. Any other loop never calls it.
     """
     selector: Any = getattr(loop, "_selector", None)
-    ready: Any = getattr(loop, "_ready", None)
-    if selector is None or ready is None:
+    if selector is None:
         return lambda: None
     # Not the class: every other loop has it, too. Not `type(selector).select`: somebody may stand there already.
     before = selector.select
 
     def select(timeout: float | None = None) -> Any:
-        if timeout is None or timeout > 0:
-            idle()
-            if loop._ready:  # type: ignore[attr-defined]
-                timeout = 0
+        # Not by asking `_ready`, which may be a queue of ours that is to be asked once a pass.
+        if (timeout is None or timeout > 0) and idle():
+            timeout = 0
         return before(timeout)
 
     own = "select" in selector.__dict__
