@@ -229,6 +229,19 @@ def test_what_a_task_may_have_called_for_it_is_no_first_step() -> None:
     run(main(), 1)
 
 
+def test_a_task_of_another_loop_is_nothing_to_this_one() -> None:
+    other, loop = asyncio.new_event_loop(), limited(1)
+    task = other.create_task(asyncio.sleep(3600))
+    other.run_until_complete(asyncio.sleep(0))
+    loop.call_soon(task.get_name)
+    loop.run_until_complete(asyncio.sleep(0))
+    assert task_limit(loop) == TaskLimitReport(1, 0, 0, 0)
+    task.cancel()
+    other.run_until_complete(asyncio.wait([task]))
+    other.close()
+    loop.close()
+
+
 def test_a_task_that_vanishes_frees_its_slot() -> None:
     done = []
 

@@ -40,12 +40,10 @@ __all__ = [
 
 _PyTask: Any = asyncio.tasks._PyTask  # type: ignore[attr-defined]
 _base_loop: Any = asyncio.BaseEventLoop
-#: Every coroutine of its own that asyncio makes a task of: to end a loop; for a subprocess's pipes and
-#: `communicate()`; to listen, take connections, and try the addresses of a host.
+#: Every coroutine of its own that asyncio makes a task of, beside those that it runs until complete: for a subprocess's
+#: pipes and `communicate()`; to listen, take connections, and try the addresses of a host.
 _HOUSEKEEPING = frozenset(
     {
-        "BaseEventLoop.shutdown_asyncgens",
-        "BaseEventLoop.shutdown_default_executor",
         "BaseSubprocessTransport._connect_pipes",
         "Process._feed_stdin",
         "Process._noop",
@@ -96,7 +94,7 @@ def runs_until_complete(callback: object) -> bool:
 
 
 def is_housekeeping(task: asyncio.Task[Any]) -> bool:
-    """Whether it is asyncio's own, by which it ends a loop or a dropped asynchronous generator, or moves data."""
+    """Whether it is asyncio's own, by which it closes an asynchronous generator or moves data."""
     coro = task.get_coro()
     code = getattr(coro, "cr_code", None)
     if code is None:
