@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loopwright.errors import TaskStallWarning
-from loopwright.loops import _stall
-from tests.loops.limited import limited, run
+from loopwright.loops import TaskLimitReport, _stall, task_limit
+from tests.loops.limited import limited, run, until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -60,9 +60,7 @@ async def looked_at(*tasks: asyncio.Task[Any]) -> None:
     loop: Any = asyncio.get_running_loop()
     stalls = loop._ready.limit._stalls
     await asyncio.sleep(0)
-    async with asyncio.timeout(30):
-        while any(seat() in tasks for seat in stalls._stepped):  # noqa: ASYNC110 - only when the loop waits does it look
-            await asyncio.sleep(0.001)
+    await until(lambda: not any(seat() in tasks for seat in stalls._stepped))
 
 
 def stalled(use: Use, slots: int = 1) -> None:
@@ -132,6 +130,44 @@ def test_a_chain_is_named_in_full() -> None:
 
     with pytest.warns(TaskStallWarning, match="task A waits on task B, which waits on task C, which waits for a slot"):
         run(main(), 2)
+
+
+def test_a_task_may_stall_in_its_first_step() -> None:
+    async def wait_for(name: str) -> None:
+        await tasks[name]
+
+    async def main() -> None:
+        tasks["A"] = asyncio.create_task(wait_for("C"), name="A")
+        tasks["B"] = asyncio.create_task(wait_for("C"), name="B")
+        tasks["C"] = asyncio.create_task(asyncio.sleep(0), name="C")
+        with pytest.warns(TaskStallWarning, match="task A waits on task C"):
+            await looked_at(tasks["A"])
+        tasks["A"].cancel()
+        await asyncio.wait(tasks.values())
+
+    tasks: dict[str, asyncio.Task[None]] = {}
+    run(main(), 1)
+
+
+def test_a_task_that_waited_may_stall_in_its_first_step() -> None:
+    async def wait_for(name: str) -> None:
+        await tasks[name]
+
+    async def started() -> None:
+        await until(lambda: task_limit() == TaskLimitReport(1, 1, 0, 1))
+        await looked_at(tasks["A"])
+
+    async def main() -> None:
+        tasks["first"] = asyncio.create_task(asyncio.sleep(0))
+        tasks["A"] = asyncio.create_task(wait_for("C"), name="A")
+        tasks["C"] = asyncio.create_task(asyncio.sleep(0), name="C")
+        with pytest.warns(TaskStallWarning, match="task A waits on task C"):
+            await started()
+        tasks["A"].cancel()
+        await asyncio.wait(tasks.values())
+
+    tasks: dict[str, asyncio.Task[None]] = {}
+    run(main(), 1)
 
 
 async def first_of(task: asyncio.Task[Any]) -> None:
