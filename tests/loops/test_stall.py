@@ -74,7 +74,7 @@ def stalled(use: Use, slots: int = 1) -> None:
             await use(await waited_for)
 
         waiting = [asyncio.create_task(waits(), name=f"A{number}") for number in range(slots)]
-        await asyncio.sleep(0)
+        await looked_at(*waiting)
         waited_for.set_result(asyncio.create_task(asyncio.sleep(0), name="C"))
         await looked_at(*waiting)
         for task in waiting:
