@@ -49,25 +49,6 @@ def test_ten_thousand_tasks_end() -> None:
     assert gauge.most == 10
 
 
-def test_those_that_wait_start_by_rank_and_then_first_in_first_out() -> None:
-    urgency = contextvars.ContextVar("urgency", default=0)
-    order: list[str] = []
-
-    async def work(name: str) -> None:
-        order.append(name)
-
-    async def main() -> None:
-        for name, rank in (("first", 5), ("a", 2), ("b", 1), ("c", 2), ("d", 0), ("e", 1)):
-            context = contextvars.copy_context()
-            context.run(urgency.set, rank)
-            tasks.append(asyncio.create_task(work(name), context=context))
-        await asyncio.gather(*tasks)
-
-    tasks: list[asyncio.Task[None]] = []
-    run(main(), 1, rank=lambda handle: handle._context.get(urgency))  # type: ignore[attr-defined]
-    assert order == ["first", "d", "b", "e", "a", "c"]
-
-
 def test_a_task_that_fails_frees_its_slot() -> None:
     async def fail(number: int) -> None:
         await asyncio.sleep(0)

@@ -315,7 +315,8 @@ def _when_vanished(loop: AbstractEventLoop, limit: TaskLimit, lost: deque[_Seat]
         loop, limit = loop_ref(), limit_ref()
         if loop is not None and limit is not None and not loop.is_closed():
             lost.append(seat)
-            loop.call_soon_threadsafe(limit._sweep)
+            with contextlib.suppress(RuntimeError):  # closed meanwhile, in another thread
+                loop.call_soon_threadsafe(limit._sweep)
 
     return vanished
 
