@@ -72,7 +72,7 @@ def test_a_name_like_none_is_told_all(wrong: str) -> None:
         loop_factory(wrong)
     assert isinstance(caught.value, CallerError)
     assert "did you mean" not in str(caught.value)
-    assert str(caught.value).endswith("there are: asyncio, selector, proactor, uvloop, rloop, default")
+    assert str(caught.value).endswith("there are: asyncio, selector, proactor, uvloop, rloop, winloop, default")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has it")

@@ -1,7 +1,26 @@
 """Policies: which event loop a program gets, on every Python; and `run()`, which obeys them."""
 
 from loopwright.policies._abstract import AbstractEventLoopPolicy, ChildWatcher
-from loopwright.policies._policy import DefaultEventLoopPolicy, EventLoopPolicy
+from loopwright.policies._named import (
+    ContextEventLoopPolicy,
+    DeadlineEventLoopPolicy,
+    DefaultEventLoopPolicy,
+    DefaultPolicy,
+    FairEventLoopPolicy,
+    LimitedEventLoopPolicy,
+    PriorityEventLoopPolicy,
+    ProactorEventLoopPolicy,
+    RloopEventLoopPolicy,
+    SharedEventLoopPolicy,
+    ThreadedEventLoopPolicy,
+    UvloopEventLoopPolicy,
+    WindowsProactorEventLoopPolicy,
+    WindowsProactorPolicy,
+    WindowsSelectorEventLoopPolicy,
+    WindowsSelectorPolicy,
+    macOSPolicy,
+)
+from loopwright.policies._policy import EventLoopPolicy
 from loopwright.policies._registry import (
     get_event_loop,
     get_event_loop_policy,
@@ -15,12 +34,28 @@ from loopwright.policies._watcher import get_child_watcher, set_child_watcher
 __all__ = [
     "AbstractEventLoopPolicy",
     "ChildWatcher",
+    "ContextEventLoopPolicy",
+    "DeadlineEventLoopPolicy",
     "DefaultEventLoopPolicy",
+    "DefaultPolicy",
     "EventLoopPolicy",
+    "FairEventLoopPolicy",
+    "LimitedEventLoopPolicy",
+    "PriorityEventLoopPolicy",
+    "ProactorEventLoopPolicy",
+    "RloopEventLoopPolicy",
     "Runner",
+    "SharedEventLoopPolicy",
+    "ThreadedEventLoopPolicy",
+    "UvloopEventLoopPolicy",
+    "WindowsProactorEventLoopPolicy",
+    "WindowsProactorPolicy",
+    "WindowsSelectorEventLoopPolicy",
+    "WindowsSelectorPolicy",
     "get_child_watcher",
     "get_event_loop",
     "get_event_loop_policy",
+    "macOSPolicy",
     "new_event_loop",
     "run",
     "set_child_watcher",

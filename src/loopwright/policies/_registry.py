@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from loopwright.errors import NotAPolicyError
 from loopwright.loops import loop_names
 from loopwright.loops._asyncio_private import PolicyBase, install_policy, installed_policy_or, running_loop
-from loopwright.policies._policy import DefaultEventLoopPolicy
+from loopwright.policies._named import DefaultEventLoopPolicy
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
