@@ -33,6 +33,8 @@ __all__ = [
     "NotAProcessError",
     "NotAWatcherError",
     "OutputLimitError",
+    "PolicyBlockError",
+    "PolicyConfigurationError",
     "PolicyOptionError",
     "PoolClosedError",
     "PoolFullError",
@@ -72,6 +74,10 @@ class NotAPolicyError(CallerError, TypeError):
 
 class PolicyOptionError(CallerError, ValueError):
     """A part of a policy was given as something that it cannot be; the message names what it can be, nearest first."""
+
+
+class PolicyBlockError(CallerError, RuntimeError):
+    """Blocks of `policy()` were not entered and left like brackets; the message says what was made of it."""
 
 
 class NotAWatcherError(CallerError, TypeError):
@@ -143,7 +149,7 @@ class TextModeError(CallerError, TypeError):
 
 
 class ConfigurationError(LoopwrightError):
-    """A configuration file is wrong; nothing was started.
+    """A configuration is wrong: a file (nothing was started then), or what says which policy to use.
 
     `mistakes` holds every mistake found, as one sentence each (file, key, what was found, what would be right).
     """
@@ -151,6 +157,13 @@ class ConfigurationError(LoopwrightError):
     def __init__(self, mistakes: Sequence[object]) -> None:
         self.mistakes = tuple(mistakes)
         super().__init__("\n".join(str(mistake) for mistake in self.mistakes))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.mistakes,)  # and not `args`, which is the sentences in one
+
+
+class PolicyConfigurationError(ConfigurationError, ValueError):
+    """What says in words which policy to use is wrong: a text, a table, the environment variable LOOPWRIGHT_POLICY."""
 
 
 class MachineError(LoopwrightError):

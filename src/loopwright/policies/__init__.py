@@ -1,6 +1,8 @@
 """Policies: which event loop a program gets, on every Python; and `run()`, which obeys them."""
 
 from loopwright.policies._abstract import AbstractEventLoopPolicy, ChildWatcher
+from loopwright.policies._block import policy
+from loopwright.policies._config import PolicyLike, default_policy, policy_from
 from loopwright.policies._named import (
     ContextEventLoopPolicy,
     DeadlineEventLoopPolicy,
@@ -29,6 +31,7 @@ from loopwright.policies._registry import (
     set_event_loop_policy,
 )
 from loopwright.policies._runner import Runner, run
+from loopwright.policies._settings import PolicyMistake
 from loopwright.policies._watcher import get_child_watcher, set_child_watcher
 
 __all__ = [
@@ -41,6 +44,8 @@ __all__ = [
     "EventLoopPolicy",
     "FairEventLoopPolicy",
     "LimitedEventLoopPolicy",
+    "PolicyLike",
+    "PolicyMistake",
     "PriorityEventLoopPolicy",
     "ProactorEventLoopPolicy",
     "RloopEventLoopPolicy",
@@ -52,11 +57,14 @@ __all__ = [
     "WindowsProactorPolicy",
     "WindowsSelectorEventLoopPolicy",
     "WindowsSelectorPolicy",
+    "default_policy",
     "get_child_watcher",
     "get_event_loop",
     "get_event_loop_policy",
     "macOSPolicy",
     "new_event_loop",
+    "policy",
+    "policy_from",
     "run",
     "set_child_watcher",
     "set_event_loop",
