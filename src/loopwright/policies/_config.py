@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from loopwright._core import scheduler_named
 from loopwright.errors import CallerError, LoopUnavailableError, PolicyConfigurationError
-from loopwright.loops import loop_factory, loop_names
+from loopwright.loops import loop_factory, loop_names, watches_by_itself
 from loopwright.loops._asyncio_private import PolicyBase
 from loopwright.policies._abstract import checked_policy
 from loopwright.policies._named import DefaultEventLoopPolicy
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from loopwright.policies._settings import Settings
 
-__all__ = ["VARIABLE", "PolicyLike", "default_policy", "policy_and_maker", "policy_from"]
+__all__ = ["VARIABLE", "PolicyLike", "default_policy", "policy_and_maker", "policy_from", "policy_obstacle"]
 
 #: The environment variable that says which policy to use where none was set.
 VARIABLE: Final = "LOOPWRIGHT_POLICY"
@@ -63,6 +64,25 @@ def default_policy() -> PolicyBase:
         return _made(text, VARIABLE)[0]
     except LoopUnavailableError as error:
         raise type(error)(f"{VARIABLE}={show(text)}: {error}", name=error.name) from error
+
+
+def policy_obstacle(text: str) -> str | None:
+    """Why a policy that is written rightly cannot be had on this Python, as far as that shows without importing what it
+    names: the package of a loop, or something of a program's own. None if nothing is known against it.
+    """
+    settings, _ = read(text)
+    given = (settings.name, settings.loop, settings.scheduler)
+    if any(isinstance(each, str) and is_reference(each) for each in given):
+        return None
+    loop = settings.loop or word_of(settings.name or "")
+    package = watches_by_itself(loop) if isinstance(loop, str) else None
+    if package is not None and importlib.util.find_spec(package) is not None:
+        return None
+    try:
+        _made(text, "policy")
+    except (LoopUnavailableError, PolicyConfigurationError) as error:
+        return str(error)
+    return None
 
 
 def policy_and_maker(value: PolicyLike) -> tuple[PolicyBase, bool]:

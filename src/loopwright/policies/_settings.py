@@ -55,7 +55,7 @@ class PolicyMistake:
     """What would be right, such as `a whole number of 1 or more`."""
 
     def __str__(self) -> str:
-        place = f"{self.source}: {self.key}" if self.key else self.source
+        place = f"{self.source}: {_key(self.key)}" if self.key else self.source
         return f"{place}: found {self.found}; right would be {self.right}" if self.right else f"{place}: {self.found}"
 
 
@@ -133,7 +133,7 @@ class _Reader:
     def take(self, key: Any, value: Any) -> None:
         self._position += 1
         if key not in KEYS:
-            self._note(_key(key), "an unknown key", meant(key, self._given))
+            self._note(key if isinstance(key, str) else show(key), "an unknown key", meant(key, self._given))
         elif key in self._given:
             self._note(key, f"{self._shown(value)} after {self._shown(self._given[key])}", f"{key} once")
         elif value is not None:
@@ -182,8 +182,8 @@ class _Reader:
         return f"{show(value)} ({kind(value)})"
 
 
-def _key(key: Any) -> str:
-    return key if isinstance(key, str) and re.fullmatch("[A-Za-z0-9_-]{1,60}", key) else show(key)
+def _key(key: str) -> str:
+    return key if re.fullmatch("[A-Za-z0-9_-]{1,60}", key) else show(key)
 
 
 def _as_text(value: Any) -> str:
