@@ -21,7 +21,11 @@ __all__ = [
     "ClockStuckError",
     "ConfigurationError",
     "LeakError",
+    "LoopClosedError",
+    "LoopDiedError",
+    "LoopPoolClosedError",
     "LoopRunningError",
+    "LoopStuckError",
     "LoopUnavailableError",
     "LoopwrightError",
     "MachineError",
@@ -94,6 +98,22 @@ class NoLoopError(CallerError, RuntimeError):
 
 class LoopRunningError(CallerError, RuntimeError):
     """A loop that still runs was asked to do what only a stopped one can, such as being closed."""
+
+
+class LoopClosedError(CallerError, RuntimeError):
+    """Work was given to a loop after its close, or the loop was closed while the work ran."""
+
+
+class LoopPoolClosedError(LoopClosedError):
+    """Work was given to a pool of loops after its end had begun."""
+
+
+class LoopStuckError(CallerError, RuntimeError):
+    """A loop's thread did not end in the time it was given; the message says what holds it, and where."""
+
+
+class LoopDiedError(CallerError, RuntimeError):
+    """A loop in a thread of its own broke while it ran, and what was under way there with it; `__cause__` says how."""
 
 
 class WatcherClosedError(CallerError, RuntimeError):
