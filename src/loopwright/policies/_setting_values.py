@@ -137,7 +137,7 @@ def _read_rules(value: Any, _textual: bool) -> str:
         return value
     if isinstance(value, float) and str(value) in RULES:
         raise Unfit(f"{show(str(value))}, in quotes")
-    raise Unfit(nearest(value, RULES, reference=False))
+    raise Unfit(f"one of {listed(RULES)}")  # none of them nearer to 3.10 than another
 
 
 READERS: Final[Mapping[str, Callable[[Any, bool], Any]]] = {
@@ -202,9 +202,10 @@ def nearest(value: Any, *names: Iterable[str], reference: bool = True) -> str:
     if isinstance(value, str):
         if "," in value:
             return SEMICOLON
-        near = difflib.get_close_matches(value.lower()[:100], [name for each in names for name in each], 1)
+        by_lower = {name.lower(): name for each in names for name in each}
+        near = difflib.get_close_matches(value.lower()[:100], by_lower, 1)
         if near:
-            return show(near[0])
+            return show(by_lower[near[0]])
     return f"one of {listed(names[0])}{f', or {A_REFERENCE}' if reference else ''}"
 
 

@@ -18,7 +18,7 @@ import types
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from loopwright._core import scheduler_names
+from loopwright._core import scheduler_named, scheduler_names
 from loopwright.loops import watches_by_itself
 from loopwright.policies._setting_values import (
     A_NUMBER,
@@ -146,12 +146,14 @@ class _Reader:
     def _relate(self) -> None:
         """Holds what the name says already against what else is said."""
         name = self._values.get("name")
+        self._position = self._positions.get("name", 0)
         if name is None or is_reference(name):
             self._relate_scheduler("")
             return
         may, must = accepted(name)
         for key, value in self._given.items():
             if key not in may and key != "name":
+                self._position = self._positions[key]
                 found = f"{self._shown(value)}, where {show(name)} says the {key} already"
                 self._note(key, found, f"either of the two: no {key}, or no {show(name)}")
         for key in must - self._given.keys():
@@ -165,21 +167,29 @@ class _Reader:
         scheduler = self._values.get("scheduler")
         if package is None:
             return
-        if scheduler is not None:
+        if _reorders(scheduler):
             right = f"no scheduler with loops of {package}, which keep their own order; loop=asyncio takes one"
+            self._position = self._positions["scheduler"]
             self._note("scheduler", self._shown(scheduler), right)
-        elif word in scheduler_names():
+        elif _reorders(word):
             right = f"another loop, such as asyncio: those of {package} keep their own order, and take no scheduler"
+            self._position = self._positions["loop"]
             self._note("loop", self._shown(loop), right)
 
     def _note(self, key: str, found: str, right: str) -> None:
-        position = self._positions.get(key, self._position)
-        self._found.append((position, PolicyMistake(self._source, key, found, right)))
+        self._found.append((self._position, PolicyMistake(self._source, key, found, right)))
 
     def _shown(self, value: Any) -> str:
         if self._textual:
             return show(value) if value else "nothing"
         return f"{show(value)} ({kind(value)})"
+
+
+def _reorders(scheduler: Any) -> bool:
+    """Whether this is a scheduler that puts anything in another order than every loop does."""
+    if isinstance(scheduler, str):
+        return scheduler in scheduler_names() and scheduler_named(scheduler) != scheduler_named(None)
+    return scheduler is not None and scheduler != scheduler_named(None)
 
 
 def _key(key: str) -> str:
