@@ -100,9 +100,8 @@ def test_settings_as_text_are_read_as_the_same(settings: Settings) -> None:
         assert mistakes == ()
 
 
-pieces = st.sampled_from(
-    [*"uvloop fair limited loop scope max_tasks rules name 3 0 -1 3.11 a.b:c : = = ; ; ,".split(), *" \n\0é\udc80"]
-)
+words = ["uvloop", "fair", "limited", "loop", "scope", "max_tasks", "rules", "name", "3", "0", "-1", "3.11", "a.b:c"]
+pieces = st.sampled_from([*words, *" \n\0é\udc80:==;;,"])
 
 
 @given(st.text() | st.lists(pieces).map("".join))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import importlib
 import importlib.util
@@ -119,6 +120,8 @@ def _made(value: str | Mapping[str, Any], source: str) -> tuple[PolicyBase, bool
         looked_up.note("", f"no policy can be made of {show(str(settings))}: {told}", "")
         raise PolicyConfigurationError(looked_up.mistakes) from error
     if not isinstance(made, PolicyBase):
+        if isinstance(made, asyncio.AbstractEventLoop):
+            made.close()  # somebody has left out `loop=`
         looked_up.note("name", f"{show(settings.name)}, which made {_shown(made)}", "what makes an event loop policy")
         looked_up.raise_mistakes()
     return made, True
@@ -189,7 +192,7 @@ def _imported(reference: str) -> Any:
             found = getattr(found, attribute)
         except Exception as error:
             near = difflib.get_close_matches(attribute, dir(found), 1)
-            right = f"{name}:{path.replace(attribute, near[0])}" if near else "something that the module has"
+            right = f"{name}:{path.replace(attribute, near[0])}" if near else "a name that is there"
             raise Unfit(right, f"and there is no {show(attribute)} there") from error
     return found
 
