@@ -266,6 +266,36 @@ def test_what_runs_later_cannot_be_decorated() -> None:
             policy("selector")(function)
 
 
+# --- where asyncio has no policies any more
+
+LATER = """
+    import asyncio, asyncio.events
+
+    # The names that go with policies (their deprecation in 3.14 says: in 3.16).
+    for name in list(vars(asyncio.events)):
+        if "policy" in name.lower():
+            delattr(asyncio.events, name)
+            if name in vars(asyncio):
+                delattr(asyncio, name)
+
+    from loopwright.policies import EventLoopPolicy, get_event_loop_policy, policy, run, set_event_loop_policy
+
+    async def main():
+        return get_event_loop_policy()
+
+    before = EventLoopPolicy()
+    set_event_loop_policy(before)
+    with policy("shared; loop=selector") as p:
+        assert run(main()) is p
+    assert run(main()) is before
+    print("fine")
+"""
+
+
+def test_a_block_needs_nothing_of_asyncios_policies(script: Callable[..., str]) -> None:
+    assert script(LATER) == "fine\n"
+
+
 # --- forks
 
 
