@@ -17,7 +17,7 @@ from loopwright.loops import loop_factory
 from loopwright.loops._asyncio_private import PYTHON_RULES
 from loopwright.policies import EventLoopPolicy, run, set_event_loop_policy
 
-policy = EventLoopPolicy(loop=sys.argv[1])
+policy = EventLoopPolicy(loop=sys.argv[1], scope=sys.argv[3])
 set_event_loop_policy(policy)
 loop = policy.new_event_loop() if sys.argv[2] == "made" else loop_factory(sys.argv[1])()
 policy.set_event_loop(loop)
@@ -69,6 +69,9 @@ print("fine")
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("scope", ["thread", "context", "shared"])
 @pytest.mark.parametrize("origin", ["made", "given"])
-def test_a_forked_child_has_no_loops_and_harms_none(loop_name: str, origin: str, script: Callable[..., str]) -> None:
-    assert script(FORK, loop_name, origin) == "fine\n"
+def test_a_forked_child_has_no_loops_and_harms_none(
+    loop_name: str, origin: str, scope: str, script: Callable[..., str]
+) -> None:
+    assert script(FORK, loop_name, origin, scope) == "fine\n"

@@ -12,7 +12,13 @@ from loopwright.errors import (
     NoLoopError,
 )
 from loopwright.loops._asyncio_private import PYTHON_RULES
-from loopwright.policies import DefaultEventLoopPolicy, EventLoopPolicy
+from loopwright.policies import (
+    DefaultEventLoopPolicy,
+    EventLoopPolicy,
+    get_event_loop,
+    set_event_loop,
+    set_event_loop_policy,
+)
 from tests.policies.conftest import in_thread
 
 if TYPE_CHECKING:
@@ -95,3 +101,47 @@ def test_a_thread_does_not_get_the_loop_that_close_has_closed(policy: EventLoopP
     assert loop.is_closed()
     # As if never set, so a fresh policy's answer.
     assert outcome(policy) == outcome(DefaultEventLoopPolicy())
+
+
+# --- by the rules of another Python
+
+GETTERS: list[Callable[[], asyncio.AbstractEventLoop]] = [get_event_loop, asyncio.get_event_loop]
+
+
+@pytest.mark.parametrize("ask", GETTERS, ids=["loopwright", "asyncio"])
+@pytest.mark.parametrize("rules", ["3.11", "3.12", "3.13", "3.14", "3.15"])
+def test_the_rules_that_were_chosen_hold(rules: str, ask: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """Also where it is the C function of asyncio that asks."""
+    policy = EventLoopPolicy(rules=rules)
+    set_event_loop_policy(policy)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if rules in ("3.14", "3.15"):
+            with pytest.raises(NoLoopError, match="no current event loop"):
+                ask()
+        else:
+            loop = ask()
+            assert ask() is loop is policy.get_event_loop()
+    warned = [(warning.category, warning.filename) for warning in caught]
+    assert warned == ([(DeprecationWarning, __file__)] if rules in ("3.12", "3.13") else [])
+    with pytest.raises(NoLoopError):
+        in_thread(ask)
+    set_event_loop(None)
+    with pytest.raises(NoLoopError):
+        ask()
+    policy.close()
+
+
+def test_the_rules_of_the_running_python_are_what_none_means() -> None:
+    assert outcome(EventLoopPolicy(rules=None)) == outcome(EventLoopPolicy(rules=PYTHON_RULES))
+
+
+@pytest.mark.parametrize("scope", ["context", "shared"])
+@pytest.mark.parametrize("rules", ["3.11", "3.12", "3.14"])
+def test_they_hold_in_every_scope(rules: str, scope: Any) -> None:
+    policy, per_thread = EventLoopPolicy(rules=rules, scope=scope), EventLoopPolicy(rules=rules)
+    assert elsewhere(policy) == elsewhere(per_thread)
+    assert in_main(policy) == in_main(per_thread)
+    policy.close()
+    assert in_main(policy) == in_main(EventLoopPolicy(rules=rules))  # as if it had never had one
+    assert in_main_after_none(policy) == in_main_after_none(per_thread)

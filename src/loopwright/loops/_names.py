@@ -61,8 +61,8 @@ def loop_factory(loop: LoopLike) -> LoopFactory:
     """A callable that makes a new event loop at each call, from any thread.
 
     `loop` is a name ("asyncio", or its alias "default", for the platform's standard loop; "selector";
-    "proactor" and "winloop" on Windows; "uvloop"; "rloop"), a class of loops, or a callable without arguments that returns
-    a new loop.
+    "proactor" and "winloop" on Windows; "uvloop"; "rloop"), a class of loops, or a callable without arguments that
+    returns a new loop.
 
     UnknownLoopError if no loop has that name; LoopUnavailableError if it is not installed or not for this
     platform, saying what to do; NotALoopError (a TypeError) if `loop` is none of the three, and from the

@@ -8,8 +8,9 @@ A place is a frozen value and is replaced whole, so a signal handler or another 
 - `context`: one context variable for all policies, since a context never lets go of a variable that was once set in
   it, and policies come and go. Its value is a mapping that is never changed: setting a loop makes a new one, without
   the policies that are gone. So a loop set in a context is seen by its copies, and what a copy sets is not seen by
-  what it was copied from, as with every context variable. Rejected: a mapping from contexts to loops. Contexts cannot
-  be told apart but by comparing what is in them.
+  what it was copied from, as with every context variable. What stands in the context is a key, and the loop in the
+  scope: a loop holds its policy, for its watcher, so a context with the loop would keep both alive. Rejected: a mapping
+  from contexts to loops. Contexts cannot be told apart but by comparing what is in them.
 - `shared`: one place, written under a lock, since setting looks first at who has it. Whose loop it is, is decided by
   the loop while it runs: the thread that runs it has it, any other a `LoopHandle`. While it does not run, it is the
   thread's that set it, known by a token that lives as long as the thread does. Not by its ident, which the
@@ -95,32 +96,36 @@ class ThreadScope(Scope):
 
 
 class _Key:
-    """Stands for a scope in contexts, which hold it weakly."""
+    """Stands for a scope in contexts, which hold it weakly, or for a place in a scope, which does so, too."""
 
     __slots__ = ("__weakref__",)
 
 
-_in_context: contextvars.ContextVar[Mapping[weakref.ref[_Key], Place]] = contextvars.ContextVar(
-    "loopwright_loops",
-    default={},  # noqa: B039 - a mapping that is never changed
-)
+_in_context: contextvars.ContextVar[Mapping[weakref.ref[_Key], _Key]] = contextvars.ContextVar("loopwright_loops")
 
 
 class ContextScope(Scope):
     """A loop for each context, and for its copies until they set one of their own."""
 
     def __init__(self) -> None:
-        self._key = _Key()
+        self._start()
+
+    def _start(self) -> None:
+        self._scope = _Key()
+        self._places: weakref.WeakKeyDictionary[_Key, Place] = weakref.WeakKeyDictionary()
 
     def place(self) -> Place:
-        return _in_context.get().get(weakref.ref(self._key), NOWHERE)
+        key = _in_context.get({}).get(weakref.ref(self._scope))
+        return NOWHERE if key is None else self._places[key]
 
     def put(self, place: Place) -> None:
-        others = {key: other for key, other in _in_context.get().items() if key() is not None}
-        _in_context.set(others | {weakref.ref(self._key): place})
+        key = _Key()
+        self._places[key] = place
+        others = {scope: other for scope, other in _in_context.get({}).items() if scope() is not None}
+        _in_context.set(others | {weakref.ref(self._scope): key})
 
     def leave_to_parent(self) -> None:
-        self._key = _Key()
+        self._start()
 
 
 class _Token:
