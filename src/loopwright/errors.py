@@ -35,6 +35,7 @@ __all__ = [
     "NotALoopError",
     "NotAPolicyError",
     "NotAProcessError",
+    "NotASchedulerError",
     "NotAWatcherError",
     "OutputLimitError",
     "PolicyBlockError",
@@ -44,8 +45,11 @@ __all__ = [
     "PoolFullError",
     "ProcessFailedError",
     "ProcessTimeoutError",
+    "SchedulerRefusedError",
     "TextModeError",
+    "UnknownLaneError",
     "UnknownLoopError",
+    "UnknownSchedulerError",
     "WatcherClosedError",
     "WatcherIgnoredError",
     "WatcherInactiveError",
@@ -90,6 +94,22 @@ class NotAWatcherError(CallerError, TypeError):
 
 class UnknownLoopError(CallerError, ValueError):
     """No event loop goes by the name that was asked for; the message offers the nearest one."""
+
+
+class NotASchedulerError(CallerError, TypeError):
+    """Something that is no task scheduler was given as one."""
+
+
+class UnknownSchedulerError(CallerError, ValueError):
+    """No task scheduler goes by the name that was asked for; the message offers the nearest one."""
+
+
+class UnknownLaneError(CallerError, ValueError):
+    """No lane of the loop goes by the name that was asked for; the message offers the nearest one."""
+
+
+class SchedulerRefusedError(CallerError, RuntimeError):
+    """A loop was given a task scheduler that it cannot take, or not now, or asked for what its scheduler has not."""
 
 
 class NoLoopError(CallerError, RuntimeError):
