@@ -19,8 +19,10 @@ from loopwright.errors import (
     LoopUnavailableError,
     NotAPolicyError,
     PolicyConfigurationError,
+    SchedulerRefusedError,
     WrongPlatformError,
 )
+from loopwright.loops import groups
 from loopwright.policies import (
     DefaultEventLoopPolicy,
     EventLoopPolicy,
@@ -116,6 +118,16 @@ def test_every_part_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
         {"scheduler": "fifo"},
         {"max_tasks": 7},
     ]
+
+
+def test_the_loops_have_the_scheduler_that_was_asked_for() -> None:
+    async def account() -> set[str | None]:
+        return set(groups())
+
+    assert run(account(), policy=policy_from("fair")) == {None}
+    assert run(account(), policy=policy_from("loop=selector; scheduler=fair")) == {None}
+    with pytest.raises(SchedulerRefusedError):
+        run(account(), policy=policy_from("priority"))
 
 
 def test_a_policy_of_asyncios_or_its_class_will_do() -> None:
