@@ -187,12 +187,15 @@ def _imported(reference: str) -> Any:
             what = f"whose module fails when it is imported ({type(error).__name__}: {_line(error)})"
             right = "a module that can be imported"
         raise Unfit(right, what) from error
-    for attribute in path.split("."):
+    attributes = path.split(".")
+    for number, attribute in enumerate(attributes):
         try:
             found = getattr(found, attribute)
         except Exception as error:
             near = difflib.get_close_matches(attribute, dir(found), 1)
-            right = f"{name}:{path.replace(attribute, near[0])}" if near else "a name that is there"
+            right = "a name that is there"
+            if near:
+                right = f"{name}:{'.'.join([*attributes[:number], near[0], *attributes[number + 1 :]])}"
             raise Unfit(right, f"and there is no {show(attribute)} there") from error
     return found
 
