@@ -25,12 +25,15 @@ __all__ = [
     "LoopUnavailableError",
     "LoopwrightError",
     "MachineError",
+    "MaxTasksTypeError",
+    "MaxTasksValueError",
     "MechanismUnavailableError",
     "NoLoopError",
     "NoSuchProcessError",
     "NotALoopError",
     "NotAPolicyError",
     "NotAProcessError",
+    "NotASchedulerError",
     "NotAWatcherError",
     "OutputLimitError",
     "PolicyOptionError",
@@ -38,8 +41,12 @@ __all__ = [
     "PoolFullError",
     "ProcessFailedError",
     "ProcessTimeoutError",
+    "SchedulerRefusedError",
+    "TaskStallWarning",
     "TextModeError",
+    "UnknownLaneError",
     "UnknownLoopError",
+    "UnknownSchedulerError",
     "WatcherClosedError",
     "WatcherIgnoredError",
     "WatcherInactiveError",
@@ -80,6 +87,38 @@ class NotAWatcherError(CallerError, TypeError):
 
 class UnknownLoopError(CallerError, ValueError):
     """No event loop goes by the name that was asked for; the message offers the nearest one."""
+
+
+class NotASchedulerError(CallerError, TypeError):
+    """Something that is no task scheduler was given as one."""
+
+
+class UnknownSchedulerError(CallerError, ValueError):
+    """No task scheduler goes by the name that was asked for; the message offers the nearest one."""
+
+
+class UnknownLaneError(CallerError, ValueError):
+    """No lane of the loop goes by the name that was asked for; the message offers the nearest one."""
+
+
+class SchedulerRefusedError(CallerError, RuntimeError):
+    """A loop was given a task scheduler that it cannot take, or not now, or asked for what its scheduler has not."""
+
+
+class MaxTasksTypeError(CallerError, TypeError):
+    """A bound on the tasks of a loop was given as something that is no whole number."""
+
+
+class MaxTasksValueError(CallerError, ValueError):
+    """A bound on the tasks of a loop would let none start."""
+
+
+class TaskStallWarning(RuntimeWarning):
+    """Every task that a bound lets run waits for one that waits to be let: the message says which for which.
+
+    A warning and no exception: it is given by `warnings.warn()`, and where that raises it, to the loop's exception
+    handler.
+    """
 
 
 class NoLoopError(CallerError, RuntimeError):
