@@ -42,6 +42,7 @@ __all__ = [
     "ProcessFailedError",
     "ProcessTimeoutError",
     "TextModeError",
+    "UnknownBalanceError",
     "UnknownLoopError",
     "WatcherClosedError",
     "WatcherIgnoredError",
@@ -78,6 +79,10 @@ class NotAWatcherError(CallerError, TypeError):
 
 class UnknownLoopError(CallerError, ValueError):
     """No event loop goes by the name that was asked for; the message offers the nearest one."""
+
+
+class UnknownBalanceError(CallerError, ValueError):
+    """No rule for balancing goes by the name that was asked for; the message offers the nearest one."""
 
 
 class NoLoopError(CallerError, RuntimeError):

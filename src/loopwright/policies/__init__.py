@@ -1,6 +1,10 @@
 """Policies: which event loop a program gets, on every Python; and `run()`, which obeys them."""
 
 from loopwright.policies._abstract import AbstractEventLoopPolicy, ChildWatcher
+from loopwright.policies._balance import Balance, LoopLoad
+from loopwright.policies._bridge import on, submit
+from loopwright.policies._handle import LoopHandle
+from loopwright.policies._loop_pool import LoopPool
 from loopwright.policies._policy import DefaultEventLoopPolicy, EventLoopPolicy
 from loopwright.policies._registry import (
     get_event_loop,
@@ -10,20 +14,30 @@ from loopwright.policies._registry import (
     set_event_loop_policy,
 )
 from loopwright.policies._runner import Runner, run
+from loopwright.policies._thread_loop import ThreadLoop
 from loopwright.policies._watcher import get_child_watcher, set_child_watcher
+from loopwright.policies._work import WorkFuture
 
 __all__ = [
     "AbstractEventLoopPolicy",
+    "Balance",
     "ChildWatcher",
     "DefaultEventLoopPolicy",
     "EventLoopPolicy",
+    "LoopHandle",
+    "LoopLoad",
+    "LoopPool",
     "Runner",
+    "ThreadLoop",
+    "WorkFuture",
     "get_child_watcher",
     "get_event_loop",
     "get_event_loop_policy",
     "new_event_loop",
+    "on",
     "run",
     "set_child_watcher",
     "set_event_loop",
     "set_event_loop_policy",
+    "submit",
 ]

@@ -214,7 +214,9 @@ class Rest(RemoteFuture[None]):
         """Whether there is none."""
         if super().done():
             return True
-        if _asking.tasks_of_real_loop:  # since 3.14 all_tasks() asks every one of another make before it looks whose it is
+        if (
+            _asking.tasks_of_real_loop
+        ):  # since 3.14 all_tasks() asks every one of another make before it looks whose it is
             return True
         _asking.tasks_of_real_loop = True
         try:
