@@ -21,7 +21,11 @@ __all__ = [
     "ClockStuckError",
     "ConfigurationError",
     "LeakError",
+    "LoopClosedError",
+    "LoopDiedError",
+    "LoopPoolClosedError",
     "LoopRunningError",
+    "LoopStuckError",
     "LoopUnavailableError",
     "LoopwrightError",
     "MachineError",
@@ -44,6 +48,7 @@ __all__ = [
     "SchedulerRefusedError",
     "TaskStallWarning",
     "TextModeError",
+    "UnknownBalanceError",
     "UnknownLaneError",
     "UnknownLoopError",
     "UnknownSchedulerError",
@@ -121,12 +126,32 @@ class TaskStallWarning(RuntimeWarning):
     """
 
 
+class UnknownBalanceError(CallerError, ValueError):
+    """No rule for balancing goes by the name that was asked for; the message offers the nearest one."""
+
+
 class NoLoopError(CallerError, RuntimeError):
     """A call needs an event loop, and there is none here: none running, and none set or attached."""
 
 
 class LoopRunningError(CallerError, RuntimeError):
     """A loop that still runs was asked to do what only a stopped one can, such as being closed."""
+
+
+class LoopClosedError(CallerError, RuntimeError):
+    """Work was given to a loop after its close, or the loop was closed while the work ran."""
+
+
+class LoopPoolClosedError(LoopClosedError):
+    """Work was given to a pool of loops after its end had begun."""
+
+
+class LoopStuckError(CallerError, RuntimeError):
+    """A loop's thread did not end in the time it was given; the message says what holds it, and where."""
+
+
+class LoopDiedError(CallerError, RuntimeError):
+    """A loop in a thread of its own broke while it ran, and what was under way there with it; `__cause__` says how."""
 
 
 class WatcherClosedError(CallerError, RuntimeError):

@@ -1,6 +1,10 @@
 """Policies: which event loop a program gets, on every Python; and `run()`, which obeys them."""
 
 from loopwright.policies._abstract import AbstractEventLoopPolicy, ChildWatcher
+from loopwright.policies._balance import Balance, LoopLoad
+from loopwright.policies._bridge import on, submit
+from loopwright.policies._handle import LoopHandle
+from loopwright.policies._loop_pool import LoopPool
 from loopwright.policies._named import (
     ContextEventLoopPolicy,
     DeadlineEventLoopPolicy,
@@ -29,10 +33,13 @@ from loopwright.policies._registry import (
     set_event_loop_policy,
 )
 from loopwright.policies._runner import Runner, run
+from loopwright.policies._thread_loop import ThreadLoop
 from loopwright.policies._watcher import get_child_watcher, set_child_watcher
+from loopwright.policies._work import WorkFuture
 
 __all__ = [
     "AbstractEventLoopPolicy",
+    "Balance",
     "ChildWatcher",
     "ContextEventLoopPolicy",
     "DeadlineEventLoopPolicy",
@@ -41,24 +48,31 @@ __all__ = [
     "EventLoopPolicy",
     "FairEventLoopPolicy",
     "LimitedEventLoopPolicy",
+    "LoopHandle",
+    "LoopLoad",
+    "LoopPool",
     "PriorityEventLoopPolicy",
     "ProactorEventLoopPolicy",
     "RloopEventLoopPolicy",
     "Runner",
     "SharedEventLoopPolicy",
+    "ThreadLoop",
     "ThreadedEventLoopPolicy",
     "UvloopEventLoopPolicy",
     "WindowsProactorEventLoopPolicy",
     "WindowsProactorPolicy",
     "WindowsSelectorEventLoopPolicy",
     "WindowsSelectorPolicy",
+    "WorkFuture",
     "get_child_watcher",
     "get_event_loop",
     "get_event_loop_policy",
     "macOSPolicy",
     "new_event_loop",
+    "on",
     "run",
     "set_child_watcher",
     "set_event_loop",
     "set_event_loop_policy",
+    "submit",
 ]
