@@ -124,12 +124,9 @@ class WorkFuture(concurrent.futures.Future[T]):
 
     def _end(self, error: BaseException | None, result: Any = None, *, cancelled: bool = False) -> None:
         self._target.unfinished.pop(id(self), None)
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
         if self.done():
-            return
-        if cancelled:
+            pass
+        elif cancelled:
             super().cancel()
             super().set_running_or_notify_cancel()
         elif error is not None:
@@ -137,6 +134,9 @@ class WorkFuture(concurrent.futures.Future[T]):
             super().set_exception(error)
         else:
             super().set_result(result)
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()  # when this is done: the tether goes with it, and would say that the loop is gone
 
     def _fail(self, error: Exception, /) -> None:
         self._end(error)
