@@ -37,7 +37,7 @@ PolicyLike: TypeAlias = str | Mapping[str, Any] | PolicyBase | type[PolicyBase] 
 def policy_from(value: PolicyLike) -> PolicyBase:
     """The policy that `value` asks for.
 
-    - Text: parts with semicolons between them, `uvloop; max_tasks=100` or `loop=selector; scope=context`. The first
+    - Text: parts with semicolons between them, `shared; max_tasks=100` or `loop=selector; scope=context`. The first
       may be a name alone: of a policy (`uvloop` for UvloopEventLoopPolicy), of a loop, or of a scheduler. The keys are
       `name`, `loop`, `scope`, `scheduler`, `max_tasks` and `rules`, with what `EventLoopPolicy` takes. A policy, loop
       or scheduler of one's own goes by `module:attribute`, which is imported now, with the rights of this process.
