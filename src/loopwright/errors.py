@@ -22,7 +22,11 @@ __all__ = [
     "ClockStuckError",
     "ConfigurationError",
     "LeakError",
+    "LoopClosedError",
+    "LoopDiedError",
+    "LoopPoolClosedError",
     "LoopRunningError",
+    "LoopStuckError",
     "LoopUnavailableError",
     "LoopwrightError",
     "MachineError",
@@ -37,6 +41,9 @@ __all__ = [
     "NotASchedulerError",
     "NotAWatcherError",
     "OutputLimitError",
+    "PolicyBlockError",
+    "PolicyConfigurationError",
+    "PolicyOptionError",
     "PoolClosedError",
     "PoolFullError",
     "ProcessFailedError",
@@ -44,6 +51,7 @@ __all__ = [
     "SchedulerRefusedError",
     "TaskStallWarning",
     "TextModeError",
+    "UnknownBalanceError",
     "UnknownLaneError",
     "UnknownLoopError",
     "UnknownSchedulerError",
@@ -52,6 +60,7 @@ __all__ = [
     "WatcherInactiveError",
     "WatcherStartError",
     "WrongLoopError",
+    "WrongPlatformError",
     "WrongThreadError",
 ]
 
@@ -74,6 +83,14 @@ class NotALoopError(CallerError, TypeError):
 
 class NotAPolicyError(CallerError, TypeError):
     """Something that is no event loop policy was given as one."""
+
+
+class PolicyOptionError(CallerError, ValueError):
+    """A part of a policy was given as something that it cannot be; the message names what it can be, nearest first."""
+
+
+class PolicyBlockError(CallerError, RuntimeError):
+    """Blocks of `policy()` were not entered and left like brackets; the message says what was made of it."""
 
 
 class NotAWatcherError(CallerError, TypeError):
@@ -116,12 +133,32 @@ class TaskStallWarning(RuntimeWarning):
     """
 
 
+class UnknownBalanceError(CallerError, ValueError):
+    """No rule for balancing goes by the name that was asked for; the message offers the nearest one."""
+
+
 class NoLoopError(CallerError, RuntimeError):
     """A call needs an event loop, and there is none here: none running, and none set or attached."""
 
 
 class LoopRunningError(CallerError, RuntimeError):
     """A loop that still runs was asked to do what only a stopped one can, such as being closed."""
+
+
+class LoopClosedError(CallerError, RuntimeError):
+    """Work was given to a loop after its close, or the loop was closed while the work ran."""
+
+
+class LoopPoolClosedError(LoopClosedError):
+    """Work was given to a pool of loops after its end had begun."""
+
+
+class LoopStuckError(CallerError, RuntimeError):
+    """A loop's thread did not end in the time it was given; the message says what holds it, and where."""
+
+
+class LoopDiedError(CallerError, RuntimeError):
+    """A loop in a thread of its own broke while it ran, and what was under way there with it; `__cause__` says how."""
 
 
 class WatcherClosedError(CallerError, RuntimeError):
@@ -177,7 +214,7 @@ class TextModeError(CallerError, TypeError):
 
 
 class ConfigurationError(LoopwrightError):
-    """A configuration file is wrong; nothing was started.
+    """A configuration is wrong: a file (nothing was started then), or what says which policy to use.
 
     `mistakes` holds every mistake found, as one sentence each (file, key, what was found, what would be right).
     """
@@ -186,6 +223,13 @@ class ConfigurationError(LoopwrightError):
         self.mistakes = tuple(mistakes)
         super().__init__("\n".join(str(mistake) for mistake in self.mistakes))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.mistakes,)  # and not `args`, which is the sentences in one
+
+
+class PolicyConfigurationError(ConfigurationError, ValueError):
+    """What says in words which policy to use is wrong: a text, a table, the environment variable LOOPWRIGHT_POLICY."""
+
 
 class MachineError(LoopwrightError):
     """This machine lacks what was asked for: a kernel feature, a library, a permission."""
@@ -193,6 +237,10 @@ class MachineError(LoopwrightError):
 
 class LoopUnavailableError(MachineError, ImportError):
     """An event loop that exists is not installed here, or not for this platform; the message says how to get it."""
+
+
+class WrongPlatformError(LoopUnavailableError):
+    """A loop, or a policy named after one, is made for another operating system; the message says what to use here."""
 
 
 class MechanismUnavailableError(MachineError, OSError):
