@@ -1,7 +1,7 @@
 """The half of a run that is in the Python under test: installs our names, runs classes of `test.test_asyncio`, and
 writes down how each test ended. Needs Loopwright there and nothing else.
 
-    python inside.py '{"run": "Pidfd", "tests": null, "mutant": false, "absent": false, "limit": 60, "results": "/path"}'
+    python inside.py '{"run": "Pidfd", "tests": null, "mutant": false, "absent": false, "limit": 60, "results": "/a"}'
 
 `tests` is the folder of another Python's `test` package, to be used in place of this one's. With `absent`, asyncio has
 no policies, as from Python 3.16 on.
@@ -29,8 +29,8 @@ WANTED = json.loads(sys.argv[1])
 if WANTED["absent"]:
     absent.remove_policies()
 
-import names
-import policy_names
+import names  # noqa: E402
+import policy_names  # noqa: E402
 
 WATCHERS = ("Threaded", "MultiLoop", "Safe", "Fast", "Pidfd")
 POLICIES = ("Rules", "Runners")

@@ -76,9 +76,11 @@ def with_python_tasks(kind: type) -> type:
         return kind
 
     class WithPythonTasks(kind):  # type: ignore[misc]
-        def setUp(self) -> None:  # noqa: N802
+        def setUp(self) -> None:
             for module, name in ((asyncio, "Task"), (asyncio, "Future"), (tasks, "Task"), (futures, "Future")):
-                patch = unittest.mock.patch.object(module, name, getattr(tasks, f"_Py{name}", None) or futures._PyFuture)
+                patch = unittest.mock.patch.object(
+                    module, name, getattr(tasks, f"_Py{name}", None) or futures._PyFuture
+                )
                 patch.start()
                 self.addCleanup(patch.stop)
             super().setUp()
