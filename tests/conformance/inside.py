@@ -222,6 +222,8 @@ def install_names() -> tuple[int, int]:
 def main() -> None:
     wanted = WANTED
     version = install_names()
+    # A shell that starts this in the background has it ignore the signal that tests of Ctrl-C send to themselves.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     result = (Mutated if wanted["mutant"] else Notes)(wanted["limit"])
     suite_of(wanted["run"]).run(result)
     told = {

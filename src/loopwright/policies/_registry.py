@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from loopwright.errors import NotAPolicyError
 from loopwright.loops import loop_names
 from loopwright.loops._asyncio_private import PolicyBase, install_policy, installed_policy_or, running_loop
+from loopwright.policies._foreign import new_loop_of
 from loopwright.policies._named import DefaultEventLoopPolicy
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def set_event_loop(loop: AbstractEventLoop | None) -> None:
 
 def new_event_loop() -> AbstractEventLoop:
     """A new loop of the kind the policy makes, not set as the current one. Who asked for it closes it."""
-    return get_event_loop_policy().new_event_loop()
+    return new_loop_of(get_event_loop_policy())
 
 
 def checked_policy(policy: Any) -> PolicyBase:
