@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loopwright.loops import _asyncio_private as private
+from loopwright.policies import ThreadLoop
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterator
 
 
@@ -47,3 +49,13 @@ def script() -> Callable[..., str]:
         return result.stdout
 
     return run_script
+
+
+@pytest.fixture
+def thread_loop(watched_loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> Iterator[ThreadLoop]:
+    """A loop in a thread of its own, of every kind at hand."""
+    loop = ThreadLoop(watched_loop_factory)
+    try:
+        yield loop
+    finally:
+        loop.close()
