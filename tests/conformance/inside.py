@@ -199,11 +199,12 @@ class Notes(unittest.TestResult):
 
 
 class Mutated(Notes):
-    """Stops at the first test that a disabled watcher kept from ending."""
+    """Stops at the first test that a disabled watcher kept from ending, and of runners at the first that failed: what
+    is left of a Ctrl-C by then would end the run."""
 
     def note(self, test: Any, ending: str, detail: str = "") -> None:
         super().note(test, ending, detail)
-        if "TimeoutError: not done within" in detail:
+        if "TimeoutError: not done within" in detail or (ending == "failed" and WANTED["run"] == "Runners"):
             self.stop()
 
 

@@ -213,3 +213,10 @@ def test_a_running_loop_cannot_be_closed_by_its_policy() -> None:
 
     run(main(), policy=policy)
     policy.close()
+
+
+def test_a_policy_says_what_it_is_made_of() -> None:
+    whole = EventLoopPolicy(loop=Mine, scope="shared", scheduler="priority", max_tasks=3, rules="3.13")
+    expected = f"loop=Mine scope=shared scheduler={PriorityLanes()} max_tasks=3 rules=3.12>"
+    assert repr(whole) == f"<loopwright.policies._policy.EventLoopPolicy {expected}"
+    assert repr(EventLoopPolicy(rules="3.11")).endswith(".EventLoopPolicy loop=asyncio scope=thread rules=3.11>")
