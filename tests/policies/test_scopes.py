@@ -258,6 +258,13 @@ def test_shared_a_loop_is_handed_over_by_setting_the_same(shared_policy: EventLo
     assert in_thread(take) is loop
 
 
+def test_shared_to_set_what_one_was_given_changes_nothing(shared_policy: EventLoopPolicy) -> None:
+    loop = shared_policy.new_event_loop()
+    shared_policy.set_event_loop(loop)
+    in_thread(lambda: shared_policy.set_event_loop(shared_policy.get_event_loop()))
+    assert asked(shared_policy) is loop
+
+
 def test_shared_a_second_run_at_the_same_time_is_refused(shared_policy: EventLoopPolicy) -> None:
     set_event_loop_policy(shared_policy)
 

@@ -161,6 +161,8 @@ class SharedScope(Scope):
     def put(self, place: Place) -> None:
         with self._lock:
             old = self._place.loop
+            if old is not None and isinstance(place.loop, LoopHandle) and place.loop == self._handle(old):
+                return  # set_event_loop(get_event_loop()), which old programs do to be sure
             if old is not None and old is not place.loop and not old.is_closed() and self._is_elsewhere(old):
                 raise WrongThreadError(
                     f"the loop that this process shares, {old!r}, is another thread's and open; only that thread can"
@@ -176,8 +178,11 @@ class SharedScope(Scope):
         if running_loop() is loop:
             return loop
         if loop.is_running() or not self._is_setter():
-            return LoopHandle(loop)  # type: ignore[abstract] # its class is completed by rule
+            return self._handle(loop)
         return loop
+
+    def _handle(self, loop: AbstractEventLoop) -> LoopHandle:
+        return LoopHandle(loop)  # type: ignore[abstract] # its class is completed by rule
 
     def _is_setter(self) -> bool:
         token = getattr(self._thread, "token", None)
