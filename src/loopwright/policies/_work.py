@@ -32,7 +32,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from loopwright.errors import LoopClosedError, NoLoopError, WrongThreadError
 from loopwright.loops._asyncio_private import running_loop
-from loopwright.policies._targets import ForeignLoop, PatientFuture
+from loopwright.policies._patience import PatientFuture
+from loopwright.policies._targets import ForeignLoop
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -123,19 +124,19 @@ class WorkFuture(PatientFuture[T]):
 
     def _end(self, error: BaseException | None, result: Any = None, *, cancelled: bool = False) -> None:
         self._target.unfinished.pop(id(self), None)
+        if not self.done():
+            if cancelled:
+                super().cancel()
+                super().set_running_or_notify_cancel()
+            elif error is not None:
+                self._untold = error
+                super().set_exception(error)
+            else:
+                super().set_result(result)
+        # Only now: this drops the tether.
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
-        if self.done():
-            return
-        if cancelled:
-            super().cancel()
-            super().set_running_or_notify_cancel()
-        elif error is not None:
-            self._untold = error
-            super().set_exception(error)
-        else:
-            super().set_result(result)
 
     def _fail(self, error: Exception, /) -> None:
         self._end(error)
