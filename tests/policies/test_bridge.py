@@ -216,11 +216,9 @@ def test_a_function_that_gives_nothing_to_await(thread_loop: ThreadLoop) -> None
     assert future.result(30) == 5
 
 
-def test_a_loop_of_anybodys_that_is_closed_meanwhile(
-    watched_loop_factory: Callable[[], asyncio.AbstractEventLoop],
-) -> None:
+def test_a_loop_of_anybodys_that_is_closed_meanwhile(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
     """Its tasks are never run again, and nobody tells: yet who waits is told."""
-    loop = watched_loop_factory()
+    loop = loop_factory()
     begun = threading.Event()
     tasks: list[Any] = []
 

@@ -70,7 +70,8 @@ class WorkFuture(PatientFuture[T]):
         self._target = target
         self._task: asyncio.Task[T] | None = None
         self._untold: BaseException | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Callable[[], asyncio.TimerHandle | None] = lambda: None
+        """Weak: it is the loop alone that must hold what the tether hangs on."""
         self._unbegun: list[Coroutine[Any, Any, T]] = []
         """The coroutine, for whoever takes it first, to begin or to close it: to pop is one step for all threads."""
 
@@ -111,7 +112,11 @@ class WorkFuture(PatientFuture[T]):
             return
         self._task.add_done_callback(self._finish)
         if tether is not None:
-            self._timer = loop.call_later(FAR, tether.hold)
+            timer = loop.call_later(FAR, tether.hold)
+            try:
+                self._timer = weakref.ref(timer)
+            except TypeError:  # rloop's, which then cannot tell us of its close
+                self._timer = lambda: timer
 
     def _finish(self, task: asyncio.Task[T]) -> None:
         """In the loop."""
@@ -134,7 +139,7 @@ class WorkFuture(PatientFuture[T]):
             else:
                 super().set_result(result)
         # Only now: this drops the tether.
-        timer, self._timer = self._timer, None
+        timer = self._timer()
         if timer is not None:
             timer.cancel()
 
