@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING, Any
 
 from loopwright.errors import LoopClosedError, LoopDiedError, LoopStuckError
 from loopwright.loops._asyncio_private import detach_inherited, running_loop
+from loopwright.policies._patience import patient_get
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -84,7 +85,7 @@ class LoopThread:
         started: queue.SimpleQueue[AbstractEventLoop | BaseException] = queue.SimpleQueue()
         self.thread = threading.Thread(target=self._main, args=(make, started), name=self.name, daemon=True)
         self.thread.start()
-        made = started.get()
+        made = patient_get(started)
         if isinstance(made, BaseException):
             raise made
         self.loop = made

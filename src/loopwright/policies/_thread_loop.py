@@ -37,6 +37,7 @@ from loopwright.loops import loop_factory
 from loopwright.loops._asyncio_private import running_loop
 from loopwright.policies._bridge import submit
 from loopwright.policies._loop_thread import LoopThread
+from loopwright.policies._patience import patient_get
 from loopwright.policies._remote import RemoteFuture, RemoteTask, Rest
 from loopwright.policies._thread_calls import PostedCalls
 from loopwright.policies._thread_methods import complete
@@ -60,7 +61,7 @@ class _Told:
     def __init__(self) -> None:
         self.changed: queue.SimpleQueue[object] = queue.SimpleQueue()
         """Wakes whoever runs the loop: it was stopped, it died, or what was waited for is done. Not an Event, whose
-        lock KeyboardInterrupt may leave held (`PatientFuture`), and the loop's thread would wait for it for ever."""
+        lock KeyboardInterrupt may leave held (`_patience.py`), and the loop's thread would wait for it for ever."""
         self.stopped = False
         self.stopped_by: BaseException | None = None
 
@@ -157,7 +158,7 @@ class ThreadLoop(PostedCalls, SignalHandlers):
             if told.stopped or (future is not None and future.done()):
                 return
             # In the main thread signal handlers run meanwhile, and what they raise is raised here.
-            told.changed.get()
+            patient_get(told.changed)
 
     def run_until_complete(self, future: Any) -> Any:
         """Wait until the future or coroutine is done, give its result or raise what it raised.
