@@ -112,19 +112,22 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
         A loop that the policy's `close()` has closed counts as none, and as never set. Where one loop is shared, a
         thread that it does not belong to gets a `LoopHandle`.
         """
-        place = self._scope.place()
-        if place.ours and place.loop is not None and place.loop not in self._made:
-            place = NOWHERE
-            self._scope.put(place)
+        place = self._place()
         if place.loop is None:
             self._make_current(set_called=place.set_called)
-            place = self._scope.place()
+            place = self._place()
         if place.loop is None:
             raise NoLoopError(
                 f"There is no current event loop in thread {threading.current_thread().name!r}."
                 " Run the code with loopwright.run(), or give this thread a loop with set_event_loop()."
             )
         return self._scope.seen(place.loop)
+
+    def _place(self) -> Place:
+        """The caller's, without a loop that `close()` has closed."""
+        place = self._scope.place()
+        # Nothing is put in its stead: where one loop is shared, another thread may be about to.
+        return NOWHERE if place.ours and place.loop is not None and place.loop not in self._made else place
 
     def _make_current(self, *, set_called: bool) -> None:
         """Make and set a loop, if the rules say so."""
