@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import random
 import threading
 import time
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loopwright.errors import LoopPoolClosedError
+from loopwright.errors import LoopClosedError, LoopPoolClosedError
 from loopwright.policies import LoopPool, ThreadLoop, on
 
 if TYPE_CHECKING:
@@ -77,38 +78,31 @@ def test_a_crowd(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
     assert sum(load.running for load in crowd.pool.report()) == 0
 
 
+def hand_in_until_it_is_closed(loop: ThreadLoop, futures: list[WorkFuture[Any]]) -> None:
+    while True:
+        try:
+            future = loop.submit(asyncio.sleep, 0)
+        except LoopClosedError:
+            return
+        futures.append(future)
+        concurrent.futures.wait([future], 30)
+
+
 @pytest.mark.long
-def test_loops_that_come_and_go(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
-    """Threads hand work to one loop until it is closed under them: each either has a future that ends, or an error."""
+def test_loops_that_are_closed_under_those_who_use_them(
+    loop_factory: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
     for _ in range(10):
         loop = ThreadLoop(loop_factory)
-        outcomes: list[bool] = []
-        enough = threading.Event()
-
-        def use(loop: ThreadLoop = loop, outcomes: list[bool] = outcomes, enough: threading.Event = enough) -> None:
-            while True:
-                try:
-                    future = loop.submit(asyncio.sleep, 0)
-                except RuntimeError:
-                    return
-                future.exception(30) if not future.cancelled() else None
-                outcomes.append(future.done())
-                if len(outcomes) > 20:
-                    enough.set()
-
-        def guarded(use: Callable[[], None] = use) -> None:
-            try:
-                use()
-            except BaseException as error:
-                if "Cancelled" not in type(error).__name__:
-                    raise
-
-        threads = [threading.Thread(target=guarded) for _ in range(4)]
+        futures: list[WorkFuture[Any]] = []
+        threads = [threading.Thread(target=hand_in_until_it_is_closed, args=(loop, futures)) for _ in range(4)]
         for thread in threads:
             thread.start()
-        assert enough.wait(30)
+        while len(futures) < 20:
+            time.sleep(0.001)
         loop.close()
         for thread in threads:
             thread.join(30)
             assert not thread.is_alive()
-        assert all(outcomes)
+        assert all(future.done() for future in futures)
+        assert all(future.cancelled() or future.result() is None for future in futures)
