@@ -122,10 +122,12 @@ class LoopPool:
 
     def __del__(self) -> None:
         if not getattr(self, "_closing", True) and not all(member.core.closing for member in self._members):
-            warnings.warn(f"unclosed pool {self!r}", ResourceWarning, stacklevel=1, source=self)
+            told = f"unclosed pool {self!r}"
             self._closing = True
             for member in self._members:
                 member.core.begin_end()
+            # Last, as it raises where warnings are errors.
+            warnings.warn(told, ResourceWarning, stacklevel=1, source=self)
 
     @property
     def loops(self) -> tuple[LoopHandle, ...]:

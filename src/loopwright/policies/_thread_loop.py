@@ -113,8 +113,10 @@ class ThreadLoop(PostedCalls, SignalHandlers):
     def __del__(self) -> None:
         core: LoopThread | None = getattr(self, "_core", None)  # none if its making failed
         if core is not None and not core.closing:
-            warnings.warn(f"unclosed event loop {self!r}", ResourceWarning, stacklevel=1, source=self)
+            told = f"unclosed event loop {self!r}"
             core.begin_end()
+            # Last, as it raises where warnings are errors.
+            warnings.warn(told, ResourceWarning, stacklevel=1, source=self)
 
     # --- running it ---
 
