@@ -181,7 +181,7 @@ class Shares:
 
     def ready(self, most: int, /) -> int:
         count = len(self._heap)  # each has at least one, and there may be thousands
-        return most if count >= most else len(self)
+        return most if count >= most else min(most, len(self))
 
     def __len__(self) -> int:
         running = self._running

@@ -205,7 +205,7 @@ class ReadyQueue:
             self._before -= 1
         left = self._left = self._left - 1
         if left > 0:
-            if self._inbox:
+            if self._inbox and not self._loop._stopping:
                 self._sort(self._since)
             if left & self._mask or self._in_time(left):
                 return self._pop(self._now)
