@@ -34,6 +34,8 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 import conform_plans as planning  # noqa: E402 - found beside this file, whoever imports it
 
+OF_POLICIES = (planning.RULES, planning.RUNNERS)
+POLICY_TESTS = ("test_events.PolicyTests.", "test_events.TestPyGet", "test_events.TestCGet", "test_runners.")
 #: Seconds for one test, and for a run. All tests of a run take about four seconds on an idle machine.
 TEST_LIMIT, RUN_LIMIT = 60.0, 240.0
 #: With a watcher disabled a test that needs one takes all of its time. The first that does ends the run.
@@ -133,7 +135,7 @@ def mistakes(outcome: Outcome) -> list[str]:
         return ["no test was run"]
     listed = {different.test for different in differences() if outcome.tests in different.tests_of}
     if outcome.mutant:
-        if outcome.run in (planning.RULES, planning.RUNNERS):
+        if outcome.run in OF_POLICIES:
             what, failed = "our policy", [name for name, (ending, _) in outcome.notes.items() if ending == "failed"]
         else:
             what, failed = "every watcher", [name for name, (_, told) in outcome.notes.items() if TIMED_OUT in told]
@@ -157,12 +159,13 @@ def mistakes(outcome: Outcome) -> list[str]:
 def unused(outcomes: list[Outcome]) -> list[str]:
     """What stands in differences.toml for tests that were run, and none of the runs met."""
     met = {(outcome.tests, name) for outcome in outcomes if not outcome.mutant for name in outcome.notes or ()}
-    run = {outcome.tests for outcome in outcomes}
+    # Policies are tested by the tests of more versions than watchers are.
+    run = {(outcome.tests, outcome.run in OF_POLICIES) for outcome in outcomes}
     return [
         f"{different.test} of {version} stands in differences.toml, and no run has it"
         for different in differences()
         for version in different.tests_of
-        if version in run and (version, different.test) not in met
+        if (version, different.test.startswith(POLICY_TESTS)) in run and (version, different.test) not in met
     ]
 
 
