@@ -217,10 +217,11 @@ def test_shared_a_running_loop_is_its_threads_whoever_set_it(shared_policy: Even
     thread = threading.Thread(target=serve)
     thread.start()
     assert runs.wait(20)
-    assert found == [loop]
-    assert type(asked(shared_policy)) is LoopHandle
+    meanwhile = asked(shared_policy)
     loop.call_soon_threadsafe(loop.stop)
     thread.join(20)
+    assert found == [loop]
+    assert type(meanwhile) is LoopHandle
     assert asked(shared_policy) is loop
 
 
