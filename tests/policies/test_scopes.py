@@ -217,10 +217,11 @@ def test_shared_a_running_loop_is_its_threads_whoever_set_it(shared_policy: Even
     thread = threading.Thread(target=serve)
     thread.start()
     assert runs.wait(20)
-    assert found == [loop]
-    assert type(asked(shared_policy)) is LoopHandle
+    meanwhile = asked(shared_policy)
     loop.call_soon_threadsafe(loop.stop)
     thread.join(20)
+    assert found == [loop]
+    assert type(meanwhile) is LoopHandle
     assert asked(shared_policy) is loop
 
 
@@ -256,6 +257,13 @@ def test_shared_a_loop_is_handed_over_by_setting_the_same(shared_policy: EventLo
         return asked(shared_policy)
 
     assert in_thread(take) is loop
+
+
+def test_shared_to_set_what_one_was_given_changes_nothing(shared_policy: EventLoopPolicy) -> None:
+    loop = shared_policy.new_event_loop()
+    shared_policy.set_event_loop(loop)
+    in_thread(lambda: shared_policy.set_event_loop(shared_policy.get_event_loop()))
+    assert asked(shared_policy) is loop
 
 
 def test_shared_a_second_run_at_the_same_time_is_refused(shared_policy: EventLoopPolicy) -> None:

@@ -35,6 +35,7 @@ __all__ = ["EventLoopPolicy"]
 class _Kind:
     """Which loops a policy makes."""
 
+    given: LoopLike
     make: LoopFactory
     compiled: str | None
     """The package, where they hear of exits and queue what is ready by means of their own."""
@@ -87,6 +88,19 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
         self._made = MadeLoops()
         _policies.add(self)
 
+    def __repr__(self) -> str:
+        given = self._kind.given
+        parts = {
+            "loop": given if isinstance(given, str) else getattr(given, "__qualname__", repr(given)),
+            "scope": self._scope.name,
+            "scheduler": None if self._scheduler == FirstInFirstOut() else self._scheduler,
+            "max_tasks": self._max_tasks,
+            "child_watcher": self._watcher,
+            "rules": self._rules,
+        }
+        told = " ".join(f"{name}={part}" for name, part in parts.items() if part is not None)
+        return f"<{type(self).__module__}.{type(self).__qualname__} {told}>"
+
     def get_event_loop(self) -> AbstractEventLoop:
         """The loop set for the caller: its thread, its context, or the process, by the policy's scope.
 
@@ -98,19 +112,22 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
         A loop that the policy's `close()` has closed counts as none, and as never set. Where one loop is shared, a
         thread that it does not belong to gets a `LoopHandle`.
         """
-        place = self._scope.place()
-        if place.ours and place.loop is not None and place.loop not in self._made:
-            place = NOWHERE
-            self._scope.put(place)
+        place = self._place()
         if place.loop is None:
             self._make_current(set_called=place.set_called)
-            place = self._scope.place()
+            place = self._place()
         if place.loop is None:
             raise NoLoopError(
                 f"There is no current event loop in thread {threading.current_thread().name!r}."
                 " Run the code with loopwright.run(), or give this thread a loop with set_event_loop()."
             )
         return self._scope.seen(place.loop)
+
+    def _place(self) -> Place:
+        """The caller's, without a loop that `close()` has closed."""
+        place = self._scope.place()
+        # Nothing is put in its stead: where one loop is shared, another thread may be about to.
+        return NOWHERE if place.ours and place.loop is not None and place.loop not in self._made else place
 
     def _make_current(self, *, set_called: bool) -> None:
         """Make and set a loop, if the rules say so."""
@@ -172,7 +189,7 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
         self._kind = self._checked_kind(loop)
 
     def _checked_kind(self, loop: LoopLike) -> _Kind:
-        kind = _Kind(loop_factory(loop), watches_by_itself(loop))
+        kind = _Kind(loop, loop_factory(loop), watches_by_itself(loop))
         if kind.compiled is not None:
             if self._watcher is not None:
                 raise ignored(self._watcher, kind.compiled)

@@ -29,7 +29,7 @@ import threading
 import weakref
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from loopwright.errors import PolicyOptionError, WrongThreadError
 from loopwright.loops._asyncio_private import running_loop
@@ -61,6 +61,8 @@ NOWHERE: Final = Place()
 class Scope(ABC):
     """Where a policy puts the loops that are set, and finds them again."""
 
+    name: ClassVar[ScopeName]
+
     @abstractmethod
     def place(self) -> Place:
         """That of the caller."""
@@ -80,6 +82,8 @@ class Scope(ABC):
 
 class ThreadScope(Scope):
     """A loop for each thread."""
+
+    name = "thread"
 
     def __init__(self) -> None:
         self._here = threading.local()
@@ -106,6 +110,8 @@ _in_context: contextvars.ContextVar[Mapping[weakref.ref[_Key], _Key]] = contextv
 
 class ContextScope(Scope):
     """A loop for each context, and for its copies until they set one of their own."""
+
+    name = "context"
 
     def __init__(self) -> None:
         self._start()
@@ -137,6 +143,8 @@ class _Token:
 class SharedScope(Scope):
     """One loop for the process: its thread's, and a handle for every other."""
 
+    name = "shared"
+
     def __init__(self) -> None:
         self._start()
 
@@ -153,6 +161,8 @@ class SharedScope(Scope):
     def put(self, place: Place) -> None:
         with self._lock:
             old = self._place.loop
+            if old is not None and isinstance(place.loop, LoopHandle) and place.loop == self._handle(old):
+                return  # set_event_loop(get_event_loop()), which old programs do to be sure
             if old is not None and old is not place.loop and not old.is_closed() and self._is_elsewhere(old):
                 raise WrongThreadError(
                     f"the loop that this process shares, {old!r}, is another thread's and open; only that thread can"
@@ -168,8 +178,11 @@ class SharedScope(Scope):
         if running_loop() is loop:
             return loop
         if loop.is_running() or not self._is_setter():
-            return LoopHandle(loop)  # type: ignore[abstract] # its class is completed by rule
+            return self._handle(loop)
         return loop
+
+    def _handle(self, loop: AbstractEventLoop) -> LoopHandle:
+        return LoopHandle(loop)  # type: ignore[abstract] # its class is completed by rule
 
     def _is_setter(self) -> bool:
         token = getattr(self._thread, "token", None)
@@ -186,7 +199,7 @@ class SharedScope(Scope):
         self._start()  # the lock, too: another thread may have held it when the process was copied
 
 
-_SCOPES: Final[Mapping[str, type[Scope]]] = {"thread": ThreadScope, "context": ContextScope, "shared": SharedScope}
+_SCOPES: Final[Mapping[str, type[Scope]]] = {kind.name: kind for kind in (ThreadScope, ContextScope, SharedScope)}
 
 
 def new_scope(name: Any) -> Scope:

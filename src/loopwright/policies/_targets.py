@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from loopwright.errors import LoopClosedError, NotALoopError
 from loopwright.loops._asyncio_private import running_loop
+from loopwright.policies._patience import PatientFuture
 
 if TYPE_CHECKING:
     import contextvars
@@ -80,7 +80,7 @@ def target_of(loop: Any) -> Target:
     )
 
 
-class Answer(concurrent.futures.Future[T]):
+class Answer(PatientFuture[T]):
     """What a function gives that is called in the loop, at once, for a thread that waits for it."""
 
     def __init__(self, target: Target, function: Callable[[], T]) -> None:

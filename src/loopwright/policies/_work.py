@@ -24,7 +24,6 @@ handler of its loop is told, as it is of asyncio's futures.
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextlib
 import contextvars
 import inspect
@@ -33,6 +32,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from loopwright.errors import LoopClosedError, NoLoopError, WrongThreadError
 from loopwright.loops._asyncio_private import running_loop
+from loopwright.policies._patience import PatientFuture
 from loopwright.policies._targets import ForeignLoop
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class _Tether:
         """What the timer calls that never goes off."""
 
 
-class WorkFuture(concurrent.futures.Future[T]):
+class WorkFuture(PatientFuture[T]):
     """What was handed to a loop, for whoever waits for it: `await` it on any loop, or call `result()` in any thread.
 
     A `concurrent.futures.Future`, with these rules. `cancel()` throws CancelledError into the work, and gives True if
@@ -70,7 +70,8 @@ class WorkFuture(concurrent.futures.Future[T]):
         self._target = target
         self._task: asyncio.Task[T] | None = None
         self._untold: BaseException | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Callable[[], asyncio.TimerHandle | None] = lambda: None
+        """Weak: it is the loop alone that must hold what the tether hangs on."""
         self._unbegun: list[Coroutine[Any, Any, T]] = []
         """The coroutine, for whoever takes it first, to begin or to close it: to pop is one step for all threads."""
 
@@ -111,7 +112,11 @@ class WorkFuture(concurrent.futures.Future[T]):
             return
         self._task.add_done_callback(self._finish)
         if tether is not None:
-            self._timer = loop.call_later(FAR, tether.hold)
+            timer = loop.call_later(FAR, tether.hold)
+            try:
+                self._timer = weakref.ref(timer)
+            except TypeError:  # rloop's, which then cannot tell us of its close
+                self._timer = lambda: timer
 
     def _finish(self, task: asyncio.Task[T]) -> None:
         """In the loop."""
@@ -124,19 +129,19 @@ class WorkFuture(concurrent.futures.Future[T]):
 
     def _end(self, error: BaseException | None, result: Any = None, *, cancelled: bool = False) -> None:
         self._target.unfinished.pop(id(self), None)
-        if self.done():
-            pass
-        elif cancelled:
-            super().cancel()
-            super().set_running_or_notify_cancel()
-        elif error is not None:
-            self._untold = error
-            super().set_exception(error)
-        else:
-            super().set_result(result)
-        timer, self._timer = self._timer, None
+        if not self.done():
+            if cancelled:
+                super().cancel()
+                super().set_running_or_notify_cancel()
+            elif error is not None:
+                self._untold = error
+                super().set_exception(error)
+            else:
+                super().set_result(result)
+        # Only now: this drops the tether.
+        timer = self._timer()
         if timer is not None:
-            timer.cancel()  # when this is done: the tether goes with it, and would say that the loop is gone
+            timer.cancel()
 
     def _fail(self, error: Exception, /) -> None:
         self._end(error)

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loopwright.errors import LoopClosedError, LoopStuckError
+from loopwright.policies import ThreadLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def test_a_loop_that_is_stuck_says_where(watched_loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    def block_the_loop() -> None:
+        entered.set()
+        release.wait(60)
+
+    loop = ThreadLoop(watched_loop_factory, name="the stuck one", close_timeout=0.05)
+    loop.call_soon(block_the_loop)
+    assert entered.wait(30)
+    with pytest.raises(
+        LoopStuckError, match=r"'the stuck one' did not end within 0.05 s.*\(.*threading.py|block_the_loop"
+    ):
+        loop.close()
+    assert loop.is_closed()
+    with pytest.raises(LoopClosedError):
+        loop.call_soon(str)
+    release.set()
+    loop._close_timeout = 30
+    loop.close()
+
+
+def test_a_task_that_cannot_be_cancelled_is_named() -> None:
+    release = threading.Event()
+    begun = threading.Event()
+
+    async def refuse() -> None:
+        begun.set()
+        while not release.is_set():
+            try:
+                await asyncio.sleep(0.01)
+            except asyncio.CancelledError:
+                continue
+
+    loop = ThreadLoop("asyncio", close_timeout=0.3)
+    loop.create_task(refuse(), name="the stubborn one")
+    assert begun.wait(30)
+    with pytest.raises(LoopStuckError, match=r"tasks did not end though cancelled: .*the stubborn one"):
+        loop.close()
+    release.set()
+    loop._close_timeout = 30
+    loop.close()
+
+
+def test_a_program_that_leaves_loops_open_ends_and_is_told(script: Callable[..., str]) -> None:
+    source = """
+        import asyncio, os, sys, threading, warnings
+        from loopwright.policies import LoopPool, ThreadLoop
+
+        warnings.simplefilter("default")
+        sys.stderr = sys.stdout
+        loop, pool = ThreadLoop("asyncio", name="forgotten"), LoopPool(2)
+
+        async def stay():
+            try:
+                begun.set()
+                await asyncio.sleep(1000)
+            finally:
+                print("cleaned up")
+
+        begun = threading.Event()
+        kept = loop.create_task(stay())
+        begun.wait()
+        print("end of the program")
+    """
+    printed = script(source)
+    assert printed.startswith("end of the program")
+    assert "ResourceWarning: the loop 'forgotten' was left open" in printed
+    assert "ResourceWarning: the loop 'pool-2' was left open" in printed
+    assert printed.count("cleaned up") == 1
+
+
+def test_a_forked_child_has_none(script: Callable[..., str]) -> None:
+    source = """
+        import asyncio, os, warnings
+        from loopwright.errors import LoopClosedError
+        from loopwright.policies import LoopPool, ThreadLoop, on
+
+        warnings.simplefilter("ignore", DeprecationWarning)  # of fork() beside threads
+        loop, pool = ThreadLoop("asyncio"), LoopPool(2)
+        future = pool.submit(asyncio.sleep, 0.3, "parent")
+        pid = os.fork()
+        if not pid:
+            try:
+                assert loop.is_closed() and pool.closed
+                for call in (loop.stop, lambda: pool.submit(asyncio.sleep, 0)):
+                    try:
+                        call()
+                    except LoopClosedError as error:
+                        told = str(error)
+                    else:
+                        os._exit(2)
+                loop.close()
+                pool.close()
+                with asyncio.Runner(loop_factory=lambda: ThreadLoop("asyncio")) as runner:
+                    assert runner.run(asyncio.sleep(0, 4)) == 4
+                os._exit(0)
+            except BaseException:
+                os._exit(3)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert loop.run_until_complete(asyncio.sleep(0, 5)) == 5
+        print(future.result(30))
+        loop.close()
+        pool.close()
+    """
+    assert script(source) == "parent\n"

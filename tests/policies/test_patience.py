@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextvars
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loopwright.policies import ThreadLoop, submit
+
+if TYPE_CHECKING:
+    pass
+
+variable = contextvars.ContextVar("variable", default="unset")
+
+
+def test_ctrl_c_in_result(thread_loop: ThreadLoop) -> None:
+    future = submit(thread_loop, asyncio.sleep, 1000)
+    threading.Timer(0.05, signal.raise_signal, (signal.SIGINT,)).start()
+    with pytest.raises(KeyboardInterrupt):
+        future.result()
+    assert future.cancel()
+    with pytest.raises(concurrent.futures.CancelledError):
+        future.result(30)
+
+
+def test_many_waits_with_ctrl_c_at_any_moment(thread_loop: ThreadLoop) -> None:
+    """KeyboardInterrupt must leave no lock held that the loop's thread needs."""
+    ended = threading.Event()
+
+    def interrupt() -> None:
+        while not ended.is_set():
+            signal.raise_signal(signal.SIGINT)
+            time.sleep(0.002)
+
+    thread = threading.Thread(target=interrupt)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    interrupted = 0
+    thread.start()
+    try:
+        for _ in range(100):
+            future = submit(thread_loop, asyncio.sleep, 0.003)
+            try:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                future.result()
+            except KeyboardInterrupt:
+                interrupted += 1
+            finally:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+            assert future.result(30) is None
+    finally:
+        ended.set()
+        thread.join(30)
+        signal.signal(signal.SIGINT, before)
+    assert interrupted
