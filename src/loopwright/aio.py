@@ -1,10 +1,10 @@
 """All of asyncio with its low-level names of Python 3.11, on every Python: `import loopwright.aio as asyncio`.
 
 Policies, child watchers and the functions that go with them are Loopwright's, and do not warn; `run()`, `Runner` and
-`get_event_loop()` obey the current policy. Everything else is asyncio's own, the very objects, looked up there at
-each use: `aio.Task is asyncio.Task`, `aio.subprocess is asyncio.subprocess`, and what is patched in asyncio is patched
-here. Setting a name here sets it here alone. `aio.events` and `aio.unix_events` are asyncio's modules with the names back in
-the same way.
+`get_event_loop()` obey the current policy. Everything else is asyncio's own, the very objects, looked up there at each
+use: `aio.Task is asyncio.Task`, `aio.subprocess is asyncio.subprocess`, and whatever is patched in asyncio is patched
+here. Setting a name here sets it here alone. `aio.events` and `aio.unix_events` are asyncio's modules with the names
+back in the same way.
 
 Nothing is changed in asyncio: other modules' `import asyncio` brings what it brought before.
 `loopwright.install()` changes that, for the whole process.
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
         Semaphore as Semaphore, SendfileNotAvailableError as SendfileNotAvailableError, Server as Server,
         StreamReader as StreamReader, StreamReaderProtocol as StreamReaderProtocol, StreamWriter as StreamWriter,
         SubprocessProtocol as SubprocessProtocol, SubprocessTransport as SubprocessTransport, Task as Task,
-        TaskGroup as TaskGroup, Timeout as Timeout, TimeoutError as TimeoutError, TimerHandle as TimerHandle,
+        TaskGroup as TaskGroup, Timeout as Timeout, TimeoutError as TimeoutError,  # noqa: A004
+        TimerHandle as TimerHandle,
         Transport as Transport, WriteTransport as WriteTransport, _enter_task as _enter_task,
         _get_running_loop as _get_running_loop, _leave_task as _leave_task, _register_task as _register_task,
         _set_running_loop as _set_running_loop, _unregister_task as _unregister_task, all_tasks as all_tasks,
