@@ -27,7 +27,7 @@ from loopwright.errors import NoLoopError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-__all__ = ["LOW_LEVEL", "MISSING", "Change", "names_back", "policies_asked", "rules_changed"]
+__all__ = ["LOW_LEVEL", "MISSING", "Change", "exported", "names_back", "policies_asked", "rules_changed"]
 
 MISSING: Final = object()
 """Stands for what is not there."""
@@ -100,41 +100,48 @@ def names_back(ours: Mapping[str, Any]) -> Iterator[Change]:
     In `asyncio.unix_events` only what is missing: up to 3.13 asyncio's own policy and watchers are made of the rest.
     """
     for module_name, names in LOW_LEVEL.items():
-        module: Any = vars(asyncio).get(module_name)
-        if module is None:  # of the other platform
+        module = _module(module_name)
+        if module is None:
             continue
-        here = [name for name in names if name in ours]
-        for name in here:
+        for name in [name for name in names if name in ours]:
             yield Change(asyncio, name, ours[name])
             if module is _events or name not in vars(module):
                 yield Change(module, name, ours[name])
         for name, like in _UNDERNEATH[module_name].items():
             if name not in vars(module):
                 yield Change(module, name, ours[like])
-        yield from _exported(module, here)
-    yield from _exported(asyncio, ours)
 
 
-def _exported(module: Any, names: Iterable[str]) -> Iterator[Change]:
-    """What makes `from module import *` bring these names."""
-    lacking = sorted(set(names).difference(module.__all__))
-    if lacking:
-        yield Change(module, "__all__", (*module.__all__, *lacking))
+def exported(changes: Iterable[Change], public: Iterable[str]) -> Iterator[Change]:
+    """What makes `from asyncio import *` bring those of the changed names that are public."""
+    for module in [module for name in ("__init__", *LOW_LEVEL) if (module := _module(name)) is not None]:
+        here = {change.name for change in changes if change.where is module}
+        lacking = sorted(here.intersection(public).difference(module.__all__))
+        if lacking:
+            yield Change(module, "__all__", (*module.__all__, *lacking))
 
 
-def policies_asked(ours: Mapping[str, Callable[..., Any]], init: Callable[[], None]) -> Iterator[Change]:
+def _module(name: str) -> Any:
+    """The module of asyncio's; None for one of the other platform."""
+    return asyncio if name == "__init__" else vars(asyncio).get(name)
+
+
+def policies_asked(
+    asks: Mapping[str, Callable[..., Any]], by_rules: Mapping[str, Callable[..., Any]], init: Callable[[], None]
+) -> Iterator[Change]:
     """What makes asyncio ask the process's policy for its loops, and have `init()` choose where there is none.
 
-    `ours` are `get_event_loop`, `set_event_loop` and `new_event_loop`, which asyncio's own do as well as long as it has
-    a registry: then they stay as they are.
+    `asks` are `get_event_loop`, `set_event_loop` and `new_event_loop`, which asyncio's own do as well as long as it has
+    a registry: then they stay as they are. `by_rules` are those of them that are to be replaced in any case.
     """
+    functions = by_rules
     if "_event_loop_policy" in vars(_events):
         yield Change(_events, "_init_event_loop_policy", init)
-        return
-    for name, function in ours.items():
+    else:
+        functions = {**asks, **by_rules}
+    for name, function in functions.items():
         for module in (asyncio, _events):
             yield Change(module, name, function)
-        yield from _exported(_events, [name])
 
 
 def rules_changed(makes_loop: Callable[..., bool]) -> Iterator[Change]:

@@ -15,18 +15,17 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from loopwright.errors import InstallError, LoopRunningError
 from loopwright.loops import _asyncio_names as asyncio_names
 from loopwright.loops._asyncio_private import install_policy, installed_policy, running_loop
+from loopwright.policies._by_rules import BY_RULES, makes_loop
 from loopwright.policies._low_level import ASKS, OURS
-from loopwright.policies._policy import DefaultEventLoopPolicy, EventLoopPolicy
+from loopwright.policies._policy import EventLoopPolicy
 from loopwright.policies._process_rules import process_rules, use_process_rules
 from loopwright.policies._registry import checked_policy, get_event_loop_policy
-from loopwright.policies._rules import WithoutLoop, stacklevel_outside, without_loop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,12 +81,14 @@ def install(policy: PolicyBase | str | None = None, *, rules: Rules | None = Non
             )
         _refuse_running("install()")
         before = installed_policy()
-        new = _policy(policy) or before or DefaultEventLoopPolicy()
-        changes = list(asyncio_names.policies_asked(ASKS, _init_event_loop_policy))
+        new = _policy(policy) or before or get_event_loop_policy()
+        by_rules = {} if rules is None else BY_RULES
+        changes = list(asyncio_names.policies_asked(ASKS, by_rules, _init_event_loop_policy))
         if names:
             changes += asyncio_names.names_back(OURS)
         if rules is not None:
-            changes += asyncio_names.rules_changed(_makes_loop)
+            changes += asyncio_names.rules_changed(makes_loop)
+        changes += asyncio_names.exported(changes, {*OURS, *ASKS})
         done = tuple((change, change.now) for change in changes)
         _current = _Installation(done, new, before, process_rules() if rules is None else use_process_rules(rules))
         for change in changes:
@@ -151,11 +152,3 @@ def _refuse_running(what: str) -> None:
 def _init_event_loop_policy() -> None:
     """For asyncio, which calls it where no policy is set and expects one to be set afterwards."""
     get_event_loop_policy()
-
-
-def _makes_loop(*, set_called: bool) -> bool:
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    todo = without_loop(process_rules(), main_thread=in_main_thread, set_called=set_called)
-    if todo is WithoutLoop.MAKE_AND_WARN:
-        warnings.warn("There is no current event loop", DeprecationWarning, stacklevel=stacklevel_outside())
-    return todo is not WithoutLoop.REFUSE
