@@ -9,6 +9,7 @@ sources of CPython 3.11.7, 3.12.1, 3.13.0, 3.14 and 3.15:
   `asyncio.events._init_event_loop_policy`, a function that is looked up anew each time: there the default is chosen.
 - `asyncio.run()`, `Runner` and the rest call `events.new_event_loop()` and its like by looking them up in
   `asyncio.events`. Where asyncio has no registry any more, these are what has to ask one.
+- A standard Unix loop that no policy of ours has made asks a watcher of its own since 3.14 (see `_asyncio_private`).
 - Policies that are not ours (uvloop's, one that was derived before) inherit what they do without a loop from asyncio's
   base class, in its `get_event_loop`; that one has no memory of `set_event_loop()` since 3.14.
 """
@@ -23,11 +24,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from loopwright.errors import NoLoopError
+from loopwright.loops._asyncio_private import subprocess_starter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-__all__ = ["LOW_LEVEL", "MISSING", "Change", "exported", "names_back", "policies_asked", "rules_changed"]
+__all__ = [
+    "LOW_LEVEL",
+    "MISSING",
+    "Change",
+    "exported",
+    "names_back",
+    "policies_asked",
+    "rules_changed",
+    "watcher_asked",
+]
 
 MISSING: Final = object()
 """Stands for what is not there."""
@@ -142,6 +153,16 @@ def policies_asked(
     for name, function in functions.items():
         for module in (asyncio, _events):
             yield Change(module, name, function)
+
+
+def watcher_asked(child_watcher: Callable[[], Any]) -> Iterator[Change]:
+    """What makes every standard Unix loop hand its subprocesses to the watcher that `child_watcher()` gives.
+
+    Nothing up to 3.13, where asyncio does so of its own accord. Loops that a policy of ours has made keep to that one.
+    """
+    if _unix is not None and "AbstractChildWatcher" not in vars(_unix):
+        starter = subprocess_starter(child_watcher)
+        yield Change(_unix._UnixSelectorEventLoop, "_make_subprocess_transport", starter)
 
 
 def rules_changed(makes_loop: Callable[..., bool]) -> Iterator[Change]:

@@ -14,6 +14,7 @@ one); acting on import (a library that a program's library imports would change 
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,10 +23,12 @@ from loopwright.errors import InstallError, LoopRunningError
 from loopwright.loops import _asyncio_names as asyncio_names
 from loopwright.loops._asyncio_private import install_policy, installed_policy, running_loop
 from loopwright.policies._by_rules import BY_RULES, makes_loop
+from loopwright.policies._frameworks import ImportedLater, imported_already
 from loopwright.policies._low_level import ASKS, OURS
 from loopwright.policies._policy import EventLoopPolicy
 from loopwright.policies._process_rules import process_rules, use_process_rules
 from loopwright.policies._registry import checked_policy, get_event_loop_policy
+from loopwright.policies._watcher import get_child_watcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,8 +42,9 @@ __all__ = ["install", "installed", "uninstall"]
 class _Installation:
     """What `install()` did, for `uninstall()` to take back."""
 
-    changes: tuple[tuple[asyncio_names.Change, Any], ...]
-    """Each with what stood there before."""
+    changes: list[tuple[asyncio_names.Change, Any]]
+    """Each with what stood there before; those that are made when a module is imported come to it then."""
+    finder: ImportedLater
     policy: PolicyBase
     policy_before: PolicyBase | None
     rules_before: Rules
@@ -83,16 +87,24 @@ def install(policy: PolicyBase | str | None = None, *, rules: Rules | None = Non
         before = installed_policy()
         new = _policy(policy) or before or get_event_loop_policy()
         by_rules = {} if rules is None else BY_RULES
-        changes = list(asyncio_names.policies_asked(ASKS, by_rules, _init_event_loop_policy))
+        changes = [*asyncio_names.policies_asked(ASKS, by_rules, _init_event_loop_policy), *imported_already()]
         if names:
             changes += asyncio_names.names_back(OURS)
+            changes += asyncio_names.watcher_asked(get_child_watcher)
         if rules is not None:
             changes += asyncio_names.rules_changed(makes_loop)
-        changes += asyncio_names.exported(changes, {*OURS, *ASKS})
-        done = tuple((change, change.now) for change in changes)
-        _current = _Installation(done, new, before, process_rules() if rules is None else use_process_rules(rules))
-        for change in changes:
+        changes += list(asyncio_names.exported(changes, {*OURS, *ASKS}))
+        done: list[tuple[asyncio_names.Change, Any]] = []
+
+        def do(change: asyncio_names.Change) -> None:
+            done.append((change, change.now))
             change.put(change.new)
+
+        rules_before = process_rules() if rules is None else use_process_rules(rules)
+        _current = _Installation(done, ImportedLater(do), new, before, rules_before)
+        for change in changes:
+            do(change)
+        sys.meta_path.insert(0, _current.finder)
         install_policy(new)
 
 
@@ -117,6 +129,9 @@ def uninstall() -> None:
                 f"{', '.join(replaced)}: no longer what install() put there; whoever has replaced"
                 f" {'it' if len(replaced) == 1 else 'them'} since must put that back before uninstall()"
             )
+        # Somebody may have taken it out, as those do who try programs with fresh modules.
+        if _current.finder in sys.meta_path:
+            sys.meta_path.remove(_current.finder)
         for change, old in reversed(_current.changes):
             change.put(old)
         if installed_policy() is _current.policy:
