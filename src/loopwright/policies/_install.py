@@ -26,8 +26,9 @@ from loopwright.policies._by_rules import BY_RULES, makes_loop
 from loopwright.policies._frameworks import ImportedLater, imported_already
 from loopwright.policies._low_level import ASKS, OURS
 from loopwright.policies._policy import EventLoopPolicy
-from loopwright.policies._process_rules import process_rules, use_process_rules
+from loopwright.policies._process_rules import use_process_rules
 from loopwright.policies._registry import checked_policy, get_event_loop_policy
+from loopwright.policies._rules import checked_rules
 from loopwright.policies._watcher import get_child_watcher
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ _lock = threading.Lock()
 _current: _Installation | None = None
 
 
-def install(policy: PolicyBase | str | None = None, *, rules: Rules | None = None, names: bool = True) -> None:
+def install(policy: PolicyBase | str | None = None, *, rules: str | None = None, names: bool = True) -> None:
     """Have the asyncio of this process obey the current policy, and have its low-level names again.
 
     From now on until `uninstall()`:
@@ -63,8 +64,8 @@ def install(policy: PolicyBase | str | None = None, *, rules: Rules | None = Non
       one. With None, the one that is set stays; where none is, a `DefaultEventLoopPolicy` is set, as it is after
       `asyncio.set_event_loop_policy(None)`.
     - `asyncio.run()`, `asyncio.Runner`, `asyncio.new_event_loop()` and what is built on them ask it, on every Python.
-    - `rules` ("3.11", "3.12" or "3.14") says by which Python's rules `get_event_loop()` goes where no loop is set, for
-      every policy that does not say so itself, asyncio's and uvloop's included. None: the running Python's.
+    - `rules` ("3.11" to "3.15") says by which Python's rules `get_event_loop()` goes where no loop is set, for every
+      policy that does not say so itself, asyncio's and uvloop's included. None: the running Python's.
     - unless `names` is False, `asyncio` has the names that it had in 3.11, in `asyncio`, `asyncio.events` and
       `asyncio.unix_events`: policies, child watchers and their functions, which are Loopwright's and never warn.
       `from asyncio import *` brings them, too.
@@ -73,8 +74,9 @@ def install(policy: PolicyBase | str | None = None, *, rules: Rules | None = Non
     best before there are others: a thread that asks asyncio in the same moment may still get what was there before.
 
     InstallError if it is installed already; LoopRunningError if a loop is running in this thread; NotAPolicyError for
-    what is no policy, and the errors of `loopwright.loops.loop_factory()` for a string that names none. (The first two
-    are RuntimeErrors, the third is a TypeError.) Nothing is changed then.
+    what is no policy, and the errors of `loopwright.loops.loop_factory()` for a string that names none;
+    PolicyOptionError for rules that there are not. (The first two are RuntimeErrors, then a TypeError, and at last a
+    ValueError.) Nothing is changed then.
     """
     global _current  # noqa: PLW0603 - one for the process is what it is for
     with _lock:
@@ -84,6 +86,7 @@ def install(policy: PolicyBase | str | None = None, *, rules: Rules | None = Non
                 " or set_event_loop_policy() if only the policy is to be another"
             )
         _refuse_running("install()")
+        generation = checked_rules(rules)
         before = installed_policy()
         new = _policy(policy) or before or get_event_loop_policy()
         by_rules = {} if rules is None else BY_RULES
@@ -100,7 +103,7 @@ def install(policy: PolicyBase | str | None = None, *, rules: Rules | None = Non
             done.append((change, change.now))
             change.put(change.new)
 
-        rules_before = process_rules() if rules is None else use_process_rules(rules)
+        rules_before = use_process_rules(generation)
         _current = _Installation(done, ImportedLater(do), new, before, rules_before)
         for change in changes:
             do(change)
@@ -142,7 +145,7 @@ def uninstall() -> None:
 
 @contextlib.contextmanager
 def installed(
-    policy: PolicyBase | str | None = None, *, rules: Rules | None = None, names: bool = True
+    policy: PolicyBase | str | None = None, *, rules: str | None = None, names: bool = True
 ) -> Iterator[PolicyBase]:
     """`install()` for a `with` block and `uninstall()` at its end, with their errors; gives the current policy."""
     install(policy, rules=rules, names=names)
