@@ -79,10 +79,11 @@ def test_configuration_example_is_right(page: str, line: int, source: str, tmp_p
 
 
 def test_reference_names_every_key() -> None:
+    from loopwright.policies._setting_values import KEYS
     from loopwright.supervision.config._document import Document, RestartTable, ServiceTable, SupervisorTable
 
     page = (ROOT / "docs/reference/configuration.md").read_text()
     documented = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
     tables = (RestartTable, ServiceTable, SupervisorTable)
-    assert documented == {key for table in tables for key in table.__struct_fields__}
+    assert documented == {*KEYS, *(key for table in tables for key in table.__struct_fields__)}
     assert set(Document.__struct_fields__) == set(re.findall(r"^## `\[(\w+)[].]", page, re.MULTILINE))

@@ -22,7 +22,11 @@ __all__ = [
     "ConfigurationError",
     "InstallError",
     "LeakError",
+    "LoopClosedError",
+    "LoopDiedError",
+    "LoopPoolClosedError",
     "LoopRunningError",
+    "LoopStuckError",
     "LoopUnavailableError",
     "LoopwrightError",
     "MachineError",
@@ -32,15 +36,21 @@ __all__ = [
     "NotALoopError",
     "NotAPolicyError",
     "NotAProcessError",
+    "NotASchedulerError",
     "NotAWatcherError",
     "OutputLimitError",
+    "PolicyBlockError",
+    "PolicyConfigurationError",
     "PolicyOptionError",
     "PoolClosedError",
     "PoolFullError",
     "ProcessFailedError",
     "ProcessTimeoutError",
+    "SchedulerRefusedError",
     "TextModeError",
+    "UnknownLaneError",
     "UnknownLoopError",
+    "UnknownSchedulerError",
     "WatcherClosedError",
     "WatcherIgnoredError",
     "WatcherInactiveError",
@@ -75,12 +85,32 @@ class PolicyOptionError(CallerError, ValueError):
     """A part of a policy was given as something that it cannot be; the message names what it can be, nearest first."""
 
 
+class PolicyBlockError(CallerError, RuntimeError):
+    """Blocks of `policy()` were not entered and left like brackets; the message says what was made of it."""
+
+
 class NotAWatcherError(CallerError, TypeError):
     """Something that is no child watcher was given as one."""
 
 
 class UnknownLoopError(CallerError, ValueError):
     """No event loop goes by the name that was asked for; the message offers the nearest one."""
+
+
+class NotASchedulerError(CallerError, TypeError):
+    """Something that is no task scheduler was given as one."""
+
+
+class UnknownSchedulerError(CallerError, ValueError):
+    """No task scheduler goes by the name that was asked for; the message offers the nearest one."""
+
+
+class UnknownLaneError(CallerError, ValueError):
+    """No lane of the loop goes by the name that was asked for; the message offers the nearest one."""
+
+
+class SchedulerRefusedError(CallerError, RuntimeError):
+    """A loop was given a task scheduler that it cannot take, or not now, or asked for what its scheduler has not."""
 
 
 class NoLoopError(CallerError, RuntimeError):
@@ -93,6 +123,22 @@ class InstallError(CallerError, RuntimeError):
 
 class LoopRunningError(CallerError, RuntimeError):
     """A loop that still runs was asked to do what only a stopped one can, such as being closed."""
+
+
+class LoopClosedError(CallerError, RuntimeError):
+    """Work was given to a loop after its close, or the loop was closed while the work ran."""
+
+
+class LoopPoolClosedError(LoopClosedError):
+    """Work was given to a pool of loops after its end had begun."""
+
+
+class LoopStuckError(CallerError, RuntimeError):
+    """A loop's thread did not end in the time it was given; the message says what holds it, and where."""
+
+
+class LoopDiedError(CallerError, RuntimeError):
+    """A loop in a thread of its own broke while it ran, and what was under way there with it; `__cause__` says how."""
 
 
 class WatcherClosedError(CallerError, RuntimeError):
@@ -148,7 +194,7 @@ class TextModeError(CallerError, TypeError):
 
 
 class ConfigurationError(LoopwrightError):
-    """A configuration file is wrong; nothing was started.
+    """A configuration is wrong: a file (nothing was started then), or what says which policy to use.
 
     `mistakes` holds every mistake found, as one sentence each (file, key, what was found, what would be right).
     """
@@ -156,6 +202,13 @@ class ConfigurationError(LoopwrightError):
     def __init__(self, mistakes: Sequence[object]) -> None:
         self.mistakes = tuple(mistakes)
         super().__init__("\n".join(str(mistake) for mistake in self.mistakes))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.mistakes,)  # and not `args`, which is the sentences in one
+
+
+class PolicyConfigurationError(ConfigurationError, ValueError):
+    """What says in words which policy to use is wrong: a text, a table, the environment variable LOOPWRIGHT_POLICY."""
 
 
 class MachineError(LoopwrightError):

@@ -4,12 +4,20 @@ import asyncio
 import re
 import subprocess
 import sys
+import types
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from loopwright import loops
-from loopwright.errors import CallerError, LoopUnavailableError, MachineError, NotALoopError, UnknownLoopError
+from loopwright.errors import (
+    CallerError,
+    LoopUnavailableError,
+    MachineError,
+    NotALoopError,
+    UnknownLoopError,
+    WrongPlatformError,
+)
 from loopwright.loops import LoopReport, available_loops, loop_factory, loop_names, watches_by_itself
 
 if TYPE_CHECKING:
@@ -72,15 +80,31 @@ def test_a_name_like_none_is_told_all(wrong: str) -> None:
         loop_factory(wrong)
     assert isinstance(caught.value, CallerError)
     assert "did you mean" not in str(caught.value)
-    assert str(caught.value).endswith("there are: asyncio, selector, proactor, uvloop, rloop, default")
+    assert str(caught.value).endswith("there are: asyncio, selector, proactor, uvloop, rloop, winloop, default")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has it")
-def test_a_loop_for_another_platform_says_what_to_use() -> None:
-    with pytest.raises(LoopUnavailableError, match=rf"Windows.*this is {sys.platform}; use 'selector'") as caught:
-        loop_factory("proactor")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has them")
+@pytest.mark.parametrize(("name", "instead"), [("proactor", "selector"), ("winloop", "uvloop")])
+def test_a_loop_for_another_platform_says_what_to_use(name: str, instead: str) -> None:
+    with pytest.raises(WrongPlatformError, match=rf"Windows.*this is {sys.platform}; use '{instead}'") as caught:
+        loop_factory(name)
+    assert isinstance(caught.value, LoopUnavailableError)
     assert isinstance(caught.value, MachineError)
     assert isinstance(caught.value, ImportError)
+
+
+def test_on_windows_others_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(WrongPlatformError, match="'uvloop' is not made for Windows; use 'winloop'"):
+        loop_factory("uvloop")
+    with pytest.raises(WrongPlatformError, match="'rloop' is not made for Windows; use 'asyncio'"):
+        loop_factory("rloop")
+    with pytest.raises(LoopUnavailableError, match=r"'winloop' is not installed.*pip install winloop$"):
+        loop_factory("winloop")
+    monkeypatch.setitem(sys.modules, "winloop", types.SimpleNamespace(new_event_loop=LoopOfMine))
+    loop = loop_factory("winloop")()
+    assert type(loop) is LoopOfMine
+    loop.close()
 
 
 @pytest.mark.parametrize("name", ["uvloop", "rloop"])
@@ -157,7 +181,7 @@ def test_what_a_factory_raises_is_passed_on() -> None:
 
 def test_available_loops_tells_of_each_what_is_true() -> None:
     reports = {report.name: report for report in available_loops()}
-    assert list(reports) == ["asyncio", "selector", "proactor", "uvloop", "rloop"]
+    assert list(reports) == ["asyncio", "selector", "proactor", "uvloop", "rloop", "winloop"]
     assert set(reports) < set(loop_names())
     for name, report in reports.items():
         if report.available:

@@ -3,14 +3,26 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
 from loopwright.loops import _asyncio_private as private
+from loopwright.policies import DefaultEventLoopPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from loopwright.policies import EventLoopPolicy
+
+T = TypeVar("T")
+
+
+def in_thread(function: Callable[[], T]) -> T:
+    """What the function gives in a thread of its own, called elsewhere_0."""
+    with ThreadPoolExecutor(1, thread_name_prefix="elsewhere") as pool:
+        return pool.submit(function).result(20)
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +32,13 @@ def no_policy() -> Iterator[None]:
     private.install_policy(None)
     yield
     private.install_policy(before)
+
+
+@pytest.fixture
+def policy() -> Iterator[EventLoopPolicy]:
+    policy = DefaultEventLoopPolicy()
+    yield policy
+    policy.close()
 
 
 @pytest.fixture(params=["asyncio", "selector", "uvloop"])

@@ -15,8 +15,8 @@ from loopwright.errors import (
     InstallError,
     LoopRunningError,
     NotAPolicyError,
+    PolicyConfigurationError,
     PolicyOptionError,
-    UnknownLoopError,
 )
 from loopwright.loops import _asyncio_private as private
 from loopwright.policies import (
@@ -244,8 +244,8 @@ def test_neither_is_done_while_a_loop_runs() -> None:
     ("policy", "rules", "error", "match"),
     [
         (3, None, NotAPolicyError, "not 3"),
-        (EventLoopPolicy, None, NotAPolicyError, "call it first"),
-        ("uvlop", None, UnknownLoopError, "did you mean 'uvloop'"),
+        ("uvlop", None, PolicyConfigurationError, "uvloop"),
+        ("selector; max_task=1", None, PolicyConfigurationError, "max_tasks"),
         (None, "3.1", PolicyOptionError, "3.11"),
         (None, 3.11, PolicyOptionError, "the string '3.11'"),
     ],

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loopwright.policies._rules import WithoutLoop, stacklevel_outside, without_loop
+from loopwright.errors import PolicyOptionError
+from loopwright.loops._asyncio_private import PYTHON_RULES
+from loopwright.policies._rules import WithoutLoop, checked_rules, stacklevel_outside, without_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +24,35 @@ def test_the_table(rules: Rules, in_main_thread: WithoutLoop) -> None:
     assert without_loop(rules, main_thread=True, set_called=False) is in_main_thread
     for main_thread, set_called in [(True, True), (False, True), (False, False)]:
         assert without_loop(rules, main_thread=main_thread, set_called=set_called) is WithoutLoop.REFUSE
+
+
+@pytest.mark.parametrize(
+    ("named", "generation"),
+    [("3.11", "3.11"), ("3.12", "3.12"), ("3.13", "3.12"), ("3.14", "3.14"), ("3.15", "3.14"), (None, PYTHON_RULES)],
+)
+def test_a_python_names_its_generation(named: str | None, generation: str) -> None:
+    assert checked_rules(named) == generation
+
+
+def test_the_running_python_is_among_them() -> None:
+    assert checked_rules("{}.{}".format(*sys.version_info)) == PYTHON_RULES
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (3.12, "none of 3.12; did you mean the string '3.12'? "),
+        ("3.12.1", "none of '3.12.1'; did you mean the string '3.12'? "),
+        ("py311", "none of 'py311'; there are: '3.11', '3.12', '3.13', '3.14', '3.15', and None"),
+        ("", "none of ''; there are"),
+        (["3.11"], "there are"),
+    ],
+)
+def test_other_rules_are_refused_with_the_nearest(wrong: Any, said: str) -> None:
+    with pytest.raises(ValueError, match="rules names the Python") as caught:
+        checked_rules(wrong)
+    assert isinstance(caught.value, PolicyOptionError)
+    assert said in str(caught.value)
 
 
 def in_module(name: str, source: str, **names: Any) -> Callable[[], None]:

@@ -9,6 +9,7 @@ import click
 
 from loopwright.cli._file import argument, load
 from loopwright.cli._text import safe
+from loopwright.policies._config import VARIABLE as POLICY
 from loopwright.supervision._spec import RestartRule
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def _traits(service: ServiceSpec) -> Iterator[str]:
     yield _restarts(service.restart)
     if service.essential:
         yield "essential"
+    if policy := service.environment.get(POLICY):
+        yield f"policy {safe(policy)}"
     if service.depends_on:
         yield f"depends on {', '.join(service.depends_on)}"
     if service.restart_on_output:

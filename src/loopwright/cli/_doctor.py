@@ -13,6 +13,7 @@ import click
 
 from loopwright import _native
 from loopwright._spawning import compiled_obstacle
+from loopwright.errors import LoopUnavailableError, PolicyConfigurationError
 from loopwright.loops import available_loops
 from loopwright.policies import get_event_loop_policy
 from loopwright.process import Guarantee, cgroup_obstacle, keeper_obstacle
@@ -95,7 +96,10 @@ def _starting() -> _Finding:
 
 
 def _policy() -> _Finding:
-    policy = get_event_loop_policy()
+    try:
+        policy = get_event_loop_policy()
+    except (PolicyConfigurationError, LoopUnavailableError) as error:  # of LOOPWRIGHT_POLICY, which they name
+        return _Finding("policy", False, "; ".join(str(error).splitlines()))
     loop = policy.new_event_loop()
     try:
         made = f"{type(loop).__module__}.{type(loop).__qualname__}"

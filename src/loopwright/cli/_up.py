@@ -21,7 +21,7 @@ from loopwright.cli._file import argument, load
 from loopwright.cli._render import Renderer, duration, use_color
 from loopwright.cli._sink import Sink
 from loopwright.cli._summary import Summary
-from loopwright.policies import run
+from loopwright.policies import DefaultEventLoopPolicy, run
 from loopwright.process import ResourceUsage, current_guarantee, keep, keeper_obstacle
 from loopwright.supervision import LevelFell, Note, Supervisor
 
@@ -70,7 +70,9 @@ def up(file: Path, color: str) -> None:
     obstacle = keeper_obstacle()
     keeper = keep() if obstacle is None else None
     session = _Session(configuration, keeper, obstacle, color)
-    sys.exit(run(session.run()))
+    # LOOPWRIGHT_POLICY is for the services: what suits them (a bound on tasks, a loop that is not installed here) must
+    # not steer what keeps them.
+    sys.exit(run(session.run(), policy=DefaultEventLoopPolicy()))
 
 
 class _Session:

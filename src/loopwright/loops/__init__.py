@@ -1,7 +1,22 @@
-"""Event loops: which there are, which work here, and how to make one."""
+"""Event loops: which there are, which work here, how to make one, and in what order it runs the steps of tasks."""
 
 from asyncio import SelectorEventLoop
 
+from loopwright._core import (
+    Deadlines,
+    FairShares,
+    FirstInFirstOut,
+    GroupAccount,
+    PriorityLanes,
+    ReadyStep,
+    TaskScheduler,
+    Wish,
+    deadline,
+    group,
+    priority,
+    scheduler_named,
+    scheduler_names,
+)
 from loopwright.loops._names import (
     LoopFactory,
     LoopLike,
@@ -11,14 +26,45 @@ from loopwright.loops._names import (
     loop_names,
     watches_by_itself,
 )
+from loopwright.loops._schedule import (
+    DefaultTaskScheduler,
+    LinuxTaskScheduler,
+    PriorityTaskScheduler,
+    UnixTaskScheduler,
+    WindowsTaskScheduler,
+    groups,
+    macOSTaskScheduler,
+    schedule,
+)
 
 __all__ = [
+    "Deadlines",
+    "DefaultTaskScheduler",
+    "FairShares",
+    "FirstInFirstOut",
+    "GroupAccount",
+    "LinuxTaskScheduler",
     "LoopFactory",
     "LoopLike",
     "LoopReport",
+    "PriorityLanes",
+    "PriorityTaskScheduler",
+    "ReadyStep",
     "SelectorEventLoop",
+    "TaskScheduler",
+    "UnixTaskScheduler",
+    "WindowsTaskScheduler",
+    "Wish",
     "available_loops",
+    "deadline",
+    "group",
+    "groups",
     "loop_factory",
     "loop_names",
+    "macOSTaskScheduler",
+    "priority",
+    "schedule",
+    "scheduler_named",
+    "scheduler_names",
     "watches_by_itself",
 ]

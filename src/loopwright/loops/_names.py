@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from loopwright.errors import LoopUnavailableError, NotALoopError, UnknownLoopError
+from loopwright.errors import LoopUnavailableError, NotALoopError, UnknownLoopError, WrongPlatformError
 
 __all__ = [
     "LoopFactory",
@@ -61,8 +61,8 @@ def loop_factory(loop: LoopLike) -> LoopFactory:
     """A callable that makes a new event loop at each call, from any thread.
 
     `loop` is a name ("asyncio", or its alias "default", for the platform's standard loop; "selector";
-    "proactor" on Windows; "uvloop"; "rloop"), a class of loops, or a callable without arguments that returns
-    a new loop.
+    "proactor" and "winloop" on Windows; "uvloop"; "rloop"), a class of loops, or a callable without arguments that
+    returns a new loop.
 
     UnknownLoopError if no loop has that name; LoopUnavailableError if it is not installed or not for this
     platform, saying what to do; NotALoopError (a TypeError) if `loop` is none of the three, and from the
@@ -91,17 +91,18 @@ def watches_by_itself(loop: LoopLike | asyncio.AbstractEventLoop | type) -> str 
     """The name of the package, if these loops hear of their subprocesses' exits by means of their own and never
     ask a child watcher; else None.
 
-    So do uvloop and rloop, on every Python. A class may also be that of a policy which makes such loops. Of a
+    So do uvloop, rloop and winloop, on every Python, and they queue what is ready by themselves, too, so that no
+    scheduler can order it. A class may also be that of a policy which makes such loops. Of a
     factory only its module can be known before it was called; give what it made to be sure.
     """
     if isinstance(loop, str):
         name = _ALIASES.get(loop, loop)
-        return name if name in _WATCH_BY_THEMSELVES else None
+        return name if name in _COMPILED else None
     if isinstance(loop, asyncio.AbstractEventLoop):
         loop = type(loop)
     makers = loop.__mro__ if isinstance(loop, type) else (loop,)
     packages = (str(getattr(maker, "__module__", "")).partition(".")[0] for maker in makers)
-    return next((package for package in packages if package in _WATCH_BY_THEMSELVES), None)
+    return next((package for package in packages if package in _COMPILED), None)
 
 
 def _checked(make: Callable[[], Any], described: str) -> LoopFactory:
@@ -151,23 +152,33 @@ def _selector() -> Callable[[], Any]:
 def _proactor() -> Callable[[], Any]:
     if sys.platform == "win32":
         return asyncio.ProactorEventLoop
-    raise LoopUnavailableError(
+    raise WrongPlatformError(
         f"the loop 'proactor' is built on Windows' completion ports and this is {sys.platform}; use 'selector'"
     )
 
 
 def _uvloop() -> Callable[[], Any]:
-    return _of_package("uvloop")
+    return _for_unix("uvloop", "'winloop', which is uvloop for Windows, or 'asyncio'")
 
 
 def _rloop() -> Callable[[], Any]:
-    return _of_package("rloop")
+    return _for_unix("rloop", "'asyncio'")
+
+
+def _for_unix(name: str, instead: str) -> Callable[[], Any]:
+    if sys.platform == "win32":
+        raise WrongPlatformError(f"the loop {name!r} is not made for Windows; use {instead}")
+    return _of_package(name)
+
+
+def _winloop() -> Callable[[], Any]:
+    if sys.platform != "win32":
+        raise WrongPlatformError(f"the loop 'winloop' is made for Windows and this is {sys.platform}; use 'uvloop'")
+    return _of_package("winloop")
 
 
 def _of_package(name: str) -> Callable[[], Any]:
-    """`new_event_loop` of a package that goes by its loop's name; both of those there are need Unix."""
-    if sys.platform == "win32":
-        raise LoopUnavailableError(f"the loop {name!r} is not made for Windows; use 'asyncio'")
+    """`new_event_loop` of a package that goes by its loop's name."""
     try:
         package = importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -197,6 +208,8 @@ _NAMED: dict[str, Callable[[], Callable[[], Any]]] = {
     "proactor": _proactor,
     "uvloop": _uvloop,
     "rloop": _rloop,
+    "winloop": _winloop,
 }
 _ALIASES = {"default": "asyncio"}
-_WATCH_BY_THEMSELVES = frozenset({"uvloop", "rloop"})
+#: What they have of their own: how they hear of their subprocesses' ends, and the queue of what is ready.
+_COMPILED = frozenset({"uvloop", "rloop", "winloop"})

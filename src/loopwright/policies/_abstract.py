@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import abc
+import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from loopwright.errors import NotAWatcherError
+from loopwright.errors import NotAPolicyError, NotAWatcherError
+from loopwright.loops import loop_names
 from loopwright.loops._asyncio_private import PolicyBase
 
 if TYPE_CHECKING:
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-__all__ = ["AbstractEventLoopPolicy", "ChildWatcher", "checked_watcher"]
+__all__ = ["AbstractEventLoopPolicy", "ChildWatcher", "checked_policy", "checked_watcher"]
 
 
 class ChildWatcher(Protocol):
@@ -108,3 +111,21 @@ def checked_watcher(watcher: Any) -> ChildWatcher:
         )
     valid: ChildWatcher = watcher
     return valid
+
+
+def checked_policy(policy: Any) -> PolicyBase:
+    """The policy itself, if it is one; else NotAPolicyError (a TypeError), with the likely mend."""
+    if isinstance(policy, PolicyBase):
+        return policy
+    told = f"policy must be an event loop policy (an AbstractEventLoopPolicy) or None, not {policy!r}"
+    if isinstance(policy, str) and policy in loop_names():
+        told += f"; for that loop, give EventLoopPolicy(loop={policy!r})"
+    elif isinstance(policy, str | Mapping):
+        told += "; policy_from() makes one of text or a table"
+    elif isinstance(policy, type) and issubclass(policy, PolicyBase):
+        told += f"; that is the class, call it first: {policy.__qualname__}()"
+    elif isinstance(policy, asyncio.AbstractEventLoop) or (
+        isinstance(policy, type) and issubclass(policy, asyncio.AbstractEventLoop)
+    ):
+        told += "; for loops of that kind, give EventLoopPolicy(loop=...) their class or a factory"
+    raise NotAPolicyError(told)

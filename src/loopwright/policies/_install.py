@@ -23,11 +23,11 @@ from loopwright.errors import InstallError, LoopRunningError
 from loopwright.loops import _asyncio_names as asyncio_names
 from loopwright.loops._asyncio_private import install_policy, installed_policy, running_loop
 from loopwright.policies._by_rules import BY_RULES, makes_loop
+from loopwright.policies._config import policy_from
 from loopwright.policies._frameworks import ImportedLater, imported_already
 from loopwright.policies._low_level import ASKS, OURS
-from loopwright.policies._policy import EventLoopPolicy
 from loopwright.policies._process_rules import use_process_rules
-from loopwright.policies._registry import checked_policy, get_event_loop_policy
+from loopwright.policies._registry import get_event_loop_policy
 from loopwright.policies._rules import checked_rules
 from loopwright.policies._watcher import get_child_watcher
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from loopwright.loops._asyncio_private import PolicyBase, Rules
+    from loopwright.policies._config import PolicyLike
 
 __all__ = ["install", "installed", "uninstall"]
 
@@ -55,14 +56,14 @@ _lock = threading.Lock()
 _current: _Installation | None = None
 
 
-def install(policy: PolicyBase | str | None = None, *, rules: str | None = None, names: bool = True) -> None:
+def install(policy: PolicyLike = None, *, rules: str | None = None, names: bool = True) -> None:
     """Have the asyncio of this process obey the current policy, and have its low-level names again.
 
     From now on until `uninstall()`:
 
-    - `policy` is the policy of the process, as by `set_event_loop_policy()`. It is a policy, or a string that describes
-      one. With None, the one that is set stays; where none is, a `DefaultEventLoopPolicy` is set, as it is after
-      `asyncio.set_event_loop_policy(None)`.
+    - `policy` is the policy of the process, as by `set_event_loop_policy()`; it may be anything that `policy_from()`
+      understands, such as "uvloop; max_tasks=100". With None, the one that is set stays; where none is, the default one
+      is set, as it is after `asyncio.set_event_loop_policy(None)`.
     - `asyncio.run()`, `asyncio.Runner`, `asyncio.new_event_loop()` and what is built on them ask it, on every Python.
     - `rules` ("3.11" to "3.15") says by which Python's rules `get_event_loop()` goes where no loop is set, for every
       policy that does not say so itself, asyncio's and uvloop's included. None: the running Python's.
@@ -73,10 +74,9 @@ def install(policy: PolicyBase | str | None = None, *, rules: str | None = None,
     Call it before the modules are imported that take names out of asyncio (`from asyncio import ...`), in any thread,
     best before there are others: a thread that asks asyncio in the same moment may still get what was there before.
 
-    InstallError if it is installed already; LoopRunningError if a loop is running in this thread; NotAPolicyError for
-    what is no policy, and the errors of `loopwright.loops.loop_factory()` for a string that names none;
-    PolicyOptionError for rules that there are not. (The first two are RuntimeErrors, then a TypeError, and at last a
-    ValueError.) Nothing is changed then.
+    InstallError if it is installed already, and LoopRunningError if a loop is running in this thread (both are
+    RuntimeErrors); PolicyOptionError (a ValueError) for rules that there are not; the errors of `policy_from()` for a
+    policy that there is not. Nothing is changed then.
     """
     global _current  # noqa: PLW0603 - one for the process is what it is for
     with _lock:
@@ -88,7 +88,7 @@ def install(policy: PolicyBase | str | None = None, *, rules: str | None = None,
         _refuse_running("install()")
         generation = checked_rules(rules)
         before = installed_policy()
-        new = _policy(policy) or before or get_event_loop_policy()
+        new = (before or get_event_loop_policy()) if policy is None else policy_from(policy)
         by_rules = {} if rules is None else BY_RULES
         changes = [*asyncio_names.policies_asked(ASKS, by_rules, _init_event_loop_policy), *imported_already()]
         if names:
@@ -144,21 +144,13 @@ def uninstall() -> None:
 
 
 @contextlib.contextmanager
-def installed(
-    policy: PolicyBase | str | None = None, *, rules: str | None = None, names: bool = True
-) -> Iterator[PolicyBase]:
+def installed(policy: PolicyLike = None, *, rules: str | None = None, names: bool = True) -> Iterator[PolicyBase]:
     """`install()` for a `with` block and `uninstall()` at its end, with their errors; gives the current policy."""
     install(policy, rules=rules, names=names)
     try:
         yield get_event_loop_policy()
     finally:
         uninstall()
-
-
-def _policy(given: PolicyBase | str | None) -> PolicyBase | None:
-    if given is None:
-        return None
-    return EventLoopPolicy(loop=given) if isinstance(given, str) else checked_policy(given)
 
 
 def _refuse_running(what: str) -> None:

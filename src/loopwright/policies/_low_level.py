@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loopwright import watchers
 from loopwright.policies import _registry, _watcher
 from loopwright.policies._abstract import AbstractEventLoopPolicy
-from loopwright.policies._policy import DefaultEventLoopPolicy
+from loopwright.policies._named import DefaultEventLoopPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,118 +7,172 @@ import os
 import threading
 import warnings
 import weakref
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from loopwright import watchers
-from loopwright.errors import NoLoopError, NotALoopError, WatcherIgnoredError
-from loopwright.loops import loop_factory, watches_by_itself
-from loopwright.loops._asyncio_private import detach_inherited, serve_subprocesses
+from loopwright.errors import NoLoopError, NotALoopError
+from loopwright.loops import loop_factory, schedule, watches_by_itself
+from loopwright.loops._asyncio_private import detach_inherited
 from loopwright.policies._abstract import AbstractEventLoopPolicy, checked_watcher
+from loopwright.policies._loop_watcher import give_watcher, ignored
 from loopwright.policies._made import MadeLoops
 from loopwright.policies._process_rules import process_rules
-from loopwright.policies._rules import WithoutLoop, stacklevel_outside, without_loop
+from loopwright.policies._rules import WithoutLoop, checked_rules, stacklevel_outside, without_loop
+from loopwright.policies._scopes import NOWHERE, Place, new_scope
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-    from loopwright.loops import LoopLike
+    from loopwright._core import TaskScheduler
+    from loopwright.loops import LoopFactory, LoopLike
     from loopwright.policies._abstract import ChildWatcher
+    from loopwright.policies._scopes import ScopeName
 
-__all__ = ["DefaultEventLoopPolicy", "EventLoopPolicy", "ignored"]
+__all__ = ["EventLoopPolicy"]
 
 
-class _Slot(threading.local):
-    """What a policy knows of the calling thread."""
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Which loops a policy makes."""
 
-    loop: AbstractEventLoop | None = None
-    ours: bool = False
-    """Whether the policy made that loop."""
-    set_called: bool = False
+    make: LoopFactory
+    compiled: str | None
+    """The package, where they hear of exits and queue what is ready by means of their own."""
 
 
 class EventLoopPolicy(AbstractEventLoopPolicy):
-    """A policy put together from parts; each thread has an event loop of its own.
+    """A policy put together from parts, each of which may be left out.
 
-    `loop` says which loops it makes: a name, a class or a factory, as `loopwright.loops.loop_factory()` takes
-    it, and with the exceptions it raises. `child_watcher` is the watcher that asyncio's subprocesses
-    (`asyncio.create_subprocess_exec()`, `loop.subprocess_exec()` and so on) are handed to by the standard loops
-    that this policy makes, on every Python; None is the process's own,
-    `loopwright.watchers.process_watcher()`. uvloop and rloop hear of exits by themselves, so a watcher for
-    those is a WatcherIgnoredError (a RuntimeError).
+    - `loop`: which loops it makes: a name, a class or a factory, as `loopwright.loops.loop_factory()` takes it, and
+      with the exceptions it raises.
+    - `scope`: for whom it keeps a loop. "thread": each thread has its own, as in asyncio. "context": each context of
+      `contextvars` has; its copies see it, in whatever thread, until they set one of their own. "shared": the whole
+      process has one; the thread that runs it, or while it does not run the thread that set it, gets the loop itself,
+      and every other thread a `LoopHandle`, which has only what is safe there.
+    - `scheduler`: in which order the steps of tasks run on these loops: a `TaskScheduler` or the name of one;
+      `max_tasks`: how many tasks are under way at a time, 1 or more. As `loopwright.loops.schedule()` takes them, and
+      with the exceptions it raises.
+    - `child_watcher`: the watcher that asyncio's subprocesses (`asyncio.create_subprocess_exec()`,
+      `loop.subprocess_exec()` and so on) are handed to by the standard loops that this policy makes, on every Python;
+      None is the process's own, `loopwright.watchers.process_watcher()`. uvloop and rloop hear of exits by
+      themselves, so a watcher for those is a WatcherIgnoredError (a RuntimeError).
+    - `rules`: the Python, "3.11" to "3.15", as whose `get_event_loop()` behaves where no loop is set; None is the
+      running one. It holds for `asyncio.get_event_loop()`, too, on every Python whose asyncio asks a policy.
 
-    Every method may be called from any thread, and speaks of the thread it is called from. After a fork, the
-    child has none of its parent's loops, and `close()` there does not touch them.
+    A scope or rules that there are not is a PolicyOptionError (a ValueError).
+
+    Every method may be called from any thread, and speaks of the thread, or what else the scope tells apart, that it
+    is called from. After a fork, the child has none of its parent's loops, and `close()` there does not touch them.
     """
 
-    def __init__(self, *, loop: LoopLike = "asyncio", child_watcher: ChildWatcher | None = None) -> None:
-        self._make = loop_factory(loop)
-        self._ignores_watchers = watches_by_itself(loop)
+    def __init__(
+        self,
+        *,
+        loop: LoopLike = "asyncio",
+        scope: ScopeName = "thread",
+        scheduler: TaskScheduler | str | None = None,
+        max_tasks: int | None = None,
+        child_watcher: ChildWatcher | None = None,
+        rules: str | None = None,
+    ) -> None:
+        self._rules = None if rules is None else checked_rules(rules)
+        # Not `_local`: since 3.12 asyncio puts a thread-local of its own there after a fork.
+        self._scope = new_scope(scope)
+        self._scheduler = scheduler
+        self._max_tasks = max_tasks
+        self._watcher: ChildWatcher | None = None
+        self._kind = self._checked_kind(loop)
         self._watcher = None if child_watcher is None else self._checked_watcher(child_watcher)
         self._made = MadeLoops()
-        # Not `_local`: since 3.12 asyncio puts a thread-local of its own there after a fork.
-        self._slot = _Slot()
         _policies.add(self)
 
     def get_event_loop(self) -> AbstractEventLoop:
-        """The loop set for this thread.
+        """The loop set for the caller: its thread, its context, or the process, by the policy's scope.
 
-        If none is set, the rules of the running Python hold. In the main thread, as long as
-        `set_event_loop()` was not called there, a loop is made and set: silently on 3.11, with a
-        DeprecationWarning on 3.12 and 3.13. In every other case, and always since 3.14: NoLoopError (a
-        RuntimeError).
+        If none is set, the policy's rules hold. In the main thread, as long as `set_event_loop()` was not called
+        there (in that context; anywhere, where one is shared), a loop is made and set: silently by the rules of 3.11,
+        with a DeprecationWarning by those of 3.12 and 3.13. In every other case, and always by those of 3.14 and
+        later: NoLoopError (a RuntimeError).
 
-        A loop that the policy's `close()` has closed counts as none, and as never set.
+        A loop that the policy's `close()` has closed counts as none, and as never set. Where one loop is shared, a
+        thread that it does not belong to gets a `LoopHandle`.
         """
-        slot = self._slot
-        if slot.ours and slot.loop is not None and slot.loop not in self._made:
-            slot.loop, slot.ours, slot.set_called = None, False, False
-        if slot.loop is None:
-            self._make_current(set_called=slot.set_called)
-        if slot.loop is None:
+        place = self._scope.place()
+        if place.ours and place.loop is not None and place.loop not in self._made:
+            place = NOWHERE
+            self._scope.put(place)
+        if place.loop is None:
+            self._make_current(set_called=place.set_called)
+            place = self._scope.place()
+        if place.loop is None:
             raise NoLoopError(
                 f"There is no current event loop in thread {threading.current_thread().name!r}."
                 " Run the code with loopwright.run(), or give this thread a loop with set_event_loop()."
             )
-        return slot.loop
+        return self._scope.seen(place.loop)
 
     def _make_current(self, *, set_called: bool) -> None:
         """Make and set a loop, if the rules say so."""
         in_main_thread = threading.current_thread() is threading.main_thread()
-        todo = without_loop(process_rules(), main_thread=in_main_thread, set_called=set_called)
+        todo = without_loop(self._rules or process_rules(), main_thread=in_main_thread, set_called=set_called)
         if todo is WithoutLoop.MAKE_AND_WARN:
             warnings.warn("There is no current event loop", DeprecationWarning, stacklevel=stacklevel_outside())
         if todo is not WithoutLoop.REFUSE:
             self.set_event_loop(self.new_event_loop())
 
     def set_event_loop(self, loop: AbstractEventLoop | None) -> None:
-        """Make `loop` this thread's; None for none.
+        """Make `loop` the caller's; None for none. Any loop will do, as in asyncio, whoever made it or runs it.
 
         In the main thread, a child watcher that was given to this policy has the loop attached, as asyncio
-        does it. NotALoopError (a TypeError) if `loop` is neither a loop nor None; then nothing changes.
+        does it. NotALoopError (a TypeError) if `loop` is neither a loop nor None. WrongThreadError (a RuntimeError)
+        where one loop is shared and open, and another thread runs it or has set it: only that thread can replace it.
+        Either way nothing changes.
         """
         if loop is not None and not isinstance(loop, asyncio.AbstractEventLoop):
             raise NotALoopError(f"loop must be an instance of AbstractEventLoop or None, not {loop!r}")
-        slot = self._slot
-        slot.loop, slot.ours, slot.set_called = loop, loop is not None and loop in self._made, True
+        self._scope.put(Place(loop, ours=loop is not None and loop in self._made, set_called=True))
         if self._watcher is not None and threading.current_thread() is threading.main_thread():
             self._watcher.attach_loop(loop)
 
     def new_event_loop(self) -> AbstractEventLoop:
-        """A new loop of the kind this policy makes, not set as this thread's.
+        """A new loop of the kind this policy makes, with its scheduler and watcher; not set as anybody's.
 
         Who asked for it closes it; what is forgotten is closed by the policy's `close()`. NotALoopError (a
-        TypeError) if the factory given to the policy returns something else. WatcherIgnoredError if a child
-        watcher was given to this policy and the factory, as only its result shows, makes loops of uvloop or
-        rloop.
+        TypeError) if the factory given to the policy returns something else. If a scheduler, a bound on tasks or a
+        child watcher was given to this policy, and only the loop that the factory made shows that it can take none:
+        what giving it to the policy by name would have raised, and the loop is closed.
         """
-        loop = self._make()
-        if self._watcher is not None and (package := watches_by_itself(loop)):
+        loop = self._kind.make()
+        try:
+            self._equip(loop)
+        except BaseException:
             loop.close()
-            raise ignored(self._watcher, package)
-        # Asked at every subprocess, so that a subclass's get_child_watcher() counts, and set_child_watcher() at once.
-        serve_subprocesses(loop, self.get_child_watcher)
+            raise
         self._made.add(loop)
         return loop
+
+    def _equip(self, loop: AbstractEventLoop) -> None:
+        if self._watcher is not None and (package := watches_by_itself(loop)):
+            raise ignored(self._watcher, package)
+        if self._scheduler is not None or self._max_tasks is not None:
+            schedule(loop, scheduler=self._scheduler, max_tasks=self._max_tasks)
+        # Asked at every subprocess, so that a subclass's get_child_watcher() counts, and set_child_watcher() at once.
+        give_watcher(loop, self.get_child_watcher, given=self._watcher)
+
+    def set_factory(self, loop: LoopLike) -> None:
+        """Make loops of this kind from now on: a name, a class or a factory, with the exceptions of `loop=`.
+
+        Also refused as there is what the rest of the policy cannot go with; then nothing changes. Loops made before
+        go on, stay whose they are, and are closed by `close()`.
+        """
+        self._kind = self._checked_kind(loop)
+
+    def _checked_kind(self, loop: LoopLike) -> _Kind:
+        kind = _Kind(loop_factory(loop), watches_by_itself(loop))
+        if kind.compiled is not None and self._watcher is not None:
+            raise ignored(self._watcher, kind.compiled)
+        return kind
 
     def close(self) -> None:
         """Close every loop that this policy made and that is still open; with none left, do nothing.
@@ -149,36 +203,17 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
 
     def _checked_watcher(self, watcher: ChildWatcher) -> ChildWatcher:
         checked = checked_watcher(watcher)
-        if self._ignores_watchers is not None:
-            raise ignored(checked, self._ignores_watchers)
+        if self._kind.compiled is not None:
+            raise ignored(checked, self._kind.compiled)
         return checked
 
     def _leave_to_parent(self) -> None:
         """In a forked child: have no loops."""
-        if self._slot.loop is not None:
-            detach_inherited(self._slot.loop)  # somebody else may have made it, so _made need not know it
-        self._slot = _Slot()
+        loop = self._scope.place().loop
+        if loop is not None:
+            detach_inherited(loop)  # somebody else may have made it, so _made need not know it
+        self._scope.leave_to_parent()
         self._made.leave_to_parent()
-
-
-def ignored(watcher: ChildWatcher, package: str) -> WatcherIgnoredError:
-    return WatcherIgnoredError(
-        f"{watcher!r} would never be asked: loops of {package} watch their own subprocesses. Leave the watcher out,"
-        " or use it with loop='asyncio'; loopwright.process.spawn() and the watcher's own methods work on either"
-    )
-
-
-class DefaultEventLoopPolicy(EventLoopPolicy):
-    """A loop for each thread, of the platform's standard kind: what asyncio's own default policy gives.
-
-    On Unix that is a selector loop, on Windows a proactor loop.
-    """
-
-    #: asyncio's own, undocumented way to derive a policy of other loops: a class, or a method without arguments.
-    _loop_factory: LoopLike | None = None
-
-    def __init__(self) -> None:
-        super().__init__(loop=self._loop_factory or "asyncio")
 
 
 _policies: weakref.WeakSet[EventLoopPolicy] = weakref.WeakSet()

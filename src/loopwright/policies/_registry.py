@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from loopwright.errors import NotAPolicyError
-from loopwright.loops import loop_names
-from loopwright.loops._asyncio_private import PolicyBase, install_policy, installed_policy_or, running_loop
-from loopwright.policies._policy import DefaultEventLoopPolicy
+from loopwright.loops._asyncio_private import install_policy, installed_policy_or, running_loop
+from loopwright.policies._abstract import checked_policy
+from loopwright.policies._config import default_policy
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+
+    from loopwright.loops._asyncio_private import PolicyBase
 
 __all__ = [
     "checked_policy",
@@ -29,12 +29,13 @@ def get_event_loop_policy() -> PolicyBase:
     It is the one that asyncio obeys, whether it was set here or through asyncio, up to Python 3.15; later
     versions of asyncio know of no policies, and then it is Loopwright's alone.
 
-    If none was set, a `DefaultEventLoopPolicy` is made and set, just as `asyncio.get_event_loop_policy()`
+    If none was set, a `DefaultEventLoopPolicy`, or what the environment variable LOOPWRIGHT_POLICY asks for
+    (`default_policy()`, with its exceptions), is made and set, just as `asyncio.get_event_loop_policy()`
     sets one of its own at its first call. Both make the same loops by the same rules, so code that only knows
     asyncio sees no difference but the child watcher. A policy that is set already, asyncio's
     default included, is never replaced by asking.
     """
-    return installed_policy_or(DefaultEventLoopPolicy)
+    return installed_policy_or(default_policy)
 
 
 def set_event_loop_policy(policy: PolicyBase | None) -> None:
@@ -65,19 +66,3 @@ def set_event_loop(loop: AbstractEventLoop | None) -> None:
 def new_event_loop() -> AbstractEventLoop:
     """A new loop of the kind the policy makes, not set as the current one. Who asked for it closes it."""
     return get_event_loop_policy().new_event_loop()
-
-
-def checked_policy(policy: Any) -> PolicyBase:
-    """The policy itself, if it is one; else NotAPolicyError (a TypeError), with the likely mend."""
-    if isinstance(policy, PolicyBase):
-        return policy
-    told = f"policy must be an event loop policy (an AbstractEventLoopPolicy) or None, not {policy!r}"
-    if isinstance(policy, str) and policy in loop_names():
-        told += f"; for that loop, give EventLoopPolicy(loop={policy!r})"
-    elif isinstance(policy, type) and issubclass(policy, PolicyBase):
-        told += f"; that is the class, call it first: {policy.__qualname__}()"
-    elif isinstance(policy, asyncio.AbstractEventLoop) or (
-        isinstance(policy, type) and issubclass(policy, asyncio.AbstractEventLoop)
-    ):
-        told += "; for loops of that kind, give EventLoopPolicy(loop=...) their class or a factory"
-    raise NotAPolicyError(told)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from loopwright.loops import watches_by_itself
 from loopwright.loops._asyncio_watchers import as_asyncio_watcher, is_asyncio_policy, lacks_watcher, ours_of
 from loopwright.policies._abstract import checked_watcher
-from loopwright.policies._policy import EventLoopPolicy, ignored
+from loopwright.policies._loop_watcher import ignored
+from loopwright.policies._policy import EventLoopPolicy
 from loopwright.policies._registry import get_event_loop_policy
 from loopwright.watchers import get_child_watcher, process_watcher, set_child_watcher
 from loopwright.watchers._current import use_policies

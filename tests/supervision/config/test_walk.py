@@ -157,7 +157,7 @@ def test_a_wrong_outline(mistakes, text, key, found, right):
         ("[supervisor]\nname = 1", "supervisor.name", 'a name on one line: "storefront"'),
         ("supervisor = 'x'", "supervisor", "a table [supervisor]"),
         ("[db]\ncommand = 'x'", "db", "[services.db]"),
-        ("colour = 'red'", "colour", "one of services, supervisor"),
+        ("colour = 'red'", "colour", "one of policy, services, supervisor"),
     ],
 )
 def test_a_wrong_key_beside_the_services(mistakes, text, key, right):
@@ -167,8 +167,8 @@ def test_a_wrong_key_beside_the_services(mistakes, text, key, right):
 
 def test_an_unknown_key_that_resembles_nothing_is_answered_with_all_there_are(wrong):
     assert wrong("colour = 1").right == (
-        "one of command, depends_on, env_files, environment, essential, grace_period, instances, restart, "
-        "restart_on_output, stop_signal, tell_on_output, working_directory"
+        "one of command, depends_on, env_files, environment, essential, grace_period, instances, policy, "
+        "restart, restart_on_output, stop_signal, tell_on_output, working_directory"
     )
 
 

@@ -16,7 +16,7 @@ from msgspec import UNSET, Meta, UnsetType
 from loopwright.supervision._spec import RestartRule
 from loopwright.supervision.config import _values
 
-__all__ = ["COMMAND", "RULES", "Document", "RestartTable", "ServiceTable", "SupervisorTable"]
+__all__ = ["COMMAND", "RULES", "Document", "Policy", "RestartTable", "ServiceTable", "SupervisorTable"]
 
 COMMAND = 'the program and its arguments: ["python", "web.py"] or "python web.py"'
 
@@ -37,6 +37,11 @@ Patterns = Annotated[
         description="a regular expression, as Python has them, or a list of such: ['ERROR|CRITICAL']",
         extra={"read": _values.patterns},
     ),
+]
+
+Policy = Annotated[
+    str,
+    Meta(description='a policy, as text or as a table: "uvloop; max_tasks=100", { name = "uvloop", max_tasks = 100 }'),
 ]
 
 
@@ -122,6 +127,7 @@ class ServiceTable(msgspec.Struct, kw_only=True):
     ) = UNSET
     restart_on_output: Patterns | UnsetType = UNSET
     tell_on_output: Patterns | UnsetType = UNSET
+    policy: Policy | UnsetType = UNSET
 
 
 class SupervisorTable(msgspec.Struct, kw_only=True):
@@ -137,3 +143,4 @@ class Document(msgspec.Struct, kw_only=True):
 
     services: dict[str, ServiceTable]
     supervisor: SupervisorTable | UnsetType = UNSET
+    policy: Policy | UnsetType = UNSET

@@ -74,6 +74,7 @@ KNOWN_ELSEWHERE: Mapping[type[msgspec.Struct], Mapping[str, tuple[str, ...]]] = 
         "depends_on": ("after", "dependencies", "depends", "deps", "needs", "requires", "wants"),
         "restart_on_output": ("restart_on", "restart_on_line", "restart_on_match", "restart_pattern"),
         "tell_on_output": ("alert_on", "log_pattern", "pattern", "patterns", "tell_on", "watch", "watch_output"),
+        "policy": ("event_loop", "event_loop_policy", "loop", "loop_policy"),
         "restart.initial_delay": ("restart_delay", "restart_sec", "restartsec"),
         "restart.healthy_after": ("min_uptime", "startsecs"),
         "restart.max_restarts": ("max_retries", "max_retry", "retries", "startretries"),
@@ -91,6 +92,7 @@ KNOWN_ELSEWHERE: Mapping[type[msgspec.Struct], Mapping[str, tuple[str, ...]]] = 
     Document: {
         "services": ("processes", "program", "programs", "service"),
         "supervisor": ("general", "settings"),
+        "policy": ("event_loop", "event_loop_policy", "loop", "loop_policy", "policies"),
     },
 }
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from loopwright._core import Pacing
 from loopwright.errors import ConfigurationError
+from loopwright.policies._config import VARIABLE as POLICY
 from loopwright.supervision._spec import RestartPolicy, ServiceSpec
 from loopwright.supervision.config._files import environment_of, text_of
 from loopwright.supervision.config._mistakes import LARGEST, Findings, Mistake, Unfit, WrittenFloat, show
 from loopwright.supervision.config._relations import check_delays, check_dependencies
-from loopwright.supervision.config._startable import check_startable
+from loopwright.supervision.config._startable import check_policy, check_startable
 from loopwright.supervision.config._walk import walk
 
 if TYPE_CHECKING:
@@ -41,10 +42,11 @@ class Configuration:
     """What the whole is called: `name` in `[supervisor]`, else the name of the folder that the file is in."""
     services: tuple[ServiceSpec, ...]
     """In the order of the file; none depends on one that does not exist, and there are no circles. Their
-    working directories are absolute, and what their environment files say is in their `environment`."""
+    working directories are absolute, and in their `environment` is what their environment files say, and their
+    policy as LOOPWRIGHT_POLICY."""
     warnings: tuple[Mistake, ...] = ()
     """What is no mistake in the file, but would keep a service from starting as things stand on this machine:
-    a program or a working directory that is not there."""
+    a program or a working directory that is not there, a policy whose loop is not installed."""
 
 
 def read(path: str | os.PathLike[str]) -> Configuration:
@@ -66,8 +68,16 @@ def read(path: str | os.PathLike[str]) -> Configuration:
     environments = {name: _environment(name, service, folder, findings) for name, service in services.items()}
     if findings:
         raise ConfigurationError(findings.in_order(document))
-    specs = tuple(_spec(name, service, environments[name], folder) for name, service in services.items())
+    policies = {name: service.pop("policy", values.get("policy")) for name, service in services.items()}
+    specs = tuple(
+        _spec(name, service, _with_policy(environments[name], policies[name]), folder)
+        for name, service in services.items()
+    )
     doubts = Findings(path)
+    check_policy(("policy",), values.get("policy"), doubts)
+    for name, policy in policies.items():
+        if "policy" in raw[name]:
+            check_policy(("services", name, "policy"), policy, doubts)
     for spec in specs:
         check_startable(spec, doubts)
     # Resolved: of `../loopwright.toml` the folder's name would be `..`. The root folder has no name at all.
@@ -125,6 +135,11 @@ def _environment(name: str, service: dict[str, Any], folder: Path, findings: Fin
     for file in service.get("env_files", ()):
         result |= environment_of(folder / file, file, lambda found, right: findings.add(where, found, right))
     return result | own
+
+
+def _with_policy(environment: dict[str, str], policy: str | None) -> dict[str, str]:
+    """With what tells a Python program its policy, unless the service's own variables say that already."""
+    return environment if policy is None else {POLICY: policy, **environment}
 
 
 def _spec(name: str, values: dict[str, Any], environment: dict[str, str], folder: Path) -> ServiceSpec:

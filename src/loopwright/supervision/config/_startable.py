@@ -6,18 +6,32 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
+from loopwright.policies._config import policy_obstacle
 from loopwright.supervision.config._mistakes import show
 
 if TYPE_CHECKING:
     from loopwright.supervision._spec import ServiceSpec
-    from loopwright.supervision.config._mistakes import Findings
+    from loopwright.supervision.config._mistakes import Findings, Where
 
-__all__ = ["check_startable"]
+__all__ = ["check_policy", "check_startable"]
 
 # os.path and not pathlib throughout: up to Python 3.13 `Path.is_dir()` and `Path.exists()` raise where a folder on
 # the way may not be searched, and here that is one more way of not being there.
 #
 # ruff: noqa: PTH110, PTH112, PTH118
+
+
+def check_policy(where: Where, policy: str | None, findings: Findings) -> None:
+    """Notes a policy that could not be had on the Python that Loopwright runs on; imports no loop's package to see.
+
+    No mistake: the services may run on another one.
+    """
+    obstacle = None if policy is None else policy_obstacle(policy)
+    if obstacle is not None:
+        what = f"{show(policy)}, which this Python could not follow ({obstacle})"
+        findings.add(
+            where, what, "a policy that can be had on the Python of the services, which may be another than this one"
+        )
 
 
 def check_startable(service: ServiceSpec, findings: Findings) -> None:

@@ -11,8 +11,9 @@ from typing import Annotated, Any, NoReturn, get_args, get_origin
 
 import msgspec
 
+from loopwright.policies._settings import read as read_policy
 from loopwright.supervision._spec import NAME, RestartRule
-from loopwright.supervision.config._document import COMMAND, RULES, Document, RestartTable, ServiceTable
+from loopwright.supervision.config._document import COMMAND, RULES, Document, Policy, RestartTable, ServiceTable
 from loopwright.supervision.config._keys import meant
 from loopwright.supervision.config._mistakes import Findings, Unfit, Where, dotted, found, show
 
@@ -61,6 +62,8 @@ def _value(raw: Any, declared: Any, where: Where, findings: Findings) -> Any:
         if not isinstance(raw, dict):
             return {"rule": _rule(raw, where, findings)}
         return _table(raw, RestartTable, where, findings, outer=ServiceTable)
+    if declared == Policy:
+        return _policy(raw, where, findings)
     if get_origin(declared) is dict:
         return _services(_dict(raw, A_SERVICE, where, findings), where, findings)
     if get_origin(declared) is Annotated:
@@ -75,6 +78,18 @@ def _rule(raw: Any, where: Where, findings: Findings) -> RestartRule:
         return msgspec.convert(raw, RestartRule)
     except msgspec.ValidationError:
         _refuse(found(raw), f"one of {RULES}, or a table [{dotted(where)}]", where, findings)
+
+
+def _policy(raw: Any, where: Where, findings: Findings) -> str:
+    """A policy as text, from text or from a table; what it may say is known where policies are made, not here."""
+    if not isinstance(raw, str | dict):
+        _refuse(found(raw), str(_meta(Policy).description), where, findings)
+    settings, mistakes = read_policy(raw)
+    for mistake in mistakes:
+        findings.add((*where, mistake.key) if mistake.key else where, mistake.found, mistake.right)
+    if mistakes:
+        raise _WrongError
+    return str(settings)
 
 
 def _services(raw: dict[str, Any], where: Where, findings: Findings) -> dict[str, Any]:

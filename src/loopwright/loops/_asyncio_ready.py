@@ -1,0 +1,333 @@
+"""A queue of ready callbacks in the place of a standard loop's own, which lets a task scheduler order the steps of
+tasks.
+
+Further private names of asyncio that Loopwright leans on, read in the sources of CPython 3.11.7, 3.12.1, 3.13.0, 3.14
+and 3.15, where all of this is the same:
+
+- `BaseEventLoop._ready` is a deque. Its `append` is called by `_call_soon`, `_add_callback`, `_run_once` (timers that
+  are due) and since 3.14 `call_soon_threadsafe`; `clear` by `close`; and in `_run_once`, once each and in this order,
+  its truth ("is there no need to wait?"), its length ("how many may this pass run?") and that many times `popleft`,
+  whose result is skipped if its `_cancelled` is true. Nothing else is done with it, and nobody keeps a reference to it.
+- `run_forever` calls `_run_once` until `_stopping`, which `stop()` sets and the end of a run resets.
+- `Handle._callback` of a task's step is a `TaskStepMethWrapper`, of its wake-up the built-in function `task_wakeup`,
+  both with the task in `__self__`; of a task in Python (`_PyTask`) its bound methods `__step` and `__wakeup`.
+  `Handle._context` is the context the callback runs in: for both of these, the task's own.
+
+Theory of operation.
+
+*A pass.* Its length, when asked for, says how many callbacks go: all plain ones (whatever is no step of a task) that
+are ready then, in their order, and then steps as the scheduler chooses, as many as there were but no more than fit into
+a slice of time, after which timers and I/O are looked at again. So neither can starve the other: what plain callbacks
+and steps add to the plain ones is for the next pass, and between two passes there are always some of both. A step that
+becomes ready within a pass may be chosen in it, so that urgent work overtakes; the number does not grow by it. How many
+fit is learned from pass to pass, for each of the length must be popped: what is left when the time is over is answered
+with a handle that counts as cancelled, and that should not be 10,000 times.
+
+*Other threads* only ever append, and that is the `append` of a deque itself, as atomic as before, for which nothing of
+ours runs: the inbox. It is sorted into plain callbacks and steps in the loop's thread, when a pass begins and before
+each step is chosen. Where a loop is given a scheduler, its own deque becomes the inbox: so whoever is about to append
+to that very deque in another thread is not too late.
+
+*Stopping.* asyncio says that a loop which is being stopped runs what was ready when the current pass began, and leaves
+what became ready since for the next run. Our passes are slices of that. Hence each has one `popleft` more than
+callbacks, at which it is seen that the loop was stopped; then what is left of those steps is put aside, and the stop
+put off until they have run, in one more pass that looks at nothing else. Rejected: to replace the loop's `stop`. It
+would be done by whoever calls it through the class, too late or not at all, and be one more thing to keep alive and
+restore.
+
+*A KeyboardInterrupt* can end a pass at any point. Counts are made anew when the next one begins; steps are moved by
+single calls into C.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import math
+import types
+from time import monotonic, thread_time
+from typing import TYPE_CHECKING, Any, Final
+
+from loopwright._core import Shares
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable
+
+    from loopwright._core import StepQueue, TaskScheduler
+
+__all__ = ["AccountedReadyQueue", "ReadyQueue", "queue_of", "ready_queue", "refusal", "set_queue", "task_of"]
+
+#: Seconds of steps in a pass, after which timers and I/O have their turn. A look at them costs some microseconds.
+SLICE: Final = 0.0005
+#: The most steps of a pass, however short they are.
+MOST_STEPS: Final = 2048
+#: From so many steps a pass on the clock is read at every eighth only.
+MANY_STEPS: Final = 32
+
+_TASKS: Final = (asyncio.Task, asyncio.tasks._PyTask)  # type: ignore[attr-defined] # the latter for those without C
+_MethodType: Final = types.MethodType
+_BuiltinType: Final = types.BuiltinMethodType
+_STEP_NAME: Final = "TaskStepMethWrapper"
+
+
+class _Nothing:
+    """A handle with nothing to call: a pass skips it."""
+
+    _cancelled = True
+
+
+_NOTHING: Final = _Nothing()
+
+
+def task_of(handle: Any) -> Any:
+    """The task whose step or wake-up this handle is; None if it was cancelled."""
+    return getattr(handle._callback, "__self__", None)
+
+
+def _is_step(callback: Any) -> bool:
+    """Whether this callback of any type is a step or wake-up of a task."""
+    kind = type(callback)
+    if kind is _BuiltinType:
+        return callback.__name__ == "task_wakeup" and isinstance(callback.__self__, _TASKS)
+    if kind is _MethodType:
+        return callback.__name__ in ("__step", "__wakeup") and isinstance(callback.__self__, _TASKS)
+    return kind.__name__ == _STEP_NAME
+
+
+class ReadyQueue:
+    """What a standard loop has in `_ready` while its task steps are ordered by a scheduler."""
+
+    __slots__ = (
+        "__weakref__",
+        "_boundary",
+        "_budget",
+        "_exact",
+        "_final",
+        "_inbox",
+        "_left",
+        "_loop",
+        "_mask",
+        "_now",
+        "_pass_due",
+        "_plain",
+        "_plain_left",
+        "_pop",
+        "_since",
+        "_size",
+        "_steps",
+        "_until",
+        "append",
+        "scheduler",
+    )
+
+    def __init__(
+        self, loop: Any, inbox: deque[Any], plain: deque[Any], steps: StepQueue, scheduler: TaskScheduler
+    ) -> None:
+        self.scheduler = scheduler
+        self.append = inbox.append
+        self._loop = loop
+        self._inbox = inbox
+        self._plain = plain
+        self._steps = steps
+        self._pop = steps.pop
+        self._pass_due = False
+        self._plain_left = 0  # plain callbacks that are still to go in this pass
+        self._left = 0  # steps that are, and one
+        self._final = 0  # of the plain callbacks, the first so many are steps that a loop being stopped still runs
+        self._exact = 0  # the same, while that pass begins
+        self._size = 0  # how many steps the pass began with
+        self._budget = MANY_STEPS  # how many steps may go in a pass
+        self._mask = 0
+        self._now = self._boundary = self._since = monotonic()
+        self._until = 0.0
+
+    # What asyncio calls, beside append()
+
+    def __bool__(self) -> bool:
+        # Kept for this pass alone: should it be broken off before it begins, no later run is stopped by it.
+        self._exact, self._final = self._final, 0
+        if self._exact:
+            self._loop._stopping = True
+        self._pass_due = True
+        return bool(self._inbox or self._plain or self._steps)
+
+    def __len__(self) -> int:
+        if not self._pass_due:  # somebody is curious
+            return len(self._inbox) + len(self._plain) + len(self._steps)
+        self._pass_due = False
+        return self._begin()
+
+    def popleft(self) -> Any:
+        if self._plain_left > 0:
+            self._plain_left -= 1
+            return self._plain.popleft()
+        left = self._left = self._left - 1
+        if left > 0:
+            if self._inbox:
+                self._sort(self._since)
+            if left & self._mask or self._in_time(left):
+                return self._pop(self._now)
+        elif left == 0:
+            self._end()
+        return _NOTHING
+
+    def clear(self) -> None:
+        self._inbox.clear()
+        self._plain.clear()
+        self._steps.clear()
+        self._plain_left = self._left = self._exact = self._final = 0
+
+    # Ours
+
+    @property
+    def steps(self) -> StepQueue:
+        """The steps that the scheduler orders."""
+        return self._steps
+
+    def emptied(self) -> tuple[deque[Any], list[Any], list[tuple[float, Any]]]:
+        """The inbox, which goes on being appended to, the plain callbacks in order, and the steps with their times.
+
+        The queue must not be used any more. In the loop's thread, or while it does not run.
+        """
+        self._sort(monotonic())
+        return self._inbox, list(self._plain), self._steps.entries()
+
+    def _begin(self) -> int:
+        """A pass begins: how many times it may call `popleft()`."""
+        if self._exact:
+            self._plain_left, self._left, self._exact = self._exact, 0, 0
+            return self._plain_left
+        now = self._now = self._boundary = monotonic()
+        if self._inbox:
+            self._sort(now)
+        # Later than what is ready by now, by the least there is: a clock might not have gone on.
+        self._since = math.nextafter(now, math.inf)
+        self._until = 0.0
+        if self._loop._stopping:
+            self._plain.extend(self._steps.take(now))
+            plain, steps = len(self._plain), -1
+        else:
+            plain, steps = len(self._plain), self._steps.ready(self._budget)
+        self._plain_left, self._size, self._left = plain, steps, steps + 1
+        return plain + steps + 1
+
+    def _sort(self, since: float) -> None:
+        """Put what came into the inbox where it belongs; its steps are ready since `since`."""
+        inbox, plain, push = self._inbox, self._plain.append, self._steps.push
+        for _ in range(len(inbox)):  # and not what other threads add meanwhile, for ever
+            handle = inbox.popleft()
+            if _is_step(handle._callback):
+                push(handle, handle._context, since)
+            else:
+                plain(handle)
+
+    def _in_time(self, left: int) -> bool:
+        """Whether there is time for one more step in this pass; if not, it has ended."""
+        now = self._now = monotonic()
+        if self._until == 0.0:
+            # Only now, lest plain callbacks that take long leave no time for steps.
+            self._until = now + SLICE
+        elif now >= self._until:
+            self._set_budget(max(1, self._size - left))
+            self._left = 0
+            self._end()
+            return False
+        self._since = max(self._since, now)
+        return True
+
+    def _set_budget(self, steps: int) -> None:
+        self._budget = min(steps, MOST_STEPS)
+        self._mask = 7 if steps > MANY_STEPS else 0
+
+    def _end(self) -> None:
+        """The last callback of a pass has run."""
+        loop = self._loop
+        if loop._stopping:
+            rest = self._steps.take(self._boundary)
+            if rest:
+                self._plain.extendleft(reversed(rest))
+                self._final = len(rest)
+                loop._stopping = False
+        elif self._size == self._budget and monotonic() < self._until:
+            self._set_budget(self._budget * 2)
+
+
+class AccountedReadyQueue(ReadyQueue):
+    """One that tells `Shares` what each callback cost, from the end of `popleft()` to the next."""
+
+    __slots__ = ("_charge", "_clock")
+
+    _steps: Shares
+
+    def __init__(
+        self, loop: Any, inbox: deque[Any], plain: deque[Any], steps: Shares, scheduler: TaskScheduler
+    ) -> None:
+        super().__init__(loop, inbox, plain, steps, scheduler)
+        self._charge = steps.charge
+        self._clock = 0.0
+
+    def _begin(self) -> int:
+        self._charge(0.0)  # of a pass that was broken off: what it cost nobody measured
+        length = super()._begin()
+        self._clock = thread_time()
+        return length
+
+    def popleft(self) -> Any:
+        clock = thread_time()
+        self._charge(clock - self._clock)
+        self._clock = clock
+        if self._plain_left > 0:
+            self._plain_left -= 1
+            handle = self._plain.popleft()
+            self._steps.begin(handle._context)
+            return handle
+        return super().popleft()
+
+
+def refusal(loop: Any) -> str | None:
+    """Why this loop's steps cannot be ordered here; None if they can be."""
+    standard, kind = asyncio.BaseEventLoop, type(loop)
+    for name in ("_run_once", "_call_soon", "_add_callback", "run_forever"):
+        if getattr(kind, name, None) is not getattr(standard, name) or name in getattr(loop, "__dict__", ()):
+            if not isinstance(loop, standard):
+                return "it is no loop of asyncio's and has a ready queue of its own"
+            return f"it runs callbacks in its own way (it has a {name}() that is not asyncio's)"
+    if type(loop._ready) not in (collections.deque, ReadyQueue, AccountedReadyQueue):
+        return f"something else has replaced its queue of ready callbacks by {loop._ready!r}"
+    return None
+
+
+def queue_of(loop: Any) -> ReadyQueue | None:
+    """The queue that orders the loop's steps; None if nothing of ours does."""
+    queue = getattr(loop, "_ready", None)
+    return queue if isinstance(queue, ReadyQueue) else None
+
+
+def set_queue(loop: Any, scheduler: TaskScheduler, make_steps: Callable[[], StepQueue] | None) -> None:
+    """Give a loop that takes one a queue for this scheduler, or for None its own back; all that is queued stays so.
+
+    In the loop's thread, or while it does not run. To replace a queue of ours, not while it runs.
+    """
+    inbox = loop._ready
+    plain: list[Any] = []
+    steps: list[tuple[float, Any]] = []
+    if isinstance(inbox, ReadyQueue):
+        inbox, plain, steps = inbox.emptied()
+    if make_steps is None:
+        inbox.extendleft(reversed([*plain, *(step for _, step in steps)]))
+        loop._ready = inbox
+        return
+    made = make_steps()
+    for since, step in steps:
+        made.push(step, step._context, since)
+    loop._ready = ready_queue(loop, inbox, collections.deque(plain), made, scheduler)
+
+
+def ready_queue(
+    loop: Any, inbox: deque[Any], plain: deque[Any], steps: StepQueue, scheduler: TaskScheduler
+) -> ReadyQueue:
+    """The queue that goes with these steps."""
+    if isinstance(steps, Shares):
+        return AccountedReadyQueue(loop, inbox, plain, steps, scheduler)
+    return ReadyQueue(loop, inbox, plain, steps, scheduler)

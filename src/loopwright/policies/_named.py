@@ -1,0 +1,186 @@
+"""Policies by name: each a few lines over `EventLoopPolicy`, and each takes that one's other parts as well."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+from loopwright.errors import WrongPlatformError
+from loopwright.policies._policy import EventLoopPolicy
+from loopwright.policies._thread_loop import ThreadLoop
+
+if TYPE_CHECKING:
+    from loopwright._core import TaskScheduler
+    from loopwright.loops import LoopLike
+    from loopwright.policies._abstract import ChildWatcher
+    from loopwright.policies._scopes import ScopeName
+
+__all__ = [
+    "ContextEventLoopPolicy",
+    "DeadlineEventLoopPolicy",
+    "DefaultEventLoopPolicy",
+    "DefaultPolicy",
+    "FairEventLoopPolicy",
+    "LimitedEventLoopPolicy",
+    "PriorityEventLoopPolicy",
+    "ProactorEventLoopPolicy",
+    "RloopEventLoopPolicy",
+    "SharedEventLoopPolicy",
+    "ThreadedEventLoopPolicy",
+    "UvloopEventLoopPolicy",
+    "WindowsProactorEventLoopPolicy",
+    "WindowsProactorPolicy",
+    "WindowsSelectorEventLoopPolicy",
+    "WindowsSelectorPolicy",
+    "macOSPolicy",
+]
+
+
+class _Parts(TypedDict, total=False):
+    child_watcher: ChildWatcher | None
+    rules: str | None
+
+
+class _ButLoop(_Parts, total=False):
+    scope: ScopeName
+    scheduler: TaskScheduler | str | None
+    max_tasks: int | None
+
+
+class _ButScope(_Parts, total=False):
+    loop: LoopLike
+    scheduler: TaskScheduler | str | None
+    max_tasks: int | None
+
+
+class _ButScheduler(_Parts, total=False):
+    loop: LoopLike
+    scope: ScopeName
+    max_tasks: int | None
+
+
+class _ButMaxTasks(_Parts, total=False):
+    loop: LoopLike
+    scope: ScopeName
+    scheduler: TaskScheduler | str | None
+
+
+# --- which loop
+
+
+class DefaultEventLoopPolicy(EventLoopPolicy):
+    """A loop for each thread, of the platform's standard kind: what asyncio's own default policy gives.
+
+    On Unix that is a selector loop, on Windows a proactor loop.
+    """
+
+    #: asyncio's own, undocumented way to derive a policy of other loops: a class, or a method without arguments.
+    _loop_factory: LoopLike | None = None
+
+    def __init__(self, **parts: Unpack[_ButLoop]) -> None:
+        super().__init__(loop=self._loop_factory or "asyncio", **parts)
+
+
+class UvloopEventLoopPolicy(EventLoopPolicy):
+    """Loops of uvloop. LoopUnavailableError (an ImportError) with the command that installs it, where it is missing."""
+
+    def __init__(self, **parts: Unpack[_ButLoop]) -> None:
+        super().__init__(loop="uvloop", **parts)
+
+
+class RloopEventLoopPolicy(EventLoopPolicy):
+    """Loops of rloop. LoopUnavailableError (an ImportError) with the command that installs it, where it is missing."""
+
+    def __init__(self, **parts: Unpack[_ButLoop]) -> None:
+        super().__init__(loop="rloop", **parts)
+
+
+class WindowsSelectorEventLoopPolicy(EventLoopPolicy):
+    """Selector loops, on Windows. WrongPlatformError (an ImportError) elsewhere."""
+
+    def __init__(self, **parts: Unpack[_ButLoop]) -> None:
+        _only_on("win32", type(self), "EventLoopPolicy(loop='selector'), which makes selector loops everywhere")
+        super().__init__(loop="selector", **parts)
+
+
+class WindowsProactorEventLoopPolicy(EventLoopPolicy):
+    """Loops over completion ports, on Windows. WrongPlatformError (an ImportError) elsewhere."""
+
+    def __init__(self, **parts: Unpack[_ButLoop]) -> None:
+        _only_on("win32", type(self), "DefaultEventLoopPolicy(), which makes proactor loops on Windows")
+        super().__init__(loop="proactor", **parts)
+
+
+class macOSPolicy(EventLoopPolicy):  # noqa: N801 - the name that people look for
+    """The standard loop of macOS, over kqueue. WrongPlatformError (an ImportError) elsewhere."""
+
+    def __init__(self, **parts: Unpack[_ButLoop]) -> None:
+        _only_on("darwin", type(self), "DefaultEventLoopPolicy(), which makes the standard loop of every platform")
+        super().__init__(loop="selector", **parts)
+
+
+DefaultPolicy = DefaultEventLoopPolicy
+ProactorEventLoopPolicy = WindowsProactorEventLoopPolicy
+WindowsProactorPolicy = WindowsProactorEventLoopPolicy
+WindowsSelectorPolicy = WindowsSelectorEventLoopPolicy
+
+
+def _only_on(platform: str, policy: type, instead: str) -> None:
+    if sys.platform != platform:
+        name = {"win32": "Windows", "darwin": "macOS"}[platform]
+        raise WrongPlatformError(f"{policy.__name__} is for {name} and this is {sys.platform}; use {instead}")
+
+
+# --- for whom
+
+
+class SharedEventLoopPolicy(EventLoopPolicy):
+    """One loop for the process: the thread that runs it gets the loop, every other a `LoopHandle`."""
+
+    def __init__(self, **parts: Unpack[_ButScope]) -> None:
+        super().__init__(scope="shared", **parts)
+
+
+class ContextEventLoopPolicy(EventLoopPolicy):
+    """A loop for each context of `contextvars`; its copies see it until they set one of their own."""
+
+    def __init__(self, **parts: Unpack[_ButScope]) -> None:
+        super().__init__(scope="context", **parts)
+
+
+class ThreadedEventLoopPolicy(EventLoopPolicy):
+    """Each new loop runs in a thread of its own, from the start."""
+
+    def new_event_loop(self) -> ThreadLoop:
+        return ThreadLoop(super().new_event_loop)
+
+
+# --- in which order
+
+
+class PriorityEventLoopPolicy(EventLoopPolicy):
+    """Urgent tasks overtake others that are ready already: `with loopwright.priority("urgent"): ...`."""
+
+    def __init__(self, **parts: Unpack[_ButScheduler]) -> None:
+        super().__init__(scheduler="priority", **parts)
+
+
+class FairEventLoopPolicy(EventLoopPolicy):
+    """Groups of tasks get the loop in proportion to weights: `with loopwright.group("tenant-7", weight=2): ...`."""
+
+    def __init__(self, **parts: Unpack[_ButScheduler]) -> None:
+        super().__init__(scheduler="fair", **parts)
+
+
+class DeadlineEventLoopPolicy(EventLoopPolicy):
+    """Of the tasks that are ready, the one whose deadline is first: `with loopwright.deadline(...): ...`."""
+
+    def __init__(self, **parts: Unpack[_ButScheduler]) -> None:
+        super().__init__(scheduler="deadline", **parts)
+
+
+class LimitedEventLoopPolicy(EventLoopPolicy):
+    """At most `max_tasks` tasks, 1 or more, are under way at a time on each loop; the others wait for their turn."""
+
+    def __init__(self, max_tasks: int, **parts: Unpack[_ButMaxTasks]) -> None:
+        super().__init__(max_tasks=max_tasks, **parts)
