@@ -14,6 +14,8 @@ traceback is shortened, by a `sys.excepthook` that is put before the program's o
 
 from __future__ import annotations
 
+import difflib
+import functools
 import importlib.machinery
 import io
 import os
@@ -27,7 +29,7 @@ from loopwright.errors import LoopwrightError
 from loopwright.policies import install
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import FrameType, TracebackType
     from typing import NoReturn
 
@@ -41,8 +43,9 @@ usage: loopwright run [--policy POLICY] [--legacy] SCRIPT [ARGUMENT ...]
 Runs a Python program, unchanged, with the event loop policy of your choice: as `python SCRIPT` does, but asyncio obeys
 the policy. SCRIPT may also be a folder or a zip archive with a __main__.py in it, or - for standard input.
 
-  --policy POLICY  which policy: the name of a loop (asyncio, uvloop, ...); without it, what the environment variable
-                   LOOPWRIGHT_POLICY says, else the default one
+  --policy POLICY  which policy: a name (uvloop, priority, ...) or parts with semicolons between them
+                   ("uvloop; max_tasks=100"); without it, what the environment variable LOOPWRIGHT_POLICY says, else
+                   the default one
   --legacy         as on Python 3.11: asyncio has the names that later versions removed (policies, child watchers), and
                    get_event_loop() makes a loop where the main thread has none
   -h, --help       this text
@@ -86,13 +89,20 @@ def parse(arguments: Sequence[str]) -> Request | None:
         elif option == "--" and rest:
             return Request("script", rest[0], tuple(rest[1:]), policy, legacy)
         elif option.startswith("-") and option != "-":
-            raise _UsageError(
-                f"no such option {option!r}; there are --policy, --legacy, -m and -c, and options of Python itself go"
-                " before: python -W error -m loopwright run ..."
-            )
+            raise _UsageError(f"no such option {option!r}; {_hint(option)}")
         else:
             return Request("script", option, tuple(rest), policy, legacy)
     raise _UsageError("a script is missing, or -m and a module")
+
+
+def _hint(option: str) -> str:
+    near = difflib.get_close_matches(option, ("--policy", "--legacy", "--help"), 1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return (
+        "there are --policy, --legacy, -m and -c, and options of Python itself go before:"
+        " python -W error -m loopwright run ..."
+    )
 
 
 def _value(option: str, rest: list[str]) -> str:
@@ -112,29 +122,36 @@ def run(arguments: Sequence[str]) -> None:
         if request is None:
             print(USAGE, end="")
             return
+        start = _prepared(request)
+        # Only now: a policy of the program's own is in a module that is found where the program's modules are.
         install(request.policy, rules="3.11" if request.legacy else None, names=request.legacy)
-    except (_UsageError, LoopwrightError) as error:
+    except _UsageError as error:
         usage = USAGE.partition("\n\n")[0]
-        _refuse(f"{error}\n{usage}" if isinstance(error, _UsageError) else str(error))
+        _refuse(f"{error}\n{usage}")
+    except LoopwrightError as error:
+        _refuse(str(error))
     if request.policy is not None:
-        os.environ["LOOPWRIGHT_POLICY"] = request.policy
-    # No frame but this one stands between the program and the interpreter for longer than it takes to begin.
+        os.environ["LOOPWRIGHT_POLICY"] = request.policy  # for Python children that have Loopwright, too
+    start()
+
+
+def _prepared(request: Request) -> Callable[[], None]:
+    """Makes the process look as it does to that program at its start; gives what runs it."""
     if request.kind == "module":
         _begin("-m", request.arguments, _folder_of_module())
-        _run_module(request.what)
-    elif request.kind == "code":
+        return functools.partial(_run_module, request.what)
+    if request.kind == "code":
         _begin("-c", request.arguments, "")
-        _run_code(request.what.encode("utf-8", "surrogateescape") + b"\n", "<string>")
-    elif request.what == "-":
+        return functools.partial(_run_code, request.what.encode("utf-8", "surrogateescape") + b"\n", "<string>")
+    if request.what == "-":
         main = _begin("-", request.arguments, "")
         main.__file__ = "<stdin>"
         _no_cached(main)
-        _run_code(sys.stdin.buffer.read(), "<stdin>")
-    elif pkgutil.get_importer(request.what) is not None:  # a folder or an archive
+        return lambda: _run_code(sys.stdin.buffer.read(), "<stdin>")
+    if pkgutil.get_importer(request.what) is not None:  # a folder or an archive
         _begin(request.what, request.arguments, _absolute(request.what), always=True)
-        _run_module("__main__", alter_argv=False)
-    else:
-        _run_script(request)
+        return functools.partial(_run_module, "__main__", alter_argv=False)
+    return _prepared_script(request)
 
 
 def _refuse(why: str) -> NoReturn:
@@ -172,7 +189,7 @@ def _run_module(name: str, *, alter_argv: bool = True) -> None:
         runpy._run_module_as_main(name, alter_argv)  # type: ignore[attr-defined] # what `python -m` calls
 
 
-def _run_script(request: Request) -> None:
+def _prepared_script(request: Request) -> Callable[[], None]:
     path = _absolute(request.what)
     try:
         with io.open_code(path) as file:
@@ -186,7 +203,7 @@ def _run_script(request: Request) -> None:
     main.__file__ = path
     main.__loader__ = loader("__main__", path)
     _no_cached(main)
-    _run_code(content if compiled is None else compiled, path)
+    return functools.partial(_run_code, content if compiled is None else compiled, path)
 
 
 def _absolute(path: str) -> str:
