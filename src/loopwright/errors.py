@@ -30,6 +30,8 @@ __all__ = [
     "LoopUnavailableError",
     "LoopwrightError",
     "MachineError",
+    "MaxTasksTypeError",
+    "MaxTasksValueError",
     "MechanismUnavailableError",
     "NoLoopError",
     "NoSuchProcessError",
@@ -47,7 +49,9 @@ __all__ = [
     "ProcessFailedError",
     "ProcessTimeoutError",
     "SchedulerRefusedError",
+    "TaskStallWarning",
     "TextModeError",
+    "UnknownBalanceError",
     "UnknownLaneError",
     "UnknownLoopError",
     "UnknownSchedulerError",
@@ -111,6 +115,26 @@ class UnknownLaneError(CallerError, ValueError):
 
 class SchedulerRefusedError(CallerError, RuntimeError):
     """A loop was given a task scheduler that it cannot take, or not now, or asked for what its scheduler has not."""
+
+
+class MaxTasksTypeError(CallerError, TypeError):
+    """A bound on the tasks of a loop was given as something that is no whole number."""
+
+
+class MaxTasksValueError(CallerError, ValueError):
+    """A bound on the tasks of a loop would let none start."""
+
+
+class TaskStallWarning(RuntimeWarning):
+    """Every task that a bound lets run waits for one that waits to be let: the message says which for which.
+
+    A warning and no exception: it is given by `warnings.warn()`, and where that raises it, to the loop's exception
+    handler.
+    """
+
+
+class UnknownBalanceError(CallerError, ValueError):
+    """No rule for balancing goes by the name that was asked for; the message offers the nearest one."""
 
 
 class NoLoopError(CallerError, RuntimeError):

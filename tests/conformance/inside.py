@@ -1,9 +1,10 @@
 """The half of a run that is in the Python under test: installs our names, runs classes of `test.test_asyncio`, and
 writes down how each test ended. Needs Loopwright there and nothing else.
 
-    python inside.py '{"run": "Pidfd", "tests": null, "mutant": false, "limit": 60, "results": "/path"}'
+    python inside.py '{"run": "Pidfd", "tests": null, "mutant": false, "absent": false, "limit": 60, "results": "/path"}'
 
-`tests` is the folder of another Python's `test` package, to be used in place of this one's.
+`tests` is the folder of another Python's `test` package, to be used in place of this one's. With `absent`, asyncio has
+no policies, as from Python 3.16 on.
 """
 
 from __future__ import annotations
@@ -21,9 +22,18 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
+import absent
+
+#: What to run: see `conform.conduct`.
+WANTED = json.loads(sys.argv[1])
+if WANTED["absent"]:
+    absent.remove_policies()
+
 import names
+import policy_names
 
 WATCHERS = ("Threaded", "MultiLoop", "Safe", "Fast", "Pidfd")
+POLICIES = ("Rules", "Runners")
 
 #: What each run runs besides the subprocess tests of its watcher: (module, class, beginning of the tests' names). Not
 #: `test_unix_events.BaseChildWatcherTests`: it tests a class of the standard library's that nobody else sees.
@@ -39,27 +49,51 @@ ALSO = {
         ("test_unix_events", "PolicyTests", ""),
         ("test_unix_events", "TestFork", "test_fork_asyncio_subprocess"),
     ],
+    "Rules": [
+        ("test_events", "PolicyTests", ""),
+        ("test_events", "TestPyGetEventLoop", ""),
+        ("test_events", "TestCGetEventLoop", ""),
+    ],
+    "Runners": [
+        ("test_runners", "RunTests", ""),
+        ("test_runners", "RunnerTests", ""),
+    ],
 }
 
 
 def use_tests_of(folder: str) -> None:
-    """Have `import test` find that package, and nothing else of that Python."""
-    init = Path(folder) / "__init__.py"
-    spec = importlib.util.spec_from_file_location("test", init, submodule_search_locations=[folder])
+    """Have `import test.test_asyncio` find the tests of that `test` package.
+
+    With what else is in that package, from 3.14 on, where not every Python comes with one. Before, the helpers in
+    `test.support` are this Python's own: those of 3.12 have f-strings that 3.11 cannot read.
+    """
+    if sys.version_info >= (3, 14):
+        use_package("test", Path(folder))
+    else:
+        import test
+
+        test.test_asyncio = use_package("test.test_asyncio", Path(folder) / "test_asyncio")
+
+
+def use_package(name: str, folder: Path) -> Any:
+    init = folder / "__init__.py"
+    spec = importlib.util.spec_from_file_location(name, init, submodule_search_locations=[str(folder)])
     assert spec is not None
     assert spec.loader is not None
     package = importlib.util.module_from_spec(spec)
-    sys.modules["test"] = package
+    sys.modules[name] = package
     spec.loader.exec_module(package)
+    return package
 
 
 def tests_version() -> tuple[int, int]:
-    """Of which Python these tests are, known by its folder: .../lib/python3.12/test."""
-    import test
+    """Of which Python these tests are, known by its folder: .../lib/python3.12/test/test_asyncio."""
+    import test.test_asyncio
 
-    name = Path(test.__path__[0]).parent.name
+    folder = test.test_asyncio.__path__[0]
+    name = Path(folder).parents[1].name
     if not name.startswith("python3."):
-        raise SystemExit(f"which Python are the tests in {test.__path__[0]} of? expected .../python3.x/test")
+        raise SystemExit(f"which Python are the tests in {folder} of? expected .../python3.x/test/test_asyncio")
     return 3, int(name.removeprefix("python3."))
 
 
@@ -172,18 +206,21 @@ class Mutated(Notes):
 
 
 def main() -> None:
-    wanted = json.loads(sys.argv[1])
+    wanted = WANTED
     if wanted["tests"] is not None:
         use_tests_of(wanted["tests"])
     version = tests_version()
-    names.install(version, mutant=wanted["mutant"])
+    if wanted["run"] in POLICIES:
+        policy_names.install(version, mutant=wanted["mutant"], absent=wanted["absent"])
+    else:
+        names.install(version, mutant=wanted["mutant"])
     result = (Mutated if wanted["mutant"] else Notes)(wanted["limit"])
     suite_of(wanted["run"]).run(result)
     told = {
         "python": ".".join(map(str, sys.version_info[:3])),
         "tests": ".".join(map(str, version)),
         "notes": result.notes,
-        "asked": len(names.asked),
+        "asked": len(names.asked) + len(policy_names.asked),
     }
     Path(wanted["results"]).write_text(json.dumps(told))
     # Threads and processes of tests that hang would be waited for; whoever runs this ends what is left.

@@ -50,7 +50,7 @@ class Recording(EventLoopPolicy):
 
 def test_the_process_has_the_policy_in_the_block_and_none_afterwards(loop_name: str) -> None:
     expected = run(loop_class(), policy=EventLoopPolicy(loop=loop_name))
-    with policy(f"loop={loop_name}; max_tasks=100") as p:
+    with policy(f"loop={loop_name}; scope=context") as p:
         assert get_event_loop_policy() is p
         assert asyncio.run(loop_class()) is run(loop_class()) is expected
         with ThreadPoolExecutor(1) as threads:

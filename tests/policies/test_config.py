@@ -170,7 +170,7 @@ def test_words_where_a_policy_is_needed_are_sent_here() -> None:
 
 def test_a_loop_that_is_not_there_is_no_mistake_of_who_wrote_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvloop", None)
-    for text in ("uvloop", "loop=uvloop", "UvloopEventLoopPolicy; max_tasks=3"):
+    for text in ("uvloop", "loop=uvloop", "UvloopEventLoopPolicy; scope=shared"):
         with pytest.raises(LoopUnavailableError, match="pip install uvloop"):
             policy_from(text)
     with pytest.raises(PolicyConfigurationError):  # that first: it is wrong wherever it runs
@@ -254,7 +254,7 @@ def test_importing_asks_for_nothing(script: Callable[..., str], monkeypatch: pyt
 def test_plain_asyncio_obeys_once_loopwright_was_asked(
     script: Callable[..., str], monkeypatch: pytest.MonkeyPatch, loop_name: str
 ) -> None:
-    monkeypatch.setenv(VARIABLE, f"loop={loop_name}; max_tasks=100")
+    monkeypatch.setenv(VARIABLE, f"loop={loop_name}; scope=context")
     program = """
         import asyncio, loopwright
         async def main():
@@ -273,7 +273,7 @@ def test_what_keeps_a_policy_from_being_had_is_known_without_importing(script: C
     program = """
         import sys
         from loopwright.policies._config import policy_obstacle
-        for text in ("uvloop", "rloop; max_tasks=3", "loop=uvloop", "selector", "loop=no_such_module:Loop", "my:Own"):
+        for text in ("uvloop", "rloop; scope=shared", "loop=uvloop", "selector", "loop=no_such_module:Loop", "my:Own"):
             assert policy_obstacle(text) is None or "pip install" in policy_obstacle(text), text
         assert not {"uvloop", "rloop", "no_such_module", "my"} & set(sys.modules)
         if sys.platform != "win32":
@@ -286,11 +286,11 @@ def test_what_keeps_a_policy_from_being_had_is_known_without_importing(script: C
 
 def test_a_loop_that_is_not_installed_is_an_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvloop", None)
-    for text in ("uvloop", "loop=uvloop; max_tasks=3"):
+    for text in ("uvloop", "loop=uvloop; scope=shared"):
         assert "pip install uvloop" in str(policy_obstacle(text))
     assert policy_obstacle("fair; scope=shared") is None
 
 
 def test_uvloop_by_its_name(loop_name: str) -> None:
     if loop_name == "uvloop":
-        assert type(policy_from("uvloop; max_tasks=100")) is UvloopEventLoopPolicy
+        assert type(policy_from("uvloop; scope=shared")) is UvloopEventLoopPolicy

@@ -106,6 +106,7 @@ def test_a_policy_that_is_there_is_taken_as_it_is(own_module: Callable[..., None
     [
         ("loop=own:Lop", 'loop: found "own:Lop", and there is no "Lop" there; right would be own:Loop'),
         ("loop=own:Things.Lop", 'loop: found "own:Things.Lop", and there is no "Lop" there; right would be own:Things.Loop'),
+        ("loop=own:Thing.Thing", 'loop: found "own:Thing.Thing", and there is no "Thing" there; right would be own:Things.Thing'),
         ("loop=own:zzzzzz", 'loop: found "own:zzzzzz", and there is no "zzzzzz" there; right would be a name that is there'),
         ("loop=own:name", 'loop: found "own:name", which is "uvloop" (of type str); right would be a class of event loops'),
         ("loop=own:Things", "loop: found \"own:Things\", which is <class 'own.Things'> (of type type); right would be a class"),

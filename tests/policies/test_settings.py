@@ -23,8 +23,8 @@ from loopwright.policies._settings import PolicyMistake, Settings, read
         ("  uvloop\n", Settings("uvloop")),
         ("UvloopEventLoopPolicy", Settings("UvloopEventLoopPolicy")),
         ("name=uvloop", Settings("uvloop")),
-        ("uvloop; max_tasks=100", Settings("uvloop", max_tasks=100)),
-        ("uvloop;max_tasks = 0100 ", Settings("uvloop", max_tasks=100)),
+        ("shared; max_tasks=100", Settings("shared", max_tasks=100)),
+        ("shared;max_tasks = 0100 ", Settings("shared", max_tasks=100)),
         ("limited; max_tasks=10", Settings("limited", max_tasks=10)),
         ("asyncio; scheduler=fair", Settings("asyncio", scheduler="fair")),
         ("fifo; loop=uvloop", Settings("fifo", loop="uvloop")),
@@ -43,7 +43,7 @@ def test_what_text_says(text: str, settings: Settings) -> None:
 
 def test_what_a_table_says() -> None:
     assert read({}) == (Settings("default"), ())
-    assert read({"name": "uvloop", "max_tasks": 3, "loop": None}) == (Settings("uvloop", max_tasks=3), ())
+    assert read({"name": "shared", "max_tasks": 3, "loop": None}) == (Settings("shared", max_tasks=3), ())
     scheduler = FairShares(weight=2)
     table = {"loop": asyncio.SelectorEventLoop, "scheduler": scheduler, "scope": "shared", "rules": "3.13"}
     assert read(table) == (Settings(None, asyncio.SelectorEventLoop, "shared", scheduler, None, "3.13"), ())
@@ -56,7 +56,7 @@ def test_all_mistakes_are_told_in_the_order_in_which_they_stand() -> None:
     assert [str(mistake) for mistake in mistakes] == [
         'HERE: name: found "uvlop"; right would be "uvloop"',
         'HERE: max_tasks: found "ten"; right would be a whole number of 1 or more',
-        'HERE: found an empty part; right would be one semicolon between two parts: "uvloop; max_tasks=100"',
+        'HERE: found an empty part; right would be one semicolon between two parts: "shared; max_tasks=100"',
         "HERE: scop: found an unknown key; right would be scope",
         'HERE: max_tasks: found "3" after "ten"; right would be max_tasks once',
         'HERE: found "fair"; right would be "scheduler=fair"',

@@ -13,7 +13,7 @@ from loopwright._core._scheduling import (
     scheduler_named,
     scheduler_names,
 )
-from loopwright._core._scheduling_queues import StepQueue, step_queue
+from loopwright._core._scheduling_queues import StepQueue, step_queue, waiting_rank
 from loopwright._core._scheduling_shares import GroupAccount, Shares
 from loopwright._core._status import ExitStatus, ResourceUsage, StatusLost, named_signal, signal_name
 from loopwright._core._wishes import Wish, ask_for_lanes, deadline, group, priority
@@ -44,4 +44,5 @@ __all__ = [
     "signal_name",
     "step_queue",
     "tell_process_started",
+    "waiting_rank",
 ]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from loopwright._core._scheduling import TaskScheduler
 
-__all__ = ["DueFirst", "InOrder", "Lanes", "Selected", "StepQueue", "step_queue"]
+__all__ = ["DueFirst", "InOrder", "Lanes", "Selected", "StepQueue", "step_queue", "waiting_rank"]
 
 #: So many unknown lanes are remembered, and told of, each.
 UNKNOWN_LANES = 100
@@ -85,6 +85,16 @@ def step_queue(
             return DueFirst(scheduler)
         case _:
             return InOrder()
+
+
+def waiting_rank(scheduler: TaskScheduler, context: Context) -> float:
+    """Where a task that may not start yet stands among others: the lowest starts first."""
+    if isinstance(scheduler, Deadlines):
+        due = context.get(DEADLINE)
+        return math.inf if due is None else due
+    description = scheduler if isinstance(scheduler, PriorityLanes) else PriorityLanes()
+    lane = context.get(PRIORITY)
+    return description.lanes.index(lane if lane in description.lanes else description.default)
 
 
 class InOrder:

@@ -17,6 +17,7 @@ from loopwright._core import (
     scheduler_named,
     scheduler_names,
 )
+from loopwright.loops._limit import TaskLimitReport, task_limit
 from loopwright.loops._names import (
     LoopFactory,
     LoopLike,
@@ -51,6 +52,7 @@ __all__ = [
     "PriorityTaskScheduler",
     "ReadyStep",
     "SelectorEventLoop",
+    "TaskLimitReport",
     "TaskScheduler",
     "UnixTaskScheduler",
     "WindowsTaskScheduler",
@@ -66,5 +68,6 @@ __all__ = [
     "schedule",
     "scheduler_named",
     "scheduler_names",
+    "task_limit",
     "watches_by_itself",
 ]

@@ -42,7 +42,6 @@ single calls into C.
 from __future__ import annotations
 
 import asyncio
-import collections
 import math
 import types
 from time import monotonic, thread_time
@@ -53,10 +52,12 @@ from loopwright._core import Shares
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable
+    from contextvars import Context
 
     from loopwright._core import StepQueue, TaskScheduler
+    from loopwright.loops._limit import TaskLimit
 
-__all__ = ["AccountedReadyQueue", "ReadyQueue", "queue_of", "ready_queue", "refusal", "set_queue", "task_of"]
+__all__ = ["AccountedReadyQueue", "ReadyQueue", "context_of", "holding_append", "is_step", "task_of"]
 
 #: Seconds of steps in a pass, after which timers and I/O have their turn. A look at them costs some microseconds.
 SLICE: Final = 0.0005
@@ -69,6 +70,7 @@ _TASKS: Final = (asyncio.Task, asyncio.tasks._PyTask)  # type: ignore[attr-defin
 _MethodType: Final = types.MethodType
 _BuiltinType: Final = types.BuiltinMethodType
 _STEP_NAME: Final = "TaskStepMethWrapper"
+_step_type: Any = object()
 
 
 class _Nothing:
@@ -85,14 +87,37 @@ def task_of(handle: Any) -> Any:
     return getattr(handle._callback, "__self__", None)
 
 
-def _is_step(callback: Any) -> bool:
+def context_of(handle: Any) -> Context:
+    """The context that this handle's callback runs in."""
+    context: Context = handle._context
+    return context
+
+
+def is_step(callback: Any) -> bool:
     """Whether this callback of any type is a step or wake-up of a task."""
+    global _step_type  # noqa: PLW0603 - asyncio shows it nowhere, so it is known from the first that comes by
     kind = type(callback)
     if kind is _BuiltinType:
         return callback.__name__ == "task_wakeup" and isinstance(callback.__self__, _TASKS)
     if kind is _MethodType:
         return callback.__name__ in ("__step", "__wakeup") and isinstance(callback.__self__, _TASKS)
-    return kind.__name__ == _STEP_NAME
+    if kind.__name__ == _STEP_NAME:
+        _step_type = kind
+        return True
+    return False
+
+
+def holding_append(inbox: deque[Any], limit: TaskLimit) -> Callable[[Any], None]:
+    """What takes a handle into the inbox unless the limit keeps it: asked at once, as it wants to know whose child."""
+    append = inbox.append
+
+    def hold_or_append(handle: Any) -> None:
+        callback = handle._callback
+        # From other threads come no steps, so that the limit is asked in the loop's thread alone.
+        if not (is_step(callback) and limit.holds(handle, callback.__self__)):
+            append(handle)
+
+    return hold_or_append
 
 
 class ReadyQueue:
@@ -118,14 +143,22 @@ class ReadyQueue:
         "_steps",
         "_until",
         "append",
+        "limit",
         "scheduler",
     )
 
     def __init__(
-        self, loop: Any, inbox: deque[Any], plain: deque[Any], steps: StepQueue, scheduler: TaskScheduler
+        self,
+        loop: Any,
+        inbox: deque[Any],
+        plain: deque[Any],
+        steps: StepQueue,
+        scheduler: TaskScheduler,
+        limit: TaskLimit | None,
     ) -> None:
         self.scheduler = scheduler
-        self.append = inbox.append
+        self.limit = limit
+        self.append = inbox.append if limit is None else holding_append(inbox, limit)
         self._loop = loop
         self._inbox = inbox
         self._plain = plain
@@ -173,6 +206,8 @@ class ReadyQueue:
         return _NOTHING
 
     def clear(self) -> None:
+        if self.limit is not None:
+            self.limit.close()
         self._inbox.clear()
         self._plain.clear()
         self._steps.clear()
@@ -217,7 +252,8 @@ class ReadyQueue:
         inbox, plain, push = self._inbox, self._plain.append, self._steps.push
         for _ in range(len(inbox)):  # and not what other threads add meanwhile, for ever
             handle = inbox.popleft()
-            if _is_step(handle._callback):
+            callback = handle._callback
+            if type(callback) is _step_type or is_step(callback):
                 push(handle, handle._context, since)
             else:
                 plain(handle)
@@ -261,9 +297,15 @@ class AccountedReadyQueue(ReadyQueue):
     _steps: Shares
 
     def __init__(
-        self, loop: Any, inbox: deque[Any], plain: deque[Any], steps: Shares, scheduler: TaskScheduler
+        self,
+        loop: Any,
+        inbox: deque[Any],
+        plain: deque[Any],
+        steps: Shares,
+        scheduler: TaskScheduler,
+        limit: TaskLimit | None,
     ) -> None:
-        super().__init__(loop, inbox, plain, steps, scheduler)
+        super().__init__(loop, inbox, plain, steps, scheduler, limit)
         self._charge = steps.charge
         self._clock = 0.0
 
@@ -283,51 +325,3 @@ class AccountedReadyQueue(ReadyQueue):
             self._steps.begin(handle._context)
             return handle
         return super().popleft()
-
-
-def refusal(loop: Any) -> str | None:
-    """Why this loop's steps cannot be ordered here; None if they can be."""
-    standard, kind = asyncio.BaseEventLoop, type(loop)
-    for name in ("_run_once", "_call_soon", "_add_callback", "run_forever"):
-        if getattr(kind, name, None) is not getattr(standard, name) or name in getattr(loop, "__dict__", ()):
-            if not isinstance(loop, standard):
-                return "it is no loop of asyncio's and has a ready queue of its own"
-            return f"it runs callbacks in its own way (it has a {name}() that is not asyncio's)"
-    if type(loop._ready) not in (collections.deque, ReadyQueue, AccountedReadyQueue):
-        return f"something else has replaced its queue of ready callbacks by {loop._ready!r}"
-    return None
-
-
-def queue_of(loop: Any) -> ReadyQueue | None:
-    """The queue that orders the loop's steps; None if nothing of ours does."""
-    queue = getattr(loop, "_ready", None)
-    return queue if isinstance(queue, ReadyQueue) else None
-
-
-def set_queue(loop: Any, scheduler: TaskScheduler, make_steps: Callable[[], StepQueue] | None) -> None:
-    """Give a loop that takes one a queue for this scheduler, or for None its own back; all that is queued stays so.
-
-    In the loop's thread, or while it does not run. To replace a queue of ours, not while it runs.
-    """
-    inbox = loop._ready
-    plain: list[Any] = []
-    steps: list[tuple[float, Any]] = []
-    if isinstance(inbox, ReadyQueue):
-        inbox, plain, steps = inbox.emptied()
-    if make_steps is None:
-        inbox.extendleft(reversed([*plain, *(step for _, step in steps)]))
-        loop._ready = inbox
-        return
-    made = make_steps()
-    for since, step in steps:
-        made.push(step, step._context, since)
-    loop._ready = ready_queue(loop, inbox, collections.deque(plain), made, scheduler)
-
-
-def ready_queue(
-    loop: Any, inbox: deque[Any], plain: deque[Any], steps: StepQueue, scheduler: TaskScheduler
-) -> ReadyQueue:
-    """The queue that goes with these steps."""
-    if isinstance(steps, Shares):
-        return AccountedReadyQueue(loop, inbox, plain, steps, scheduler)
-    return ReadyQueue(loop, inbox, plain, steps, scheduler)

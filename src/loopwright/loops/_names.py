@@ -172,9 +172,9 @@ def _for_unix(name: str, instead: str) -> Callable[[], Any]:
 
 
 def _winloop() -> Callable[[], Any]:
-    if sys.platform != "win32":
-        raise WrongPlatformError(f"the loop 'winloop' is made for Windows and this is {sys.platform}; use 'uvloop'")
-    return _of_package("winloop")
+    if sys.platform == "win32":
+        return _of_package("winloop")
+    raise WrongPlatformError(f"the loop 'winloop' is made for Windows and this is {sys.platform}; use 'uvloop'")
 
 
 def _of_package(name: str) -> Callable[[], Any]:

@@ -15,13 +15,16 @@ from loopwright._core import (
     ask_for_lanes,
     scheduler_named,
     step_queue,
+    waiting_rank,
 )
 from loopwright.errors import NoLoopError, NotALoopError, SchedulerRefusedError
 from loopwright.loops._asyncio_private import running_loop
-from loopwright.loops._asyncio_ready import queue_of, refusal, set_queue, task_of
+from loopwright.loops._asyncio_queues import queue_of, refusal, set_queue
+from loopwright.loops._asyncio_ready import ReadyQueue, context_of, task_of
+from loopwright.loops._limit import TaskLimit, checked_max_tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from loopwright._core import StepQueue
 
@@ -56,8 +59,12 @@ def schedule(
 
     `scheduler` is a name ("fifo", "priority", "fair", "deadline") or a `TaskScheduler`; None is "fifo", asyncio's own
     order, which costs nothing and is what every loop has. Called in the loop's thread, also while it runs, or in any
-    thread while it does not. What is queued already stays queued. Another scheduler can take the place of one while the
-    loop does not run; the same one again changes nothing.
+    thread while it does not. What is queued already stays queued. While the loop does not run, another scheduler or
+    limit can take the place of one; the same ones again change nothing.
+
+    `max_tasks` counts tasks that have started and not finished. A task beyond it waits for its turn: by its deadline
+    under `Deadlines`, else by its lane (those of `PriorityLanes()` where the scheduler has none), and first in, first
+    out. `task_limit()` shows how it stands. A task that was there before the limit is not held back by it.
 
     Only steps and wake-ups of tasks (`asyncio.Task`, in C and in Python, and classes derived from it) are reordered.
     Every other callback keeps its order among its like, and what is ready when a pass of the loop begins goes before
@@ -65,34 +72,57 @@ def schedule(
     steps ready than fit into that makes shorter passes than asyncio's. Everything else is as asyncio documents it.
 
     NotALoopError (a TypeError) if `loop` is no event loop; UnknownSchedulerError (a ValueError) or NotASchedulerError
-    (a TypeError) if `scheduler` is none. SchedulerRefusedError (a RuntimeError) if the loop cannot take one (uvloop,
-    rloop, and whatever runs callbacks in its own way), is closed, runs in another thread, or runs with another
-    scheduler.
+    (a TypeError) if `scheduler` is none; MaxTasksValueError or MaxTasksTypeError (a ValueError, a TypeError) if
+    `max_tasks` is no whole number of 1 or more. SchedulerRefusedError (a RuntimeError) if the loop can do neither
+    (uvloop, rloop, and whatever runs callbacks in its own way), is closed, runs in another thread, or runs with another
+    scheduler or limit.
     """
     if not isinstance(loop, asyncio.AbstractEventLoop):
         raise NotALoopError(f"loop must be an event loop (an asyncio.AbstractEventLoop), not {loop!r}")
-    wanted = scheduler_named(scheduler)
+    wanted, most = scheduler_named(scheduler), checked_max_tasks(max_tasks)
     if loop.is_closed():
         raise SchedulerRefusedError(f"{loop!r} is closed and runs nothing any more")
     if loop.is_running() and running_loop() is not loop:
         raise SchedulerRefusedError(
             f"{loop!r} runs in another thread; call schedule() there (loop.call_soon_threadsafe), or before it runs"
         )
-    if wanted != scheduler_of(loop):
-        _set_scheduler(loop, wanted)
+    if type(wanted) is not type(scheduler_of(loop)) or wanted != scheduler_of(loop) or most != _max_tasks(loop):
+        _set_queue(loop, wanted, most)
 
 
-def _set_scheduler(loop: asyncio.AbstractEventLoop, wanted: TaskScheduler) -> None:
+def _set_queue(loop: asyncio.AbstractEventLoop, wanted: TaskScheduler, most: int | None) -> None:
     why_not = refusal(loop)
     if why_not is not None:
+        what = "have its tasks bounded (max_tasks)" if wanted == FirstInFirstOut() else f"take the scheduler {wanted!r}"
+        raise SchedulerRefusedError(f"{loop!r} cannot {what}: {why_not}; take asyncio's own loop (loop='asyncio')")
+    queue = queue_of(loop)
+    if loop.is_running() and queue is not None:
         raise SchedulerRefusedError(
-            f"{loop!r} cannot take the scheduler {wanted!r}: {why_not}; take asyncio's own loop (loop='asyncio')"
+            f"{loop!r} runs with {queue.scheduler!r} and max_tasks={_max_tasks(loop)}, which can be replaced only while"
+            " it does not run"
         )
-    if loop.is_running() and queue_of(loop) is not None:
-        raise SchedulerRefusedError(
-            f"{loop!r} runs with the scheduler {scheduler_of(loop)!r}, which can be replaced only while it does not run"
-        )
-    set_queue(loop, wanted, None if type(wanted) is FirstInFirstOut else lambda: _steps(loop, wanted))
+    old = None if queue is None else queue.limit
+
+    def limit(append: Callable[[Any], None]) -> TaskLimit | None:
+        if old is not None:
+            if old.max_tasks == most:
+                return old
+            old.lift()
+        return None if most is None else TaskLimit(loop, most, ready=append, rank=lambda handle: _rank(loop, handle))
+
+    # By its class: one of a user's may derive from it, and have any notion of equality.
+    in_order = type(wanted) is FirstInFirstOut
+    set_queue(loop, wanted, None if in_order else lambda: _steps(loop, wanted), limit)
+
+
+def _max_tasks(loop: asyncio.AbstractEventLoop) -> int | None:
+    queue = queue_of(loop)
+    return None if queue is None or queue.limit is None else queue.limit.max_tasks
+
+
+def _rank(loop: asyncio.AbstractEventLoop, handle: Any) -> float:
+    """Where a task stands among those that wait for a slot."""
+    return waiting_rank(scheduler_of(loop), context_of(handle))
 
 
 def _steps(loop: asyncio.AbstractEventLoop, scheduler: TaskScheduler) -> StepQueue:
@@ -129,7 +159,7 @@ def groups(loop: asyncio.AbstractEventLoop | None = None) -> dict[str | None, Gr
     if asked is None:
         raise NoLoopError("no event loop runs in this thread; say whose account is meant: groups(loop)")
     queue = queue_of(asked)
-    if queue is None or not isinstance(queue.steps, Shares):
+    if not isinstance(queue, ReadyQueue) or not isinstance(queue.steps, Shares):
         raise SchedulerRefusedError(
             f"{asked!r} keeps no account of groups: its scheduler is {scheduler_of(asked)!r};"
             " give it one that does: schedule(loop, 'fair')"

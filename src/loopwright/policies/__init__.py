@@ -1,9 +1,13 @@
 """Policies: which event loop a program gets, on every Python; and `run()`, which obeys them."""
 
 from loopwright.policies._abstract import AbstractEventLoopPolicy, ChildWatcher
+from loopwright.policies._balance import Balance, LoopLoad
 from loopwright.policies._block import policy
+from loopwright.policies._bridge import on, submit
 from loopwright.policies._config import PolicyLike, default_policy, policy_from
+from loopwright.policies._handle import LoopHandle
 from loopwright.policies._install import install, installed, uninstall
+from loopwright.policies._loop_pool import LoopPool
 from loopwright.policies._named import (
     ContextEventLoopPolicy,
     DeadlineEventLoopPolicy,
@@ -33,10 +37,13 @@ from loopwright.policies._registry import (
 )
 from loopwright.policies._runner import Runner, run
 from loopwright.policies._settings import PolicyMistake
+from loopwright.policies._thread_loop import ThreadLoop
 from loopwright.policies._watcher import get_child_watcher, set_child_watcher
+from loopwright.policies._work import WorkFuture
 
 __all__ = [
     "AbstractEventLoopPolicy",
+    "Balance",
     "ChildWatcher",
     "ContextEventLoopPolicy",
     "DeadlineEventLoopPolicy",
@@ -45,6 +52,9 @@ __all__ = [
     "EventLoopPolicy",
     "FairEventLoopPolicy",
     "LimitedEventLoopPolicy",
+    "LoopHandle",
+    "LoopLoad",
+    "LoopPool",
     "PolicyLike",
     "PolicyMistake",
     "PriorityEventLoopPolicy",
@@ -52,12 +62,14 @@ __all__ = [
     "RloopEventLoopPolicy",
     "Runner",
     "SharedEventLoopPolicy",
+    "ThreadLoop",
     "ThreadedEventLoopPolicy",
     "UvloopEventLoopPolicy",
     "WindowsProactorEventLoopPolicy",
     "WindowsProactorPolicy",
     "WindowsSelectorEventLoopPolicy",
     "WindowsSelectorPolicy",
+    "WorkFuture",
     "default_policy",
     "get_child_watcher",
     "get_event_loop",
@@ -66,11 +78,13 @@ __all__ = [
     "installed",
     "macOSPolicy",
     "new_event_loop",
+    "on",
     "policy",
     "policy_from",
     "run",
     "set_child_watcher",
     "set_event_loop",
     "set_event_loop_policy",
+    "submit",
     "uninstall",
 ]

@@ -46,7 +46,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 def policy(value: PolicyLike) -> PolicyBlock:
     """A block in which the process has the policy that `value` asks for, as `policy_from()` takes it; also a decorator.
 
-    `with policy("uvloop; max_tasks=100") as p:` makes the policy and sets it; at the end what was set before is set
+    `with policy("shared; max_tasks=100") as p:` makes the policy and sets it; at the end what was set before is set
     again, or none if none was, and a policy that was made for the block is closed. One that was given as an object is
     not: it belongs to who made it. `@policy("uvloop")` does this at each call of a function.
 

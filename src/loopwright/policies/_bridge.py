@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import contextvars
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loopwright.errors import LoopClosedError, WrongLoopError
-from loopwright.policies._targets import Target, target_of
+from loopwright.policies._targets import target_of
 from loopwright.policies._work import WorkFuture, as_coroutine
+
+if TYPE_CHECKING:
+    import contextvars
+    from collections.abc import Callable
+
+    from loopwright.policies._targets import Target
 
 __all__ = ["on", "start", "submit"]
 
@@ -25,6 +30,9 @@ def submit(loop: Any, work: Any, /, *args: Any, context: contextvars.Context | N
     no loop, and a TypeError as well for what is no work.
     """
     coroutine = as_coroutine(work, args)
+    of_pool: Callable[..., WorkFuture[Any]] | None = getattr(type(loop), "_start", None)
+    if of_pool is not None:
+        return of_pool(loop, coroutine, context)
     try:
         target = target_of(loop)
     except BaseException:
@@ -36,7 +44,7 @@ def submit(loop: Any, work: Any, /, *args: Any, context: contextvars.Context | N
 def start(target: Target, coroutine: Any, context: contextvars.Context | None = None) -> WorkFuture[Any]:
     """Send the coroutine there; it is closed if that fails."""
     future: WorkFuture[Any] = WorkFuture(target)
-    future._start(coroutine, contextvars.copy_context() if context is None else context.copy())
+    future._start_in(coroutine, context)
     return future
 
 
@@ -50,6 +58,8 @@ async def on(loop: Any, work: Any, /, *args: Any) -> Any:
     WrongLoopError (a RuntimeError) if the loop is not running, as nobody would do the work; LoopClosedError (a
     RuntimeError) if it is closed, or is closed before the work has ended. The coroutine is then closed.
     """
+    if hasattr(type(loop), "_start"):
+        return await submit(loop, work, *args)
     coroutine = as_coroutine(work, args)
     try:
         target = target_of(loop)

@@ -37,7 +37,7 @@ PolicyLike: TypeAlias = str | Mapping[str, Any] | PolicyBase | type[PolicyBase] 
 def policy_from(value: PolicyLike) -> PolicyBase:
     """The policy that `value` asks for.
 
-    - Text: parts with semicolons between them, `uvloop; max_tasks=100` or `loop=selector; scope=context`. The first
+    - Text: parts with semicolons between them, `shared; max_tasks=100` or `loop=selector; scope=context`. The first
       may be a name alone: of a policy (`uvloop` for UvloopEventLoopPolicy), of a loop, or of a scheduler. The keys are
       `name`, `loop`, `scope`, `scheduler`, `max_tasks` and `rules`, with what `EventLoopPolicy` takes. A policy, loop
       or scheduler of one's own goes by `module:attribute`, which is imported now, with the rights of this process.
@@ -187,12 +187,15 @@ def _imported(reference: str) -> Any:
             what = f"whose module fails when it is imported ({type(error).__name__}: {_line(error)})"
             right = "a module that can be imported"
         raise Unfit(right, what) from error
-    for attribute in path.split("."):
+    attributes = path.split(".")
+    for number, attribute in enumerate(attributes):
         try:
             found = getattr(found, attribute)
         except Exception as error:
             near = difflib.get_close_matches(attribute, dir(found), 1)
-            right = f"{name}:{path.replace(attribute, near[0])}" if near else "a name that is there"
+            right = "a name that is there"
+            if near:
+                right = f"{name}:{'.'.join([*attributes[:number], near[0], *attributes[number + 1 :]])}"
             raise Unfit(right, f"and there is no {show(attribute)} there") from error
     return found
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Callable
 
+    from loopwright.policies._loop_thread import LoopThread
     from loopwright.policies._targets import Target
     from loopwright.policies._work import WorkFuture
 
@@ -42,7 +43,13 @@ class LoopHandle(asyncio.AbstractEventLoop):
     def __init__(self, loop: AbstractEventLoop, *, owner: threading.Thread | None = None) -> None:
         self._loop: AbstractEventLoop = loop._loop if isinstance(loop, LoopHandle) else loop
         self._owner = owner
-        self._target = target_of(self._loop)
+        self._target = target_of(loop)
+
+    @classmethod
+    def _of_thread(cls, core: LoopThread) -> LoopHandle:
+        handle = cls(core.loop, owner=core.thread)
+        handle._target = core
+        return handle
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._loop!r}{self._whose()}>"
@@ -68,7 +75,7 @@ class LoopHandle(asyncio.AbstractEventLoop):
 
     def submit(self, work: Any, /, *args: Any, context: contextvars.Context | None = None) -> WorkFuture[Any]:
         """Run a coroutine, or a coroutine function with arguments, in the loop: `loopwright.policies.submit()`."""
-        return submit(self._loop, work, *args, context=context)
+        return submit(self, work, *args, context=context)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Have the loop's exception handler called, in its thread; here, if the loop is closed or not running."""

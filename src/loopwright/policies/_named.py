@@ -10,8 +10,7 @@ from loopwright.policies._policy import EventLoopPolicy
 from loopwright.policies._thread_loop import ThreadLoop
 
 if TYPE_CHECKING:
-    from loopwright._core import TaskScheduler
-    from loopwright.loops import LoopLike
+    from loopwright.loops import LoopLike, TaskScheduler
     from loopwright.policies._abstract import ChildWatcher
     from loopwright.policies._scopes import ScopeName
 
@@ -149,10 +148,14 @@ class ContextEventLoopPolicy(EventLoopPolicy):
 
 
 class ThreadedEventLoopPolicy(EventLoopPolicy):
-    """Each new loop runs in a thread of its own, from the start."""
+    """Each new loop runs in a thread of its own, from the start to its `close()`, so their work goes on side by side.
 
-    def new_event_loop(self) -> ThreadLoop:
-        return ThreadLoop(super().new_event_loop)
+    `new_event_loop()` gives a `ThreadLoop`, which any thread may use and which `asyncio.run()` takes as any other; code
+    that runs within it sees the loop that was made. `close()` ends the loops of all threads that are open.
+    """
+
+    def _make(self) -> ThreadLoop:
+        return ThreadLoop(super()._make)  # type: ignore[abstract] # its class is completed by rule
 
 
 # --- in which order

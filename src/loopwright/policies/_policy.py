@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from loopwright import watchers
-from loopwright.errors import NoLoopError, NotALoopError
-from loopwright.loops import loop_factory, schedule, watches_by_itself
+from loopwright.errors import NoLoopError, NotALoopError, SchedulerRefusedError
+from loopwright.loops import FirstInFirstOut, loop_factory, schedule, scheduler_named, watches_by_itself
 from loopwright.loops._asyncio_private import detach_inherited
+from loopwright.loops._limit import checked_max_tasks
 from loopwright.policies._abstract import AbstractEventLoopPolicy, checked_watcher
 from loopwright.policies._loop_watcher import give_watcher, ignored
 from loopwright.policies._made import MadeLoops
@@ -24,8 +25,7 @@ from loopwright.policies._scopes import NOWHERE, Place, new_scope
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-    from loopwright._core import TaskScheduler
-    from loopwright.loops import LoopFactory, LoopLike
+    from loopwright.loops import LoopFactory, LoopLike, TaskScheduler
     from loopwright.policies._abstract import ChildWatcher
     from loopwright.policies._scopes import ScopeName
 
@@ -50,9 +50,10 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
       `contextvars` has; its copies see it, in whatever thread, until they set one of their own. "shared": the whole
       process has one; the thread that runs it, or while it does not run the thread that set it, gets the loop itself,
       and every other thread a `LoopHandle`, which has only what is safe there.
-    - `scheduler`: in which order the steps of tasks run on these loops: a `TaskScheduler` or the name of one;
-      `max_tasks`: how many tasks are under way at a time, 1 or more. As `loopwright.loops.schedule()` takes them, and
-      with the exceptions it raises.
+    - `scheduler`: in which order the steps of tasks run on these loops: a `TaskScheduler` or the name of one; None is
+      asyncio's order. `max_tasks`: how many tasks are under way at a time, 1 or more; None is any number. Both as
+      `loopwright.loops.schedule()` takes them, and with the exceptions it raises: at once for what they never can be,
+      and for loops of uvloop and rloop, which can take neither (SchedulerRefusedError, a RuntimeError).
     - `child_watcher`: the watcher that asyncio's subprocesses (`asyncio.create_subprocess_exec()`,
       `loop.subprocess_exec()` and so on) are handed to by the standard loops that this policy makes, on every Python;
       None is the process's own, `loopwright.watchers.process_watcher()`. uvloop and rloop hear of exits by
@@ -79,8 +80,8 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
         self._rules = None if rules is None else checked_rules(rules)
         # Not `_local`: since 3.12 asyncio puts a thread-local of its own there after a fork.
         self._scope = new_scope(scope)
-        self._scheduler = scheduler
-        self._max_tasks = max_tasks
+        self._scheduler = scheduler_named(scheduler)
+        self._max_tasks = checked_max_tasks(max_tasks)
         self._watcher: ChildWatcher | None = None
         self._kind = self._checked_kind(loop)
         self._watcher = None if child_watcher is None else self._checked_watcher(child_watcher)
@@ -143,20 +144,23 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
         child watcher was given to this policy, and only the loop that the factory made shows that it can take none:
         what giving it to the policy by name would have raised, and the loop is closed.
         """
+        loop = self._make()
+        self._made.add(loop)
+        return loop
+
+    def _make(self) -> AbstractEventLoop:
         loop = self._kind.make()
         try:
             self._equip(loop)
         except BaseException:
             loop.close()
             raise
-        self._made.add(loop)
         return loop
 
     def _equip(self, loop: AbstractEventLoop) -> None:
         if self._watcher is not None and (package := watches_by_itself(loop)):
             raise ignored(self._watcher, package)
-        if self._scheduler is not None or self._max_tasks is not None:
-            schedule(loop, scheduler=self._scheduler, max_tasks=self._max_tasks)
+        schedule(loop, scheduler=self._scheduler, max_tasks=self._max_tasks)
         # Asked at every subprocess, so that a subclass's get_child_watcher() counts, and set_child_watcher() at once.
         give_watcher(loop, self.get_child_watcher, given=self._watcher)
 
@@ -170,9 +174,24 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
 
     def _checked_kind(self, loop: LoopLike) -> _Kind:
         kind = _Kind(loop_factory(loop), watches_by_itself(loop))
-        if kind.compiled is not None and self._watcher is not None:
-            raise ignored(self._watcher, kind.compiled)
+        if kind.compiled is not None:
+            if self._watcher is not None:
+                raise ignored(self._watcher, kind.compiled)
+            self._check_unscheduled(kind.compiled)
         return kind
+
+    def _check_unscheduled(self, package: str) -> None:
+        """What `schedule()` would say of the first loop, before there is one."""
+        asked = []
+        if type(self._scheduler) is not FirstInFirstOut:
+            asked.append(f"scheduler={self._scheduler!r}")
+        if self._max_tasks is not None:
+            asked.append(f"max_tasks={self._max_tasks}")
+        if asked:
+            raise SchedulerRefusedError(
+                f"{' and '.join(asked)} would do nothing on loops of {package}: they queue what is ready by themselves,"
+                " where nobody else can order or hold it; leave that out, or use it with loop='asyncio'"
+            )
 
     def close(self) -> None:
         """Close every loop that this policy made and that is still open; with none left, do nothing.

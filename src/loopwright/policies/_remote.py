@@ -26,6 +26,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from loopwright.errors import LoopClosedError
@@ -188,6 +189,13 @@ class RemoteTask(RemoteFuture[T]):
             self._inner.print_stack(limit=limit, file=file)
 
 
+class _Asking(threading.local):
+    tasks_of_real_loop = False
+
+
+_asking = _Asking()
+
+
 class Rest(RemoteFuture[None]):
     """Stands in `asyncio.all_tasks(thread_loop)` for every task that is left in the loop's thread."""
 
@@ -204,7 +212,17 @@ class Rest(RemoteFuture[None]):
 
     def done(self) -> bool:
         """Whether there is none."""
-        return super().done() or not self._owner._tasks_left()
+        if super().done():
+            return True
+        if (
+            _asking.tasks_of_real_loop
+        ):  # since 3.14 all_tasks() asks every one of another make before it looks whose it is
+            return True
+        _asking.tasks_of_real_loop = True
+        try:
+            return not self._owner._tasks_left()
+        finally:
+            _asking.tasks_of_real_loop = False
 
     def cancel(self, msg: Any | None = None) -> bool:
         """Ask every one to end; this is done when they have ended. Their errors go to the exception handler."""

@@ -168,7 +168,7 @@ class SharedScope(Scope):
         if running_loop() is loop:
             return loop
         if loop.is_running() or not self._is_setter():
-            return LoopHandle(loop)
+            return LoopHandle(loop)  # type: ignore[abstract] # its class is completed by rule
         return loop
 
     def _is_setter(self) -> bool:

@@ -50,7 +50,7 @@ LARGEST = 10**18 - 1
 REFERENCE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 A_REFERENCE = "module:attribute for one of your own"
 A_NUMBER = "a whole number of 1 or more"
-SEMICOLON = 'a semicolon between two parts: "uvloop; max_tasks=100"'
+SEMICOLON = 'a semicolon between two parts: "shared; max_tasks=100"'
 SCOPES: Final[tuple[str, ...]] = get_args(ScopeName)
 KINDS: Final = (
     (bool, "a boolean"),  # before int, of which bool is a kind

@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 
 __all__ = ["PolicyMistake", "Settings", "read"]
 
+#: What a policy does by way of a loop's queue, and so not on loops that keep it to themselves.
+QUEUED = ("scheduler", "max_tasks")
+OWN_QUEUE = "loops of {} queue what is ready by themselves"
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyMistake:
@@ -122,9 +126,9 @@ class _Reader:
                 self._note("", f"{show(part.strip())}, which has no key", f"key=value, with one of {listed(KEYS)}")
             elif not key:
                 if text.strip():
-                    self._note("", "an empty part", 'one semicolon between two parts: "uvloop; max_tasks=100"')
+                    self._note("", "an empty part", 'one semicolon between two parts: "shared; max_tasks=100"')
                 else:
-                    self._note("", "nothing", 'a name, or key=value: "uvloop; max_tasks=100"')
+                    self._note("", "nothing", 'a name, or key=value: "shared; max_tasks=100"')
             elif number == 0 and key not in KEYS:
                 self.take("name", key)
             else:
@@ -148,7 +152,7 @@ class _Reader:
         name = self._values.get("name")
         self._position = self._positions.get("name", 0)
         if name is None or is_reference(name):
-            self._relate_scheduler("")
+            self._relate_compiled("")
             return
         may, must = accepted(name)
         for key, value in self._given.items():
@@ -158,23 +162,26 @@ class _Reader:
                 self._note(key, found, f"either of the two: no {key}, or no {show(name)}")
         for key in must - self._given.keys():
             self._note(key, "nothing", f"{A_NUMBER}, which {show(name)} is about")
-        self._relate_scheduler(word_of(name))
+        self._relate_compiled(word_of(name))
 
-    def _relate_scheduler(self, word: str) -> None:
-        """A compiled loop has a queue of its own, in which nobody else puts anything in order."""
+    def _relate_compiled(self, word: str) -> None:
+        """A compiled loop has a queue of its own, in which nobody else puts anything in order or holds it back."""
         loop = self._values.get("loop") or word
         package = watches_by_itself(loop) if loop and not (isinstance(loop, str) and is_reference(loop)) else None
-        scheduler = self._values.get("scheduler")
         if package is None:
             return
-        if _reorders(scheduler):
-            right = f"no scheduler with loops of {package}, which keep their own order; loop=asyncio takes one"
-            self._position = self._positions["scheduler"]
-            self._note("scheduler", self._shown(scheduler), right)
-        elif _reorders(word):
-            right = f"another loop, such as asyncio: those of {package} keep their own order, and take no scheduler"
+        for key in QUEUED:
+            value = self._values.get(key)
+            if value is not None and (key != "scheduler" or _reorders(value)):
+                self._position = self._positions[key]
+                self._note(
+                    key,
+                    self._shown(self._given[key]),
+                    f"no {key}, or loop=asyncio: {OWN_QUEUE.format(package)}",
+                )
+        if _reorders(word):  # "fair; loop=uvloop"
             self._position = self._positions["loop"]
-            self._note("loop", self._shown(loop), right)
+            self._note("loop", self._shown(loop), f"no scheduler, or loop=asyncio: {OWN_QUEUE.format(package)}")
 
     def _note(self, key: str, found: str, right: str) -> None:
         self._found.append((self._position, PolicyMistake(self._source, key, found, right)))

@@ -39,6 +39,7 @@ from loopwright.policies._loop_thread import LoopThread
 from loopwright.policies._remote import RemoteFuture, RemoteTask, Rest
 from loopwright.policies._thread_calls import PostedCalls
 from loopwright.policies._thread_methods import complete
+from loopwright.policies._thread_signals import SignalHandlers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,7 +74,7 @@ class _Told:
 
 
 @complete
-class ThreadLoop(PostedCalls):
+class ThreadLoop(PostedCalls, SignalHandlers):
     """An event loop that `make` makes in a new thread, where it runs until `close()`.
 
     `make` is what `loopwright.loops.loop_factory()` takes, with its exceptions; what it raises in the thread is raised
@@ -95,6 +96,7 @@ class ThreadLoop(PostedCalls):
         self._told = _Told()
         self._one_runs = threading.Lock()
         self._run_by: threading.Thread | None = None
+        self._signals: dict[int, Any] = {}
         self._held: list[tuple[RemoteFuture[Any], Callable[[Any], object], contextvars.Context]] = []
         self._core = LoopThread(loop_factory(make), name=name, on_pause=self._told.pause)
         self._rest: Rest | None = Rest(self)
@@ -206,11 +208,14 @@ class ThreadLoop(PostedCalls):
         """
         if self._core.here():
             raise LoopRunningError("Cannot close a running event loop: close() was called within it")
+        if self._core.inherited:
+            return
         by = self._run_by
         if by is not None:
             raise LoopRunningError(
                 f"Cannot close a running event loop: thread {by.name!r} waits for it; stop() it first"
             )
+        self._remove_all_signal_handlers()
         self._core.begin_end()
         self._core.join(self._close_timeout)
         error = self._told.forget()

@@ -26,6 +26,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import contextvars
 import inspect
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -35,7 +36,6 @@ from loopwright.loops._asyncio_private import running_loop
 from loopwright.policies._targets import ForeignLoop
 
 if TYPE_CHECKING:
-    import contextvars
     from asyncio import AbstractEventLoop
     from collections.abc import Awaitable, Callable, Coroutine, Generator
 
@@ -60,7 +60,8 @@ class WorkFuture(concurrent.futures.Future[T]):
     """What was handed to a loop, for whoever waits for it: `await` it on any loop, or call `result()` in any thread.
 
     A `concurrent.futures.Future`, with these rules. `cancel()` throws CancelledError into the work, and gives True if
-    the work was not done yet; it is done when the work has ended, which need not be by that. `result()`, `exception()`
+    the work was not done yet; the future is done when the work has ended, which need not be by that. Work that has not
+    begun never does, and the future is cancelled at once. `result()`, `exception()`
     raise WrongThreadError (a RuntimeError) within the very loop that runs the work, which they would wait for for ever.
     """
 
@@ -70,11 +71,14 @@ class WorkFuture(concurrent.futures.Future[T]):
         self._task: asyncio.Task[T] | None = None
         self._untold: BaseException | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._work: Coroutine[Any, Any, T] | None = None
+        self._unbegun: list[Coroutine[Any, Any, T]] = []
+        """The coroutine, for whoever takes it first, to begin or to close it: to pop is one step for all threads."""
 
-    def _start(self, work: Coroutine[Any, Any, T], context: contextvars.Context) -> None:
+    def _start_in(self, work: Coroutine[Any, Any, T], context: contextvars.Context | None) -> None:
+        """Send the work there, to run in a copy of the context; it is closed if that fails."""
+        context = contextvars.copy_context() if context is None else context.copy()
         target = self._target
-        self._work = work
+        self._unbegun.append(work)
         tether: _Tether | None = None
         target.unfinished[id(self)] = self
         try:
@@ -82,18 +86,19 @@ class WorkFuture(concurrent.futures.Future[T]):
                 tether = _Tether()
                 weakref.finalize(tether, self._loop_is_gone).atexit = False
             target.post(self._begin, tether, context=context)
-        except BaseException:
-            del target.unfinished[id(self)]
-            self._work = None
-            work.close()
+        except BaseException as error:
+            self._end(error)  # for whoever counts it
+            self._untold = None
+            self._close_unbegun()
             raise
         if tether is not None and target.loop.is_closed():  # closed just before the post, it would not drop this
             self._loop_is_gone()
 
     def _begin(self, tether: _Tether | None) -> None:
         """In the loop."""
-        work, self._work = self._work, None
-        if work is None or self.done():
+        try:
+            work = self._unbegun.pop()
+        except IndexError:  # cancelled in this moment
             return
         loop = self._target.loop
         try:
@@ -119,12 +124,9 @@ class WorkFuture(concurrent.futures.Future[T]):
 
     def _end(self, error: BaseException | None, result: Any = None, *, cancelled: bool = False) -> None:
         self._target.unfinished.pop(id(self), None)
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
         if self.done():
-            return
-        if cancelled:
+            pass
+        elif cancelled:
             super().cancel()
             super().set_running_or_notify_cancel()
         elif error is not None:
@@ -132,12 +134,22 @@ class WorkFuture(concurrent.futures.Future[T]):
             super().set_exception(error)
         else:
             super().set_result(result)
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()  # when this is done: the tether goes with it, and would say that the loop is gone
 
     def _fail(self, error: Exception, /) -> None:
         self._end(error)
-        work, self._work = self._work, None
-        if work is not None:
-            work.close()
+        self._close_unbegun()
+
+    def _close_unbegun(self) -> bool:
+        """Close the coroutine if nobody has begun it; whether that is so."""
+        try:
+            work = self._unbegun.pop()
+        except IndexError:
+            return False
+        work.close()
+        return True
 
     def _loop_is_gone(self) -> None:
         if not self.done():
@@ -147,7 +159,9 @@ class WorkFuture(concurrent.futures.Future[T]):
         """Ask the work to end; False if it has ended. From any thread, and from signal handlers."""
         if self.done():
             return self.cancelled()
-        if self._target.here():
+        if self._close_unbegun():
+            self._end(None, cancelled=True)
+        elif self._target.here():
             self._cancel_task()
         else:
             # A loop that is ending cancels everything by itself.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Mistakes = Callable[[str], list[Mistake]]
 
 WEB = "[services.web]\ncommand = 'sh'\n"
-A_POLICY = 'a policy, as text or as a table: "uvloop; max_tasks=100", { name = "uvloop", max_tasks = 100 }'
+A_POLICY = 'a policy, as text or as a table: "shared; max_tasks=100", { name = "shared", max_tasks = 100 }'
 
 
 def policies(configuration: Configuration) -> dict[str, str | None]:
@@ -118,7 +118,7 @@ def test_all_mistakes_are_told_with_the_others_in_the_order_of_the_file(mistakes
         ('policy."a b"', "an unknown key", "one of name, loop, scope, scheduler, max_tasks, rules"),
         ("services.web.instances", "0 (a whole number)", "a whole number from 1 to 1000"),
         ("services.web.policy.max_tasks", "nothing", 'a whole number of 1 or more, which "limited" is about'),
-        ("services.web.policy", "an empty part", 'one semicolon between two parts: "uvloop; max_tasks=100"'),
+        ("services.web.policy", "an empty part", 'one semicolon between two parts: "shared; max_tasks=100"'),
         ("services.web.policy.scop", "an unknown key", "scope"),
         ("services.db.policy", "3 (a whole number)", A_POLICY),
     ]
@@ -130,7 +130,7 @@ def test_all_mistakes_are_told_with_the_others_in_the_order_of_the_file(mistakes
         ("policy = 3", "3 (a whole number)", A_POLICY),
         ("policy = ['uvloop']", '["uvloop"] (a list)', A_POLICY),
         ("policy = true", "true (a boolean)", A_POLICY),
-        ("policy = ''", "nothing", 'a name, or key=value: "uvloop; max_tasks=100"'),
+        ("policy = ''", "nothing", 'a name, or key=value: "shared; max_tasks=100"'),
         ("polcy = 'uvloop'", "an unknown key", "policy"),
         ("event_loop = 'uvloop'", "an unknown key", "policy"),
         ("loop = 'uvloop'", "an unknown key", "policy"),
@@ -147,12 +147,14 @@ def test_what_is_no_policy(mistakes: Mistakes, text: str, found: str, right: str
 @pytest.mark.skipif(sys.platform == "win32", reason="there these loops are at home")
 def test_a_policy_that_cannot_be_had_here_is_a_warning(configured: Configured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvloop", None)
-    configuration = configured(f"policy = 'proactor'\n{WEB}policy = 'uvloop; max_tasks=3'\n[services.db]\ncommand='sh'")
-    assert policies(configuration) == {"web": "uvloop; max_tasks=3", "db": "proactor"}
+    configuration = configured(
+        f"policy = 'proactor'\n{WEB}policy = 'uvloop; scope=shared'\n[services.db]\ncommand='sh'"
+    )
+    assert policies(configuration) == {"web": "uvloop; scope=shared", "db": "proactor"}
     assert [warning.key for warning in configuration.warnings] == ["policy", "services.web.policy"]
     assert [warning.found.partition(",")[0] for warning in configuration.warnings] == [
         '"proactor"',
-        '"uvloop; max_tasks=3"',
+        '"uvloop; scope=shared"',
     ]
     assert "pip install uvloop" in configuration.warnings[1].found
     assert configuration.warnings[1].right.startswith("a policy that can be had on the Python of the services")
@@ -162,7 +164,7 @@ def test_reading_a_file_imports_nothing_that_it_names(tmp_path: Path) -> None:
     file = tmp_path / "loopwright.toml"
     services = "".join(
         f"[services.s{number}]\ncommand='sh'\npolicy='{policy}'\n"
-        for number, policy in enumerate(["rloop; max_tasks=3", "loop=own:Loop", "scheduler=own:Order", "own:Policy"])
+        for number, policy in enumerate(["rloop; scope=shared", "loop=own:Loop", "scheduler=own:Order", "own:Policy"])
     )
     file.write_text(f"policy = 'uvloop'\n{services}")
     (tmp_path / "own.py").write_text("raise SystemExit('imported')")

@@ -41,7 +41,7 @@ Patterns = Annotated[
 
 Policy = Annotated[
     str,
-    Meta(description='a policy, as text or as a table: "uvloop; max_tasks=100", { name = "uvloop", max_tasks = 100 }'),
+    Meta(description='a policy, as text or as a table: "shared; max_tasks=100", { name = "shared", max_tasks = 100 }'),
 ]
 
 

@@ -1,0 +1,61 @@
+"""Loops with a bound on their tasks, and a gauge."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+from typing import TYPE_CHECKING, Any
+
+from loopwright.loops._limit import TaskLimit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Rank = Callable[[asyncio.Handle], Any]
+
+
+class Queue(collections.deque[Any]):
+    """The least that a loop's ready queue must do for a limit."""
+
+    limit: TaskLimit
+
+    def append(self, handle: asyncio.Handle) -> None:
+        task = getattr(handle._callback, "__self__", None)
+        if not isinstance(task, asyncio.Task | asyncio.tasks._PyTask) or not self.limit.holds(handle, task):
+            super().append(handle)
+
+    def clear(self) -> None:
+        super().clear()
+        self.limit.close()
+
+
+def first_come(_: asyncio.Handle) -> Any:
+    return 0
+
+
+def limited(max_tasks: int, rank: Rank = first_come) -> asyncio.AbstractEventLoop:
+    loop: Any = asyncio.SelectorEventLoop()
+    queue = Queue()
+    queue.limit = TaskLimit(loop, max_tasks, ready=lambda handle: collections.deque.append(queue, handle), rank=rank)
+    loop._ready = queue
+    return loop
+
+
+def run(main: Any, max_tasks: int, rank: Rank = first_come) -> Any:
+    with asyncio.Runner(loop_factory=lambda: limited(max_tasks, rank)) as runner:
+        return runner.run(main)
+
+
+class Gauge:
+    """How many are within at once, how many have been at most, and how many came."""
+
+    def __init__(self) -> None:
+        self.now = self.most = self.entered = 0
+
+    def __enter__(self) -> None:
+        self.now += 1
+        self.entered += 1
+        self.most = max(self.most, self.now)
+
+    def __exit__(self, *_: object) -> None:
+        self.now -= 1
