@@ -26,14 +26,6 @@ class NamedLoop(asyncio.SelectorEventLoop):
         self.name = name
 
 
-class NoChildren(asyncio.AbstractChildWatcher):
-    def attach_loop(self, loop):
-        self.loop = loop
-
-    def close(self):
-        self.loop = None
-
-
 class _BlockPolicy(asyncio.events.BaseDefaultEventLoopPolicy):
     @staticmethod
     def _loop_factory():
@@ -58,6 +50,14 @@ class BlockPolicy(_BlockPolicy, asyncio.DefaultEventLoopPolicy):
         with asyncio.events._lock:
             self._watcher = NoChildren()
             self._watcher.attach_loop(current_loop.get())
+
+
+class NoChildren(asyncio.AbstractChildWatcher):
+    def attach_loop(self, loop):
+        self.loop = loop
+
+    def close(self):
+        self.loop = None
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 Project: home-assistant/core
 Where: homeassistant/runner.py as of 2023, `HassEventLoopPolicy` (its `_init_watcher` and `loop_name`) and `run`
 Leans on: private parts of `asyncio.DefaultEventLoopPolicy`: `_watcher`, `_init_watcher()`, `_local._loop`, `_loop_factory`
-Plain: fails: AttributeError: module 'asyncio' has no attribute 'PidfdChildWatcher'
+Plain: fails: AttributeError: 'HousePolicy' object has no attribute 'get_child_watcher'
 Prints:
     loops are made by a class with a name: True
     watcher: PidfdChildWatcher

@@ -20,9 +20,7 @@ def create_and_start_event_loop():
     loop.set_exception_handler(lambda loop, context: print("an error was told of:", context["exception"]))
     stopping = asyncio.Future()
     results = []
-    thread = threading.Thread(
-        target=lambda: results.append(loop.run_until_complete(stopping)), name="EventLoop"
-    )
+    thread = threading.Thread(target=lambda: results.append(loop.run_until_complete(stopping)), name="EventLoop")
     thread.start()
     return loop, stopping, thread, results
 

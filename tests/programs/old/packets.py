@@ -18,7 +18,7 @@ import asyncio
 import sys
 import threading
 
-ENDLESS = "n=1; while :; do echo \"<p>$n</p>\"; n=$((n + 1)); sleep 0.01; done"
+ENDLESS = 'n=1; while :; do echo "<p>$n</p>"; n=$((n + 1)); sleep 0.01; done'
 SHORT = "echo '<p>a</p><p>b</p>'"
 
 

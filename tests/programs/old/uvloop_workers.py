@@ -4,7 +4,7 @@ Project: pgjones/hypercorn
 Where: hypercorn/asyncio/run.py at 001432f2a855, `uvloop_worker` and `_run`
 Leans on: `set_event_loop_policy(uvloop.EventLoopPolicy())` before `new_event_loop()`
 Needs: uvloop
-Plain: warns: 'asyncio.set_event_loop_policy' is deprecated
+Plain: warns: 'asyncio.(AbstractEventLoopPolicy|set_event_loop_policy)' is deprecated
 Prints:
     worker 0: loop of uvloop, 'hello' echoed
     worker 1: loop of uvloop, 'hello' echoed
@@ -13,6 +13,7 @@ Prints:
 
 import asyncio
 import multiprocessing
+import sys
 
 
 async def echo(reader, writer):
@@ -57,3 +58,4 @@ if __name__ == "__main__":
         worker.join()
         codes.append(worker.exitcode)
     print("exit codes:", codes)
+    sys.exit(max(codes))

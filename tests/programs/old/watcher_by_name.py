@@ -8,7 +8,7 @@ Arguments: fast
 Arguments: pidfd
 Arguments: threaded
 Arguments: multi
-Plain: fails: AttributeError: module 'asyncio' has no attribute '(Safe|Fast|Pidfd|Threaded|MultiLoop)ChildWatcher'
+Plain: fails: AttributeError: 'CustomPolicy' object has no attribute 'set_child_watcher'
 Prints:
     the watcher that was asked for: True
     'tr a-z A-Z' gave 'HELLO', code 0

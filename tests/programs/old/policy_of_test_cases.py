@@ -3,7 +3,7 @@
 Project: Martiusweb/asynctest
 Where: asynctest/case.py at 08c52bf40112, `_Policy`, `TestCase._init_loop` and `_unset_loop`
 Leans on: a policy derived from `asyncio.AbstractEventLoopPolicy`, its watcher included
-Plain: fails: AttributeError: module 'asyncio' has no attribute 'SafeChildWatcher'
+Plain: fails: test_child: AttributeError: module 'asyncio' has no attribute 'get_child_watcher'
 Prints:
     test_child: ok
     test_default_loop: ok
@@ -13,6 +13,7 @@ Prints:
 """
 
 import asyncio
+import sys
 import unittest
 
 
@@ -102,3 +103,4 @@ for test in sorted(tests, key=lambda test: test._testMethodName):
     bad = [report for case, report in result.errors + result.failures if case is test]
     print(f"{test._testMethodName}:", bad[0].splitlines()[-1] if bad else "ok")
 print("the original policy is back:", asyncio.get_event_loop_policy() is before)
+sys.exit(len(result.errors))  # failures are as wanted
