@@ -2,7 +2,7 @@
 
 Project: neovim/pynvim
 Where: pynvim/msgpack_rpc/event_loop/asyncio.py at 060ea0756e62, `AsyncioEventLoop._connect_child` and `_close`
-Leans on: `asyncio.get_child_watcher().attach_loop()` with a loop that is not the thread's, and `close()` of that watcher
+Leans on: `asyncio.get_child_watcher().attach_loop()` with a loop that is not the thread's, and its `close()`
 Plain: fails: AttributeError: module 'asyncio' has no attribute 'get_child_watcher'
 Prints:
     2 + 3 = 5

@@ -32,8 +32,7 @@ class Client:
 
     async def keep_alive(self):
         try:
-            while True:
-                await asyncio.sleep(10)
+            await asyncio.sleep(1000)
         except asyncio.CancelledError:
             print("a task was cancelled: keep_alive")
             raise

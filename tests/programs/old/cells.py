@@ -8,7 +8,7 @@ Prints:
     [1] no await: 6
     [2] started a task: clock
     [3] awaited: 6 * 7 = 42
-    [4] the task went on with each cell that awaited: True
+    [4] the task went on with each that awaited: True
 """
 
 import ast
@@ -19,7 +19,7 @@ CELLS = [
     "answer = 6\nprint('no await:', answer)",
     "started = asyncio.ensure_future(clock())\nawait asyncio.sleep(0)\nprint('started a task:', clock.__name__)",
     "await asyncio.sleep(0.01)\nprint('awaited: 6 * 7 =', await times(answer, 7))",
-    "started.cancel()\nawait asyncio.wait([started])\nprint('the task went on with each cell that awaited:', ticks > 2)",
+    "started.cancel()\nawait asyncio.wait([started])\nprint('the task went on with each that awaited:', ticks > 2)",
 ]
 
 ticks = 0

@@ -1,8 +1,8 @@
 """A home's controller: a policy with a debug mode, an executor, a watcher and an exception handler for every loop.
 
 Project: home-assistant/core
-Where: homeassistant/runner.py as of 2023, `HassEventLoopPolicy` (its `_init_watcher` and `loop_name`) and `run`
-Leans on: private parts of `asyncio.DefaultEventLoopPolicy`: `_watcher`, `_init_watcher()`, `_local._loop`, `_loop_factory`
+Where: homeassistant/runner.py as of mid-2023, `HassEventLoopPolicy._init_watcher` and `loop_name`, and `run`
+Leans on: `DefaultEventLoopPolicy`'s private `_watcher`, `_init_watcher()`, `_local._loop` and `_loop_factory`
 Plain: fails: AttributeError: 'HousePolicy' object has no attribute 'get_child_watcher'
 Prints:
     loops are made by a class with a name: True

@@ -2,7 +2,7 @@
 
 Project: mikeyy/nonoCAPTCHA
 Where: examples/aiohttp_executor.py at 05baf428792a, the module's beginning, `TaskRerun.prepare_loop` and `work`
-Leans on: `get_event_loop()` as the module is imported, `FastChildWatcher` set and attached to that loop, for all threads
+Leans on: `get_event_loop()` as the module is imported, `FastChildWatcher` attached to that loop for all threads
 Plain: fails: RuntimeError: There is no current event loop in thread 'MainThread'
 Prints:
     work 0 by way of proxy-0: solved, code 0

@@ -2,7 +2,7 @@
 
 Project: beeware/gbulb
 Where: src/gbulb/glib_events.py at 03156cccb9a7, `GLibChildWatcher` (and `GLibEventLoopPolicy`, of the same file)
-Leans on: `AbstractChildWatcher` to derive from, imported from `asyncio.unix_events`; asyncio asking the policy for a watcher
+Leans on: `AbstractChildWatcher` of `asyncio.unix_events` to derive from; asyncio asking the policy for a watcher
 Plain: fails: ImportError: cannot import name 'AbstractChildWatcher' from 'asyncio.unix_events'
 Prints:
     'exit 9' ended with 9

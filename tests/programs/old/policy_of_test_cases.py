@@ -12,6 +12,7 @@ Prints:
     the original policy is back: True
 """
 
+# ruff: noqa: PT009, PT027 - unittest is what it is about
 import asyncio
 import sys
 import unittest
