@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from loopwright import watchers
 from loopwright.errors import NoLoopError, NotALoopError, WatcherIgnoredError
 from loopwright.loops import loop_factory, watches_by_itself
-from loopwright.loops._asyncio_private import PYTHON_RULES, detach_inherited, serve_subprocesses
+from loopwright.loops._asyncio_private import detach_inherited, serve_subprocesses
 from loopwright.policies._abstract import AbstractEventLoopPolicy, checked_watcher
 from loopwright.policies._made import MadeLoops
+from loopwright.policies._process_rules import process_rules
 from loopwright.policies._rules import WithoutLoop, stacklevel_outside, without_loop
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
     def _make_current(self, *, set_called: bool) -> None:
         """Make and set a loop, if the rules say so."""
         in_main_thread = threading.current_thread() is threading.main_thread()
-        todo = without_loop(PYTHON_RULES, main_thread=in_main_thread, set_called=set_called)
+        todo = without_loop(process_rules(), main_thread=in_main_thread, set_called=set_called)
         if todo is WithoutLoop.MAKE_AND_WARN:
             warnings.warn("There is no current event loop", DeprecationWarning, stacklevel=stacklevel_outside())
         if todo is not WithoutLoop.REFUSE:
@@ -173,8 +174,11 @@ class DefaultEventLoopPolicy(EventLoopPolicy):
     On Unix that is a selector loop, on Windows a proactor loop.
     """
 
+    #: asyncio's own, undocumented way to derive a policy of other loops: a class, or a method without arguments.
+    _loop_factory: LoopLike | None = None
+
     def __init__(self) -> None:
-        super().__init__(loop="asyncio")
+        super().__init__(loop=self._loop_factory or "asyncio")
 
 
 _policies: weakref.WeakSet[EventLoopPolicy] = weakref.WeakSet()

@@ -1,0 +1,38 @@
+"""What stands for each low-level name of asyncio's: one table for `loopwright.aio` and for `install()`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from loopwright import watchers
+from loopwright.policies import _registry, _watcher
+from loopwright.policies._abstract import AbstractEventLoopPolicy
+from loopwright.policies._policy import DefaultEventLoopPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["ASKS", "OURS"]
+
+OURS: Final[Mapping[str, Any]] = {
+    "AbstractChildWatcher": watchers.AbstractChildWatcher,
+    "AbstractEventLoopPolicy": AbstractEventLoopPolicy,
+    "DefaultEventLoopPolicy": DefaultEventLoopPolicy,
+    "FastChildWatcher": watchers.FastChildWatcher,
+    "MultiLoopChildWatcher": watchers.MultiLoopChildWatcher,
+    "PidfdChildWatcher": watchers.PidfdChildWatcher,
+    "SafeChildWatcher": watchers.SafeChildWatcher,
+    "ThreadedChildWatcher": watchers.ThreadedChildWatcher,
+    "get_child_watcher": _watcher.get_child_watcher,
+    "get_event_loop_policy": _registry.get_event_loop_policy,
+    "set_child_watcher": _watcher.set_child_watcher,
+    "set_event_loop_policy": _registry.set_event_loop_policy,
+}
+"""Names that later versions of asyncio lack, or that warn in some of those with which Loopwright works."""
+
+ASKS: Final[Mapping[str, Callable[..., Any]]] = {
+    "get_event_loop": _registry.get_event_loop,
+    "new_event_loop": _registry.new_event_loop,
+    "set_event_loop": _registry.set_event_loop,
+}
+"""Functions that ask the current policy; asyncio's own do so, too, as long as it has policies."""
