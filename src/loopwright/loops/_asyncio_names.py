@@ -113,6 +113,9 @@ def names_back(ours: Mapping[str, Any]) -> Iterator[Change]:
                 yield Change(module, name, ours[like])
         yield from _exported(module, here)
     yield from _exported(asyncio, ours)
+    base = vars(_unix).get("AbstractChildWatcher") if _unix else None
+    if base is not None and "__init_subclass__" in vars(base):  # 3.12 and 3.13: it warns whoever derives from it
+        yield Change(base, "__init_subclass__", classmethod(lambda cls: None))
 
 
 def _exported(module: Any, names: Iterable[str]) -> Iterator[Change]:
