@@ -61,6 +61,7 @@ class Capture:
         if child.returncode is None and not child.stdout.at_eof():
             child.kill()
         self.code = await asyncio.wait_for(child.wait(), 10)
+        await child.stdout.read()  # till its own children have let go of the pipe, too
 
     def close(self):
         self.eventloop.run_until_complete(asyncio.sleep(0))
