@@ -34,6 +34,7 @@ __all__ = [
     "NotAProcessError",
     "NotAWatcherError",
     "OutputLimitError",
+    "PolicyOptionError",
     "PoolClosedError",
     "PoolFullError",
     "ProcessFailedError",
@@ -45,6 +46,7 @@ __all__ = [
     "WatcherInactiveError",
     "WatcherStartError",
     "WrongLoopError",
+    "WrongPlatformError",
     "WrongThreadError",
 ]
 
@@ -67,6 +69,10 @@ class NotALoopError(CallerError, TypeError):
 
 class NotAPolicyError(CallerError, TypeError):
     """Something that is no event loop policy was given as one."""
+
+
+class PolicyOptionError(CallerError, ValueError):
+    """A part of a policy was given as something that it cannot be; the message names what it can be, nearest first."""
 
 
 class NotAWatcherError(CallerError, TypeError):
@@ -158,6 +164,10 @@ class MachineError(LoopwrightError):
 
 class LoopUnavailableError(MachineError, ImportError):
     """An event loop that exists is not installed here, or not for this platform; the message says how to get it."""
+
+
+class WrongPlatformError(LoopUnavailableError):
+    """A loop, or a policy named after one, is made for another operating system; the message says what to use here."""
 
 
 class MechanismUnavailableError(MachineError, OSError):

@@ -242,4 +242,10 @@ class _OwnFramesHidden:
             sys.last_traceback = trace
             show(kind, value.with_traceback(trace), trace)
 
+        # Up to 3.13, the interpreter does not keep what it calls, and the hook takes itself out of `sys`: it would be
+        # freed in the middle of its work (seen: a segmentation fault on 3.12.1 and 3.13.0).
+        _kept.append(excepthook)
         sys.excepthook = excepthook
+
+
+_kept: list[object] = []

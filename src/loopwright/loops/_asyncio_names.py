@@ -9,6 +9,7 @@ sources of CPython 3.11.7, 3.12.1, 3.13.0, 3.14 and 3.15:
   `asyncio.events._init_event_loop_policy`, a function that is looked up anew each time: there the default is chosen.
 - `asyncio.run()`, `Runner` and the rest call `events.new_event_loop()` and its like by looking them up in
   `asyncio.events`. Where asyncio has no registry any more, these are what has to ask one.
+- A standard Unix loop that no policy of ours has made asks a watcher of its own since 3.14 (see `_asyncio_private`).
 - Policies that are not ours (uvloop's, one that was derived before) inherit what they do without a loop from asyncio's
   base class, in its `get_event_loop`; that one has no memory of `set_event_loop()` since 3.14.
 """
@@ -23,11 +24,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from loopwright.errors import NoLoopError
+from loopwright.loops._asyncio_private import subprocess_starter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-__all__ = ["LOW_LEVEL", "MISSING", "Change", "names_back", "policies_asked", "rules_changed"]
+__all__ = [
+    "LOW_LEVEL",
+    "MISSING",
+    "Change",
+    "exported",
+    "names_back",
+    "policies_asked",
+    "rules_changed",
+    "watcher_asked",
+]
 
 MISSING: Final = object()
 """Stands for what is not there."""
@@ -100,44 +111,61 @@ def names_back(ours: Mapping[str, Any]) -> Iterator[Change]:
     In `asyncio.unix_events` only what is missing: up to 3.13 asyncio's own policy and watchers are made of the rest.
     """
     for module_name, names in LOW_LEVEL.items():
-        module: Any = vars(asyncio).get(module_name)
-        if module is None:  # of the other platform
+        module = _module(module_name)
+        if module is None:
             continue
-        here = [name for name in names if name in ours]
-        for name in here:
+        for name in [name for name in names if name in ours]:
             yield Change(asyncio, name, ours[name])
             if module is _events or name not in vars(module):
                 yield Change(module, name, ours[name])
         for name, like in _UNDERNEATH[module_name].items():
             if name not in vars(module):
                 yield Change(module, name, ours[like])
-        yield from _exported(module, here)
-    yield from _exported(asyncio, ours)
     base = vars(_unix).get("AbstractChildWatcher") if _unix else None
     if base is not None and "__init_subclass__" in vars(base):  # 3.12 and 3.13: it warns whoever derives from it
         yield Change(base, "__init_subclass__", classmethod(lambda cls: None))
 
 
-def _exported(module: Any, names: Iterable[str]) -> Iterator[Change]:
-    """What makes `from module import *` bring these names."""
-    lacking = sorted(set(names).difference(module.__all__))
-    if lacking:
-        yield Change(module, "__all__", (*module.__all__, *lacking))
+def exported(changes: Iterable[Change], public: Iterable[str]) -> Iterator[Change]:
+    """What makes `from asyncio import *` bring those of the changed names that are public."""
+    for module in [module for name in ("__init__", *LOW_LEVEL) if (module := _module(name)) is not None]:
+        here = {change.name for change in changes if change.where is module}
+        lacking = sorted(here.intersection(public).difference(module.__all__))
+        if lacking:
+            yield Change(module, "__all__", (*module.__all__, *lacking))
 
 
-def policies_asked(ours: Mapping[str, Callable[..., Any]], init: Callable[[], None]) -> Iterator[Change]:
+def _module(name: str) -> Any:
+    """The module of asyncio's; None for one of the other platform."""
+    return asyncio if name == "__init__" else vars(asyncio).get(name)
+
+
+def policies_asked(
+    asks: Mapping[str, Callable[..., Any]], by_rules: Mapping[str, Callable[..., Any]], init: Callable[[], None]
+) -> Iterator[Change]:
     """What makes asyncio ask the process's policy for its loops, and have `init()` choose where there is none.
 
-    `ours` are `get_event_loop`, `set_event_loop` and `new_event_loop`, which asyncio's own do as well as long as it has
-    a registry: then they stay as they are.
+    `asks` are `get_event_loop`, `set_event_loop` and `new_event_loop`, which asyncio's own do as well as long as it has
+    a registry: then they stay as they are. `by_rules` are those of them that are to be replaced in any case.
     """
+    functions = by_rules
     if "_event_loop_policy" in vars(_events):
         yield Change(_events, "_init_event_loop_policy", init)
-        return
-    for name, function in ours.items():
+    else:
+        functions = {**asks, **by_rules}
+    for name, function in functions.items():
         for module in (asyncio, _events):
             yield Change(module, name, function)
-        yield from _exported(_events, [name])
+
+
+def watcher_asked(child_watcher: Callable[[], Any]) -> Iterator[Change]:
+    """What makes every standard Unix loop hand its subprocesses to the watcher that `child_watcher()` gives.
+
+    Nothing up to 3.13, where asyncio does so of its own accord. Loops that a policy of ours has made keep to that one.
+    """
+    if _unix is not None and "AbstractChildWatcher" not in vars(_unix):
+        starter = subprocess_starter(child_watcher)
+        yield Change(_unix._UnixSelectorEventLoop, "_make_subprocess_transport", starter)
 
 
 def rules_changed(makes_loop: Callable[..., bool]) -> Iterator[Change]:

@@ -14,19 +14,22 @@ one); acting on import (a library that a program's library imports would change 
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from loopwright.errors import InstallError, LoopRunningError
 from loopwright.loops import _asyncio_names as asyncio_names
 from loopwright.loops._asyncio_private import install_policy, installed_policy, running_loop
+from loopwright.policies._by_rules import BY_RULES, makes_loop
+from loopwright.policies._frameworks import ImportedLater, imported_already
 from loopwright.policies._low_level import ASKS, OURS
-from loopwright.policies._policy import DefaultEventLoopPolicy, EventLoopPolicy
-from loopwright.policies._process_rules import process_rules, use_process_rules
+from loopwright.policies._policy import EventLoopPolicy
+from loopwright.policies._process_rules import use_process_rules
 from loopwright.policies._registry import checked_policy, get_event_loop_policy
-from loopwright.policies._rules import WithoutLoop, stacklevel_outside, without_loop
+from loopwright.policies._rules import checked_rules
+from loopwright.policies._watcher import get_child_watcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,8 +43,9 @@ __all__ = ["install", "installed", "uninstall"]
 class _Installation:
     """What `install()` did, for `uninstall()` to take back."""
 
-    changes: tuple[tuple[asyncio_names.Change, Any], ...]
-    """Each with what stood there before."""
+    changes: list[tuple[asyncio_names.Change, Any]]
+    """Each with what stood there before; those that are made when a module is imported come to it then."""
+    finder: ImportedLater
     policy: PolicyBase
     policy_before: PolicyBase | None
     rules_before: Rules
@@ -51,7 +55,7 @@ _lock = threading.Lock()
 _current: _Installation | None = None
 
 
-def install(policy: PolicyBase | str | None = None, *, rules: Rules | None = None, names: bool = True) -> None:
+def install(policy: PolicyBase | str | None = None, *, rules: str | None = None, names: bool = True) -> None:
     """Have the asyncio of this process obey the current policy, and have its low-level names again.
 
     From now on until `uninstall()`:
@@ -60,8 +64,8 @@ def install(policy: PolicyBase | str | None = None, *, rules: Rules | None = Non
       one. With None, the one that is set stays; where none is, a `DefaultEventLoopPolicy` is set, as it is after
       `asyncio.set_event_loop_policy(None)`.
     - `asyncio.run()`, `asyncio.Runner`, `asyncio.new_event_loop()` and what is built on them ask it, on every Python.
-    - `rules` ("3.11", "3.12" or "3.14") says by which Python's rules `get_event_loop()` goes where no loop is set, for
-      every policy that does not say so itself, asyncio's and uvloop's included. None: the running Python's.
+    - `rules` ("3.11" to "3.15") says by which Python's rules `get_event_loop()` goes where no loop is set, for every
+      policy that does not say so itself, asyncio's and uvloop's included. None: the running Python's.
     - unless `names` is False, `asyncio` has the names that it had in 3.11, in `asyncio`, `asyncio.events` and
       `asyncio.unix_events`: policies, child watchers and their functions, which are Loopwright's and never warn.
       `from asyncio import *` brings them, too.
@@ -70,8 +74,9 @@ def install(policy: PolicyBase | str | None = None, *, rules: Rules | None = Non
     best before there are others: a thread that asks asyncio in the same moment may still get what was there before.
 
     InstallError if it is installed already; LoopRunningError if a loop is running in this thread; NotAPolicyError for
-    what is no policy, and the errors of `loopwright.loops.loop_factory()` for a string that names none. (The first two
-    are RuntimeErrors, the third is a TypeError.) Nothing is changed then.
+    what is no policy, and the errors of `loopwright.loops.loop_factory()` for a string that names none;
+    PolicyOptionError for rules that there are not. (The first two are RuntimeErrors, then a TypeError, and at last a
+    ValueError.) Nothing is changed then.
     """
     global _current  # noqa: PLW0603 - one for the process is what it is for
     with _lock:
@@ -81,17 +86,28 @@ def install(policy: PolicyBase | str | None = None, *, rules: Rules | None = Non
                 " or set_event_loop_policy() if only the policy is to be another"
             )
         _refuse_running("install()")
+        generation = checked_rules(rules)
         before = installed_policy()
-        new = _policy(policy) or before or DefaultEventLoopPolicy()
-        changes = list(asyncio_names.policies_asked(ASKS, _init_event_loop_policy))
+        new = _policy(policy) or before or get_event_loop_policy()
+        by_rules = {} if rules is None else BY_RULES
+        changes = [*asyncio_names.policies_asked(ASKS, by_rules, _init_event_loop_policy), *imported_already()]
         if names:
             changes += asyncio_names.names_back(OURS)
+            changes += asyncio_names.watcher_asked(get_child_watcher)
         if rules is not None:
-            changes += asyncio_names.rules_changed(_makes_loop)
-        done = tuple((change, change.now) for change in changes)
-        _current = _Installation(done, new, before, process_rules() if rules is None else use_process_rules(rules))
-        for change in changes:
+            changes += asyncio_names.rules_changed(makes_loop)
+        changes += list(asyncio_names.exported(changes, {*OURS, *ASKS}))
+        done: list[tuple[asyncio_names.Change, Any]] = []
+
+        def do(change: asyncio_names.Change) -> None:
+            done.append((change, change.now))
             change.put(change.new)
+
+        rules_before = use_process_rules(generation)
+        _current = _Installation(done, ImportedLater(do), new, before, rules_before)
+        for change in changes:
+            do(change)
+        sys.meta_path.insert(0, _current.finder)
         install_policy(new)
 
 
@@ -116,6 +132,9 @@ def uninstall() -> None:
                 f"{', '.join(replaced)}: no longer what install() put there; whoever has replaced"
                 f" {'it' if len(replaced) == 1 else 'them'} since must put that back before uninstall()"
             )
+        # Somebody may have taken it out, as those do who try programs with fresh modules.
+        if _current.finder in sys.meta_path:
+            sys.meta_path.remove(_current.finder)
         for change, old in reversed(_current.changes):
             change.put(old)
         if installed_policy() is _current.policy:
@@ -126,7 +145,7 @@ def uninstall() -> None:
 
 @contextlib.contextmanager
 def installed(
-    policy: PolicyBase | str | None = None, *, rules: Rules | None = None, names: bool = True
+    policy: PolicyBase | str | None = None, *, rules: str | None = None, names: bool = True
 ) -> Iterator[PolicyBase]:
     """`install()` for a `with` block and `uninstall()` at its end, with their errors; gives the current policy."""
     install(policy, rules=rules, names=names)
@@ -151,11 +170,3 @@ def _refuse_running(what: str) -> None:
 def _init_event_loop_policy() -> None:
     """For asyncio, which calls it where no policy is set and expects one to be set afterwards."""
     get_event_loop_policy()
-
-
-def _makes_loop(*, set_called: bool) -> bool:
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    todo = without_loop(process_rules(), main_thread=in_main_thread, set_called=set_called)
-    if todo is WithoutLoop.MAKE_AND_WARN:
-        warnings.warn("There is no current event loop", DeprecationWarning, stacklevel=stacklevel_outside())
-    return todo is not WithoutLoop.REFUSE

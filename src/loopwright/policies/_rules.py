@@ -6,16 +6,20 @@ Source: `BaseDefaultEventLoopPolicy.get_event_loop` in asyncio/events.py of CPyt
 
 from __future__ import annotations
 
+import difflib
 import enum
 import inspect
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from loopwright.errors import PolicyOptionError
+from loopwright.loops._asyncio_private import PYTHON_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from loopwright.loops._asyncio_private import Rules
 
-__all__ = ["WithoutLoop", "stacklevel_outside", "without_loop"]
+__all__ = ["RULES", "WithoutLoop", "checked_rules", "stacklevel_outside", "without_loop"]
 
 
 class WithoutLoop(enum.Enum):
@@ -34,6 +38,27 @@ _IN_MAIN_THREAD: Final[Mapping[Rules, WithoutLoop]] = {
     "3.12": WithoutLoop.MAKE_AND_WARN,
     "3.14": WithoutLoop.REFUSE,
 }
+
+
+#: Every Python whose rules can be asked for, and the generation that it belongs to.
+RULES: Final[Mapping[str, Rules]] = {"3.11": "3.11", "3.12": "3.12", "3.13": "3.12", "3.14": "3.14", "3.15": "3.14"}
+
+
+def checked_rules(rules: Any) -> Rules:
+    """The generation of rules that a Python's version names; for None, the running Python's.
+
+    PolicyOptionError (a ValueError) for anything else, with the nearest that there is.
+    """
+    if rules is None:
+        return PYTHON_RULES
+    if isinstance(rules, str) and rules in RULES:
+        return RULES[rules]
+    near = difflib.get_close_matches(str(rules), RULES, n=1, cutoff=0.7)
+    hint = f"did you mean the string {near[0]!r}? " if near else ""
+    raise PolicyOptionError(
+        f"rules names the Python whose rules hold where no loop is set, and there are none of {rules!r}; {hint}"
+        f"there are: {', '.join(map(repr, RULES))}, and None for those of the running Python"
+    )
 
 
 def without_loop(rules: Rules, *, main_thread: bool, set_called: bool) -> WithoutLoop:
