@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loopwright import watchers
 from loopwright.policies import _registry, _watcher
 from loopwright.policies._abstract import AbstractEventLoopPolicy
+from loopwright.policies._old_watcher import AbstractChildWatcher
 from loopwright.policies._policy import DefaultEventLoopPolicy
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["ASKS", "OURS"]
 
 OURS: Final[Mapping[str, Any]] = {
-    "AbstractChildWatcher": watchers.AbstractChildWatcher,
+    "AbstractChildWatcher": AbstractChildWatcher,
     "AbstractEventLoopPolicy": AbstractEventLoopPolicy,
     "DefaultEventLoopPolicy": DefaultEventLoopPolicy,
     "FastChildWatcher": watchers.FastChildWatcher,

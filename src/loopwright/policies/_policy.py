@@ -15,6 +15,7 @@ from loopwright.loops import loop_factory, watches_by_itself
 from loopwright.loops._asyncio_private import detach_inherited, serve_subprocesses
 from loopwright.policies._abstract import AbstractEventLoopPolicy, checked_watcher
 from loopwright.policies._made import MadeLoops
+from loopwright.policies._private_parts import PrivateParts
 from loopwright.policies._process_rules import process_rules
 from loopwright.policies._rules import WithoutLoop, stacklevel_outside, without_loop
 
@@ -168,17 +169,14 @@ def ignored(watcher: ChildWatcher, package: str) -> WatcherIgnoredError:
     )
 
 
-class DefaultEventLoopPolicy(EventLoopPolicy):
+class DefaultEventLoopPolicy(PrivateParts, EventLoopPolicy):
     """A loop for each thread, of the platform's standard kind: what asyncio's own default policy gives.
 
     On Unix that is a selector loop, on Windows a proactor loop.
     """
 
-    #: asyncio's own, undocumented way to derive a policy of other loops: a class, or a method without arguments.
-    _loop_factory: LoopLike | None = None
-
     def __init__(self) -> None:
-        super().__init__(loop=self._loop_factory or "asyncio")
+        super().__init__(loop=self._loop_factory)
 
 
 _policies: weakref.WeakSet[EventLoopPolicy] = weakref.WeakSet()
