@@ -119,7 +119,7 @@ def names_back(ours: Mapping[str, Any]) -> Iterator[Change]:
             if module is _events or name not in vars(module):
                 yield Change(module, name, ours[name])
         for name, like in _UNDERNEATH[module_name].items():
-            # In events in any case: there are policies derived from its class and `asyncio.DefaultEventLoopPolicy` alike.
+            # In `events` always: some derive from its class and from `asyncio.DefaultEventLoopPolicy` at once.
             if module is _events or name not in vars(module):
                 yield Change(module, name, ours[like])
     base = vars(_unix).get("AbstractChildWatcher") if _unix else None
