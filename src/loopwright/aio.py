@@ -60,7 +60,7 @@ if TYPE_CHECKING:
         base_events as base_events, base_futures as base_futures, base_subprocess as base_subprocess,
         base_tasks as base_tasks, constants as constants, coroutines as coroutines, events as events,
         exceptions as exceptions, format_helpers as format_helpers, futures as futures, locks as locks, log as log,
-        mixins as mixins, proactor_events as proactor_events, protocols as protocols, queues as queues,
+        mixins as mixins, protocols as protocols, queues as queues,
         runners as runners, selector_events as selector_events, sslproto as sslproto, staggered as staggered,
         streams as streams, subprocess as subprocess, taskgroups as taskgroups, tasks as tasks, threads as threads,
         timeouts as timeouts, transports as transports, trsock as trsock,
@@ -84,7 +84,7 @@ if TYPE_CHECKING:
     if sys.platform == "win32":
         from asyncio import (
             IocpProactor as IocpProactor, ProactorEventLoop as ProactorEventLoop, windows_events as windows_events,
-            windows_utils as windows_utils,
+            proactor_events as proactor_events, windows_utils as windows_utils,
         )
     else:
         from asyncio import unix_events as unix_events
