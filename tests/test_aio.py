@@ -95,7 +95,7 @@ def test_it_has_every_name_of_3_11_and_of_this_python() -> None:
 def test_what_is_not_ours_is_asyncios_own_object() -> None:
     for name in {*asyncio.__all__, "TaskGroup"} - OURS:
         assert getattr(aio, name) is getattr(asyncio, name)
-    for name in OURS - {"run", "Runner"}:
+    for name in OURS - {"run", "Runner", "AbstractChildWatcher"}:  # the last is more lenient: policies/_old_watcher.py
         assert getattr(aio, name) is getattr(loopwright, name)
 
 

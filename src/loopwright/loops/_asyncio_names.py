@@ -119,8 +119,12 @@ def names_back(ours: Mapping[str, Any]) -> Iterator[Change]:
             if module is _events or name not in vars(module):
                 yield Change(module, name, ours[name])
         for name, like in _UNDERNEATH[module_name].items():
-            if name not in vars(module):
+            # In `events` always: some derive from its class and from `asyncio.DefaultEventLoopPolicy` at once.
+            if module is _events or name not in vars(module):
                 yield Change(module, name, ours[like])
+    base = vars(_unix).get("AbstractChildWatcher") if _unix else None
+    if base is not None and "__init_subclass__" in vars(base):  # 3.12 and 3.13: it warns whoever derives from it
+        yield Change(base, "__init_subclass__", classmethod(lambda _cls: None))
 
 
 def exported(changes: Iterable[Change], public: Iterable[str]) -> Iterator[Change]:

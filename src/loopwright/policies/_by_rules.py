@@ -14,6 +14,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from loopwright.loops._asyncio_private import running_loop
+from loopwright.policies._foreign import new_loop_of
 from loopwright.policies._policy import EventLoopPolicy
 from loopwright.policies._process_rules import process_rules
 from loopwright.policies._registry import get_event_loop_policy
@@ -59,7 +60,7 @@ def get_event_loop() -> AbstractEventLoop:
     except RuntimeError:
         if isinstance(policy, EventLoopPolicy) or not makes_loop(set_called=policy in _here.set_called):
             raise
-    loop = policy.new_event_loop()
+    loop = new_loop_of(policy)
     policy.set_event_loop(loop)
     return loop
 

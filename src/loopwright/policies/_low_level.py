@@ -8,6 +8,7 @@ from loopwright import watchers
 from loopwright.policies import _registry, _watcher
 from loopwright.policies._abstract import AbstractEventLoopPolicy
 from loopwright.policies._named import DefaultEventLoopPolicy
+from loopwright.policies._old_watcher import AbstractChildWatcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["ASKS", "OURS"]
 
 OURS: Final[Mapping[str, Any]] = {
-    "AbstractChildWatcher": watchers.AbstractChildWatcher,
+    "AbstractChildWatcher": AbstractChildWatcher,
     "AbstractEventLoopPolicy": AbstractEventLoopPolicy,
     "DefaultEventLoopPolicy": DefaultEventLoopPolicy,
     "FastChildWatcher": watchers.FastChildWatcher,
