@@ -75,7 +75,8 @@ class DefaultEventLoopPolicy(PrivateParts, EventLoopPolicy):
     """
 
     def __init__(self, **parts: Unpack[_ButLoop]) -> None:
-        super().__init__(loop=self._loop_factory, **parts)
+        derived = type(self)._loop_factory is not PrivateParts._loop_factory
+        super().__init__(loop=self._loop_factory if derived else "asyncio", **parts)
 
 
 class UvloopEventLoopPolicy(EventLoopPolicy):
