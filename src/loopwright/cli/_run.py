@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from loopwright.cli._run_children import have_children_follow
 from loopwright.errors import LoopwrightError
 from loopwright.policies import install
 
@@ -132,6 +133,7 @@ def run(arguments: Sequence[str]) -> None:
         _refuse(str(error))
     if request.policy is not None:
         os.environ["LOOPWRIGHT_POLICY"] = request.policy  # for Python children that have Loopwright, too
+    have_children_follow(legacy=request.legacy)
     start()
 
 

@@ -22,10 +22,10 @@ from loopwright.policies._registry import new_event_loop
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
     from types import ModuleType
 
-__all__ = ["ImportedLater", "imported_already"]
+__all__ = ["ImportedLater", "changes_in", "imported_already"]
 
 
 def _loop_by_policy(use_subprocess: bool = False) -> Callable[[], AbstractEventLoop]:  # noqa: ARG001
@@ -46,41 +46,43 @@ def imported_already() -> Iterator[Change]:
     """What is to be changed in those modules that are imported."""
     for name in _INSTEAD:
         if name in sys.modules:
-            yield from _changes(sys.modules[name])
+            yield from changes_in(sys.modules[name])
 
 
-def _changes(module: ModuleType) -> Iterator[Change]:
+def changes_in(module: ModuleType) -> Iterator[Change]:
+    """What is to be changed in one of them."""
     for name, function in _INSTEAD[module.__name__].items():
         if name in vars(module):  # each version has one of them
             yield Change(module, name, function)
 
 
 class ImportedLater(importlib.abc.MetaPathFinder):
-    """Waits for the other modules: as the first of `sys.meta_path`, calls `do()` with each change to make."""
+    """Waits for modules: as the first of `sys.meta_path`, calls `imported(module)` when one of them has been loaded."""
 
-    def __init__(self, do: Callable[[Change], None]) -> None:
-        self._do = do
+    def __init__(self, imported: Callable[[ModuleType], None], names: Container[str] = _INSTEAD) -> None:
+        self._imported = imported
+        self._names = names
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """What the other finders find, to be changed once it is loaded; None for any other module."""
-        if fullname not in _INSTEAD:
+        """What the other finders find, to be told of once it is loaded; None for any other module."""
+        if fullname not in self._names:
             return None
         for finder in [finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec")]:
             spec = finder.find_spec(fullname, path, target)
             if spec is not None and spec.loader is not None:
-                spec.loader = _Changing(spec.loader, self._do)
+                spec.loader = _Telling(spec.loader, self._imported)
                 return spec
         return None
 
 
-class _Changing(importlib.abc.Loader):
-    """A loader that loads as another does, and makes the changes then."""
+class _Telling(importlib.abc.Loader):
+    """A loader that loads as another does, and tells of it then."""
 
-    def __init__(self, loader: Any, do: Callable[[Change], None]) -> None:
+    def __init__(self, loader: Any, loaded: Callable[[ModuleType], None]) -> None:
         self._loader = loader
-        self._do = do
+        self._loaded = loaded
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
         """The other one's."""
@@ -88,10 +90,9 @@ class _Changing(importlib.abc.Loader):
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run it under its own loader, which it may look at, and make the changes."""
+        """Run it under its own loader, which it may look at."""
         module.__loader__ = self._loader
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         self._loader.exec_module(module)
-        for change in _changes(module):
-            self._do(change)
+        self._loaded(module)

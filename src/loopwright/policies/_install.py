@@ -24,7 +24,7 @@ from loopwright.loops import _asyncio_names as asyncio_names
 from loopwright.loops._asyncio_private import install_policy, installed_policy, running_loop
 from loopwright.policies._by_rules import BY_RULES, makes_loop
 from loopwright.policies._config import policy_from
-from loopwright.policies._frameworks import ImportedLater, imported_already
+from loopwright.policies._frameworks import ImportedLater, changes_in, imported_already
 from loopwright.policies._low_level import ASKS, OURS
 from loopwright.policies._process_rules import use_process_rules
 from loopwright.policies._registry import get_event_loop_policy
@@ -33,6 +33,7 @@ from loopwright.policies._watcher import get_child_watcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
     from loopwright.loops._asyncio_private import PolicyBase, Rules
     from loopwright.policies._config import PolicyLike
@@ -103,8 +104,12 @@ def install(policy: PolicyLike = None, *, rules: str | None = None, names: bool 
             done.append((change, change.now))
             change.put(change.new)
 
+        def imported(module: ModuleType) -> None:
+            for change in changes_in(module):
+                do(change)
+
         rules_before = use_process_rules(generation)
-        _current = _Installation(done, ImportedLater(do), new, before, rules_before)
+        _current = _Installation(done, ImportedLater(imported), new, before, rules_before)
         for change in changes:
             do(change)
         sys.meta_path.insert(0, _current.finder)
