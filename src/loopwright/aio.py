@@ -86,6 +86,10 @@ if TYPE_CHECKING:
             IocpProactor as IocpProactor, ProactorEventLoop as ProactorEventLoop, windows_events as windows_events,
             proactor_events as proactor_events, windows_utils as windows_utils,
         )
+        from loopwright.policies import (
+            WindowsProactorEventLoopPolicy as WindowsProactorEventLoopPolicy,
+            WindowsSelectorEventLoopPolicy as WindowsSelectorEventLoopPolicy,
+        )
     else:
         from asyncio import unix_events as unix_events
     from loopwright.policies import (

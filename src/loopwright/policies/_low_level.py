@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from loopwright import watchers
-from loopwright.policies import _registry, _watcher
+from loopwright.policies import _named, _registry, _watcher
 from loopwright.policies._abstract import AbstractEventLoopPolicy
-from loopwright.policies._named import DefaultEventLoopPolicy
 from loopwright.policies._old_watcher import AbstractChildWatcher
 
 if TYPE_CHECKING:
@@ -15,10 +15,16 @@ if TYPE_CHECKING:
 
 __all__ = ["ASKS", "OURS"]
 
+#: On Windows alone, as in asyncio: programs ask by `hasattr()` whether they are there.
+_ON_WINDOWS: Final[Mapping[str, Any]] = {
+    "WindowsProactorEventLoopPolicy": _named.WindowsProactorEventLoopPolicy,
+    "WindowsSelectorEventLoopPolicy": _named.WindowsSelectorEventLoopPolicy,
+}
+
 OURS: Final[Mapping[str, Any]] = {
     "AbstractChildWatcher": AbstractChildWatcher,
     "AbstractEventLoopPolicy": AbstractEventLoopPolicy,
-    "DefaultEventLoopPolicy": DefaultEventLoopPolicy,
+    "DefaultEventLoopPolicy": _named.DefaultEventLoopPolicy,
     "FastChildWatcher": watchers.FastChildWatcher,
     "MultiLoopChildWatcher": watchers.MultiLoopChildWatcher,
     "PidfdChildWatcher": watchers.PidfdChildWatcher,
@@ -28,6 +34,7 @@ OURS: Final[Mapping[str, Any]] = {
     "get_event_loop_policy": _registry.get_event_loop_policy,
     "set_child_watcher": _watcher.set_child_watcher,
     "set_event_loop_policy": _registry.set_event_loop_policy,
+    **(_ON_WINDOWS if sys.platform == "win32" else {}),
 }
 """Names that later versions of asyncio lack, or that warn in some of those with which Loopwright works."""
 
