@@ -52,6 +52,8 @@ check: .venv/.set-up-dev
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typing
+	$(BIN)/mypy --python-version 3.14 tests/typing
 	$(BIN)/lint-imports
 
 format: .venv/.set-up-dev

@@ -21,6 +21,7 @@ __all__ = [
     "ChildError",
     "ClockStuckError",
     "ConfigurationError",
+    "InstallError",
     "LeakError",
     "LoopClosedError",
     "LoopDiedError",
@@ -139,6 +140,10 @@ class UnknownBalanceError(CallerError, ValueError):
 
 class NoLoopError(CallerError, RuntimeError):
     """A call needs an event loop, and there is none here: none running, and none set or attached."""
+
+
+class InstallError(CallerError, RuntimeError):
+    """`install()` or `uninstall()` was called in an order in which it cannot be done; nothing was changed."""
 
 
 class LoopRunningError(CallerError, RuntimeError):

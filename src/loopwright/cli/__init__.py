@@ -1,6 +1,6 @@
-"""The command line: `loopwright up`, `loopwright check`, `loopwright doctor`, `loopwright init`.
+"""The command line: `loopwright up`, `loopwright check`, `loopwright doctor`, `loopwright run`, `loopwright init`.
 
-It needs what `pip install 'loopwright[supervisor]'` brings; `init` and the library underneath do not.
+It needs what `pip install 'loopwright[supervisor]'` brings; `run`, `init` and the library underneath do not.
 """
 
 from __future__ import annotations
@@ -27,6 +27,12 @@ def main() -> None:
         from loopwright.process._init import become
 
         become(sys.argv[2:])
+    if sys.argv[1:2] == ["run"]:
+        # Before signals are touched: they are the program's, and so is everything else from here on.
+        from loopwright.cli._run import run
+
+        run(sys.argv[2:])
+        return
     # Whoever gives up while the rest is being imported is owed no traceback. Commands that run for longer handle it.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

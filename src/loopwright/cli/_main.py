@@ -56,6 +56,7 @@ class LazyGroup(click.Group):
         "up": "loopwright.cli._up:up",
         "check": "loopwright.cli._check:check",
         "doctor": "loopwright.cli._doctor:doctor",
+        "run": "loopwright.cli._run_command:run_command",
         "init": "loopwright.cli._init:init",
     },
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -47,6 +47,7 @@ __all__ = [
     "installed_policy_or",
     "running_loop",
     "serve_subprocesses",
+    "subprocess_starter",
 ]
 
 _unix: Any
@@ -137,32 +138,43 @@ def serve_subprocesses(loop: asyncio.AbstractEventLoop, child_watcher: Callable[
         return False
     reference = weakref.ref(loop)  # or the loop, which is to hold the function, would hold itself
 
-    async def make_subprocess_transport(*args: Any, extra: Any = None, **kwargs: Any) -> Any:
-        loop = reference()
-        watcher = child_watcher()
-        with watcher:
-            if not watcher.is_active():
-                raise WatcherInactiveError(
-                    f"no subprocess was started, for nobody would hear of its end: the child watcher {watcher!r} is"
-                    " not active (closed, without an event loop that it needs, or not for this machine); set"
-                    " another with set_child_watcher(), or None for the default one"
-                )
-            waiter = loop.create_future()  # type: ignore[union-attr] # its own method runs, so it is there
-            transport = _unix._UnixSubprocessTransport(loop, *args, waiter=waiter, extra=extra, **kwargs)
-            watcher.add_child_handler(transport.get_pid(), _exited, loop, transport)
-            try:
-                await waiter
-            except (SystemExit, KeyboardInterrupt):
-                raise
-            except BaseException:
-                transport.close()
-                # Shielded since 3.14, as a second cancellation would leave the killed child behind.
-                await asyncio.shield(transport._wait())
-                raise
-        return transport
+    async def make_subprocess_transport(*args: Any, **kwargs: Any) -> Any:
+        return await _start_subprocess(reference(), child_watcher(), *args, **kwargs)
 
     loop._make_subprocess_transport = make_subprocess_transport  # type: ignore[attr-defined]
     return True
+
+
+def subprocess_starter(child_watcher: Callable[[], Any]) -> Callable[..., Any]:
+    """What a class of standard Unix loops needs as its `_make_subprocess_transport` to do the same for all of them."""
+
+    async def _make_subprocess_transport(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return await _start_subprocess(self, child_watcher(), *args, **kwargs)
+
+    return _make_subprocess_transport
+
+
+async def _start_subprocess(loop: Any, watcher: Any, *args: Any, extra: Any = None, **kwargs: Any) -> Any:
+    with watcher:
+        if not watcher.is_active():
+            raise WatcherInactiveError(
+                f"no subprocess was started, for nobody would hear of its end: the child watcher {watcher!r} is"
+                " not active (closed, without an event loop that it needs, or not for this machine); set"
+                " another with set_child_watcher(), or None for the default one"
+            )
+        waiter = loop.create_future()
+        transport = _unix._UnixSubprocessTransport(loop, *args, waiter=waiter, extra=extra, **kwargs)
+        watcher.add_child_handler(transport.get_pid(), _exited, loop, transport)
+        try:
+            await waiter
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException:
+            transport.close()
+            # Shielded since 3.14, as a second cancellation would leave the killed child behind.
+            await asyncio.shield(transport._wait())
+            raise
+    return transport
 
 
 def _exited(_pid: int, returncode: int, loop: asyncio.AbstractEventLoop, transport: Any) -> None:

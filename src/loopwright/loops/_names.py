@@ -84,7 +84,7 @@ def loop_factory(loop: LoopLike) -> LoopFactory:
             f"an event loop is given by name ({', '.join(loop_names())}), as its class,"
             f" or as a callable that returns a new one, not as {loop!r}"
         )
-    return _checked(loop, f"the loop factory {getattr(loop, '__qualname__', repr(loop))}")
+    return _checked(loop, f"the loop factory {getattr(loop, '__qualname__', None) or repr(loop)}")
 
 
 def watches_by_itself(loop: LoopLike | asyncio.AbstractEventLoop | type) -> str | None:

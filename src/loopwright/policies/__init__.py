@@ -6,6 +6,7 @@ from loopwright.policies._block import policy
 from loopwright.policies._bridge import on, submit
 from loopwright.policies._config import PolicyLike, default_policy, policy_from
 from loopwright.policies._handle import LoopHandle
+from loopwright.policies._install import install, installed, uninstall
 from loopwright.policies._loop_pool import LoopPool
 from loopwright.policies._named import (
     ContextEventLoopPolicy,
@@ -73,6 +74,8 @@ __all__ = [
     "get_child_watcher",
     "get_event_loop",
     "get_event_loop_policy",
+    "install",
+    "installed",
     "macOSPolicy",
     "new_event_loop",
     "on",
@@ -83,4 +86,5 @@ __all__ = [
     "set_event_loop",
     "set_event_loop_policy",
     "submit",
+    "uninstall",
 ]

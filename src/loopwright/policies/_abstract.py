@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
@@ -59,14 +60,21 @@ _WATCHER_METHODS = (
 )
 
 
-class AbstractEventLoopPolicy(PolicyBase):
+class AbstractEventLoopPolicy(PolicyBase, metaclass=abc.ABCMeta):
     """Says which event loop a piece of code gets, makes new ones, and says who watches child processes.
 
     The interface is that of `asyncio.AbstractEventLoopPolicy` as documented for Python 3.11, on every Python.
     Where asyncio still has a base class for policies this one inherits from it, so that asyncio accepts ours.
 
+    For `isinstance()` and `issubclass()`, asyncio's own policies and others' are of this class, too.
+
     A subclass overrides what it needs; each method here raises NotImplementedError.
     """
+
+    @classmethod
+    def __subclasshook__(cls, other: type) -> bool:
+        # For programs that ask whether a policy is one, by the name under which install() or aio has this class.
+        return NotImplemented if cls is not AbstractEventLoopPolicy else issubclass(other, PolicyBase)
 
     def get_event_loop(self) -> AbstractEventLoop:
         """The event loop of the current context, never None. RuntimeError if there is and will be none."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from loopwright.errors import WrongPlatformError
 from loopwright.policies._policy import EventLoopPolicy
+from loopwright.policies._private_parts import PrivateParts
 from loopwright.policies._thread_loop import ThreadLoop
 
 if TYPE_CHECKING:
@@ -67,14 +68,15 @@ class _ButMaxTasks(_Parts, total=False):
 # --- which loop
 
 
-class DefaultEventLoopPolicy(EventLoopPolicy):
+class DefaultEventLoopPolicy(PrivateParts, EventLoopPolicy):
     """A loop for each thread, of the platform's standard kind: what asyncio's own default policy gives.
 
     On Unix that is a selector loop, on Windows a proactor loop.
     """
 
     def __init__(self, **parts: Unpack[_ButLoop]) -> None:
-        super().__init__(loop="asyncio", **parts)
+        derived = type(self)._loop_factory is not PrivateParts._loop_factory
+        super().__init__(loop=self._loop_factory if derived else "asyncio", **parts)
 
 
 class UvloopEventLoopPolicy(EventLoopPolicy):

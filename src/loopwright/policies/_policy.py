@@ -18,6 +18,7 @@ from loopwright.loops._limit import checked_max_tasks
 from loopwright.policies._abstract import AbstractEventLoopPolicy, checked_watcher
 from loopwright.policies._loop_watcher import give_watcher, ignored
 from loopwright.policies._made import MadeLoops
+from loopwright.policies._process_rules import process_rules
 from loopwright.policies._rules import WithoutLoop, checked_rules, stacklevel_outside, without_loop
 from loopwright.policies._scopes import NOWHERE, Place, new_scope
 
@@ -77,7 +78,7 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
         child_watcher: ChildWatcher | None = None,
         rules: str | None = None,
     ) -> None:
-        self._rules = checked_rules(rules)
+        self._rules = None if rules is None else checked_rules(rules)
         # Not `_local`: since 3.12 asyncio puts a thread-local of its own there after a fork.
         self._scope = new_scope(scope)
         self._scheduler = scheduler_named(scheduler)
@@ -132,7 +133,7 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
     def _make_current(self, *, set_called: bool) -> None:
         """Make and set a loop, if the rules say so."""
         in_main_thread = threading.current_thread() is threading.main_thread()
-        todo = without_loop(self._rules, main_thread=in_main_thread, set_called=set_called)
+        todo = without_loop(self._rules or process_rules(), main_thread=in_main_thread, set_called=set_called)
         if todo is WithoutLoop.MAKE_AND_WARN:
             warnings.warn("There is no current event loop", DeprecationWarning, stacklevel=stacklevel_outside())
         if todo is not WithoutLoop.REFUSE:

@@ -1,0 +1,1 @@
+"""A program that is run as `python -m selector_policy`."""

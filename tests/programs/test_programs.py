@@ -1,0 +1,127 @@
+"""Old programs, unchanged, do under `loopwright run --legacy` on every Python what they did on 3.11.
+
+Each stands in `old`, after a pattern found in a named public project. Its docstring says which, what the program leans
+on, with what arguments it is run, what it says without Loopwright since 3.14, and what it prints.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+OLD = Path(__file__).parent / "old"
+PAGE = Path(__file__).parent.parent.parent / "docs/reference/old-programs.md"
+FIELD = re.compile(r"^(Project|Where|Leans on|Needs|Arguments|Plain): (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Program:
+    """What the docstring of an old program says."""
+
+    name: str
+    command: tuple[str, ...]
+    project: str
+    leans_on: str
+    needs: tuple[str, ...]
+    arguments: tuple[tuple[str, ...], ...]
+    """Those of each run."""
+    fails: bool
+    """Whether it fails on plain Python 3.14 and later; else it warns."""
+    complaint: str
+    prints: str
+
+
+def read(path: Path) -> Program:
+    text = ast.get_docstring(ast.parse(path.read_text()))
+    assert text is not None, path
+    head, _, prints = text.partition("\nPrints:\n")
+    fields: dict[str, list[str]] = {}
+    for name, value in FIELD.findall(head):
+        fields.setdefault(name, []).append(value)
+    assert set(fields) >= {"Project", "Where", "Leans on", "Plain"}, path
+    kind, _, complaint = fields["Plain"][0].partition(": ")
+    assert kind in ("fails", "warns"), path
+    module = path.name == "__main__.py"
+    return Program(
+        name=path.parent.name if module else path.stem,
+        command=("-m", path.parent.name) if module else (str(path),),
+        project=fields["Project"][0],
+        leans_on=fields["Leans on"][0],
+        needs=tuple(fields.get("Needs", ())),
+        arguments=tuple(tuple(each.split()) for each in fields.get("Arguments", [""])),
+        fails=kind == "fails",
+        complaint=complaint,
+        prints="".join(line.removeprefix("    ") + "\n" for line in prints.splitlines()),
+    )
+
+
+PROGRAMS = [read(path) for path in sorted([*OLD.glob("*.py"), *OLD.glob("*/__main__.py")])]
+RUNS = [
+    pytest.param(program, arguments, id="-".join((program.name, *arguments[: len(program.arguments) > 1])))
+    for program in PROGRAMS
+    for arguments in program.arguments
+]
+ONCE = [pytest.param(program, program.arguments[0], id=program.name) for program in PROGRAMS]
+PLAIN_FAILS = sys.version_info >= (3, 14)
+PLAIN_WORKS = sys.version_info < (3, 12)
+
+
+def python(program: Program, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs this Python with those arguments where the program's command is found."""
+    for package in program.needs:
+        if importlib.util.find_spec(package) is None:
+            if os.environ.get("CI"):
+                pytest.fail(f"{package} is not installed: on CI every program must run")
+            pytest.skip(f"{package} is not installed")
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=OLD,
+        env={name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "LOOPWRIGHT"))},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=50,
+        check=False,
+    )
+
+
+def assert_does_as_ever(program: Program, done: subprocess.CompletedProcess[str]) -> None:
+    assert (done.returncode, done.stdout, done.stderr) == (0, program.prints, "")
+
+
+@pytest.mark.parametrize(("program", "arguments"), RUNS)
+def test_runs_unchanged_and_without_a_warning(program: Program, arguments: tuple[str, ...]) -> None:
+    run = ("-W", "error", "-m", "loopwright", "run", "--legacy")
+    assert_does_as_ever(program, python(program, *run, *program.command, *arguments))
+
+
+@pytest.mark.skipif(not PLAIN_WORKS, reason="the names are all there up to Python 3.11")
+@pytest.mark.parametrize(("program", "arguments"), RUNS)
+def test_prints_what_plain_python_3_11_prints(program: Program, arguments: tuple[str, ...]) -> None:
+    assert_does_as_ever(program, python(program, "-W", "error", *program.command, *arguments))
+
+
+@pytest.mark.skipif(not PLAIN_FAILS, reason="the names and rules went in Python 3.14")
+@pytest.mark.parametrize(("program", "arguments"), ONCE)
+def test_needs_it(program: Program, arguments: tuple[str, ...]) -> None:
+    warnings = () if program.fails else ("-W", "error::DeprecationWarning")
+    done = python(program, *warnings, *program.command, *arguments)
+    assert done.returncode == 1
+    assert re.search(program.complaint, done.stdout + done.stderr), done.stdout + done.stderr
+
+
+def test_there_are_twenty_of_twenty_projects() -> None:
+    assert len({program.project for program in PROGRAMS}) >= 20
+
+
+def test_the_page_tells_of_each() -> None:
+    told = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+) \|$", PAGE.read_text(), re.MULTILINE)
+    assert told == [(program.name, program.project, program.leans_on) for program in PROGRAMS]
