@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from loopwright.loops._asyncio_private import PolicyBase
 
 __all__ = [
-    "checked_policy",
     "get_event_loop",
     "get_event_loop_policy",
     "new_event_loop",
