@@ -20,7 +20,7 @@ from loopwright.errors import ArgumentsConflictError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["INHERITED", "NULL", "Command", "Program", "Request"]
+__all__ = ["INHERITED", "NULL", "Command", "Program", "Request", "listed"]
 
 Program: TypeAlias = str | bytes | os.PathLike[str]
 Command: TypeAlias = Program | Sequence[Program]
@@ -70,7 +70,7 @@ class Request:
     def __init__(self, args: Command, streams: tuple[int, int, int] = (INHERITED,) * 3, **options: Any) -> None:
         # What may be an iterator is asked for more than once: for the kernel, for an error's text, for the plain way.
         if type(args) is list or not isinstance(args, (str, bytes, os.PathLike)):
-            self.args: Command = list(args)
+            self.args: Command = listed(args)
         else:
             self.args = args
             self.is_plain = False
@@ -241,6 +241,19 @@ class Request:
         for number in self.pass_fds:
             if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**31:
                 raise ValueError(f"pass_fds are descriptors, 0 or more, not {number!r}")
+
+
+def listed(args: Any) -> list[Any]:
+    """A program with its arguments as a list. TypeError, which says what would be right, for what is none."""
+    try:
+        return list(args)
+    except TypeError:
+        if hasattr(type(args), "__iter__"):
+            raise  # from within it
+        raise TypeError(
+            f"args is a list of the program and its arguments, or the program alone as a string or path, not {args!r}; "
+            "what cmd() and pipeline() give is run by its own run(), check() or spawn()"
+        ) from None
 
 
 def _bytes(word: Any) -> bytes:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import time
 from typing import TYPE_CHECKING, Any, overload
 
+from loopwright._spawning import listed
 from loopwright.errors import ArgumentsConflictError, OutputLimitError, ProcessTimeoutError
 from loopwright.process._capture import Capture
 from loopwright.process._completed import Completed
@@ -99,6 +101,8 @@ async def run_telling(
 ) -> Completed[Any]:
     """`run()`, that calls `started(process)` as soon as there is one; if that raises, the process is ended."""
     began = time.monotonic()
+    if not isinstance(args, (str, bytes, os.PathLike, list, tuple)):
+        args = listed(args)  # what can be gone through once only is asked for twice
     check_options("run", options, runs=False)
     check_times(timeout, linger)
     chosen = with_input(capturing(options, "stdout", "stderr"), input)
