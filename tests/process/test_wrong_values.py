@@ -70,7 +70,7 @@ def test_of_a_command_that_is_run_later() -> None:
 @pytest.mark.parametrize("args", [["sleep", 1000], [None], [["sleep"]]])
 def test_of_an_argument(run: Run, args: Any) -> None:
     async def main() -> None:
-        with pytest.raises(TypeError, match="args takes str, bytes or os.PathLike, not "):
+        with pytest.raises(TypeError, match=r"args takes str, bytes or os\.PathLike, not "):
             await spawn(args)
 
     run(main())
