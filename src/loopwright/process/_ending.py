@@ -138,6 +138,11 @@ class Ending:
 
     async def end(self, grace: float, number: int) -> Ended:
         """See `Process.end`."""
+        # Before anything is begun: an ending that fails half-way leaves a tree that was asked and is not waited for.
+        if isinstance(grace, bool) or not isinstance(grace, (int, float)) or grace != grace:  # noqa: PLR0124 - no number
+            raise TypeError(f"grace is a number of seconds, not {grace!r}")
+        if number not in signals.valid_signals():
+            raise ValueError(f"signal is one to ask it to end by, such as signal.SIGTERM, not {number!r}")
         if self._result is not None and not self._result.left:
             return self._result
         now = time.monotonic()
