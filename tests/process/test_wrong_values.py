@@ -76,6 +76,29 @@ def test_of_an_argument(run: Run, args: Any) -> None:
     run(main())
 
 
+@pytest.mark.parametrize(
+    ("how", "error", "message"),
+    [
+        ({"grace": "5"}, TypeError, "grace is a number of seconds, not '5'"),
+        ({"grace": None}, TypeError, "grace is a number of seconds, not None"),
+        ({"grace": float("nan")}, TypeError, "grace is a number of seconds, not nan"),
+        ({"signal": "TERM"}, ValueError, "signal is one to ask it to end by, .* not 'TERM'"),
+        ({"signal": 0}, ValueError, "signal is one to ask it to end by"),
+        ({"signal": 999}, ValueError, "signal is one to ask it to end by"),
+    ],
+)
+def test_of_an_ending(run: Run, how: dict[str, Any], error: type[Exception], message: str) -> None:
+    """Before anything of it is done: the process has not been asked, and runs on."""
+
+    async def main() -> None:
+        async with await spawn(["sleep", "1000"], start_new_session=True) as process:
+            with pytest.raises(error, match=message):
+                await process.end(**how)
+            assert process.send_signal(0)
+
+    run(main())
+
+
 def test_no_exit_codes_in_particular_are_the_usual_one(run: Run) -> None:
     async def main() -> None:
         assert (await check(["true"], ok=None)).success  # type: ignore[arg-type]
