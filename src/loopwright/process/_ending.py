@@ -140,7 +140,8 @@ class Ending:
     async def end(self, grace: float, number: int) -> Ended:
         """See `Process.end`."""
         # Before anything is begun: an ending that fails half-way leaves a tree that was asked and is not waited for.
-        if not isinstance(grace, (int, float)) or math.isnan(grace):
+        given: Any = grace
+        if not isinstance(given, (int, float)) or math.isnan(given):
             raise TypeError(f"grace is a number of seconds, not {grace!r}")
         if number not in signals.valid_signals():
             raise ValueError(f"signal is one to ask it to end by, such as signal.SIGTERM, not {number!r}")
