@@ -24,6 +24,7 @@ from loopwright._spawning import (
     launch,
     launch_plain,
     living,
+    start_here,
 )
 from loopwright.errors import ArgumentsConflictError, MechanismUnavailableError
 
@@ -88,6 +89,19 @@ def test_no_descriptors_left_to_start_with(way: Way) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert caught.value.errno == errno.EMFILE
     assert living() == before
+
+
+@pytest.mark.skipif(compiled_obstacle() is not None, reason=str(compiled_obstacle()))
+def test_a_plain_request_is_tried_once() -> None:
+    """What it failed at is raised there and then: a second start would cost as much again, and might end otherwise."""
+    child = start_here(Request(["true"]))
+    assert child is not None
+    assert finish(child) == ExitStatus(0)
+    with pytest.raises(FileNotFoundError) as caught:
+        start_here(Request(["/no/such/program"]))
+    assert caught.value.filename == "/no/such/program"
+    assert start_here(Request([])) is None  # which order() explains
+    assert start_here(Request(["true"], cwd="/")) is None
 
 
 def test_no_pidfd_the_plain_way(monkeypatch: pytest.MonkeyPatch) -> None:

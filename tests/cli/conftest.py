@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.cli.sinks import Pipe
 from tests.cli.up_session import Up
 
 if TYPE_CHECKING:
@@ -46,3 +47,11 @@ def up(tmp_path: Path) -> Iterator[Callable[..., Up]]:
     yield start
     for session in sessions:
         session.clean_up()
+
+
+@pytest.fixture
+def pipe(no_leaks: None) -> Iterator[Pipe]:
+    made = Pipe()
+    yield made
+    made.close_reading()
+    made.close_writing()

@@ -58,13 +58,39 @@ def test_ctrl_c_at_any_moment_of_the_start(up: Start, delay: float) -> None:
     session = up(SIMPLE)
     time.sleep(delay)
     session.signal(signal.SIGINT)
+    if session.has_said_something_on_stderr():
+        session.signal(signal.SIGINT)  # Python may have been struck where it drops it, before it had begun with us
     status = session.end()
     if "kept by" in session.output:
-        assert (status, session.errors()) == (0, "")
+        errors = session.errors()
+        assert not errors or (errors.startswith("Exception ignored in") and "importlib" in errors)
+        assert status == 0
         assert "stopped as asked" in session.output
     else:
         assert session.output == ""
         assert status in (130, -signal.SIGINT, 1)  # before the command was read, this is Python's to answer
+
+
+OVERHEARD = """
+import os, signal, sys
+
+def strike(frame, event, arg):
+    # After an import of one of our layers, in the callback by which importlib frees its lock.
+    if frame.f_code.co_name == "cb" and event == "call" and "loopwright.process" in sys.modules:
+        sys.setprofile(None)
+        os.write(1, b"struck\\n")
+        signal.raise_signal(signal.SIGINT)
+
+sys.setprofile(strike)
+"""
+
+
+def test_ctrl_c_while_it_is_imported_is_not_lost(up: Start, tmp_path: Path) -> None:
+    """A KeyboardInterrupt would be: what is raised in a weak reference's callback is printed and forgotten."""
+    (tmp_path / "sitecustomize.py").write_text(OVERHEARD)
+    session = up(SIMPLE, environment={"PYTHONPATH": str(tmp_path)})
+    assert session.end() == -signal.SIGINT
+    assert session.output == "struck\n"
 
 
 def test_the_supervisor_itself_may_be_asked(up: Start) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Long enough for a busy machine; nothing waits for it to pass.
 SOON = 30.0
+#: What of /proc/PID/status says why a process hears nothing.
+TELLING = ("State", "Threads", "SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt")
 
 
 def from_a_shell(then: Callable[[], object] | None) -> Callable[[], None]:
@@ -41,7 +44,7 @@ class Up:
         self.output = ""
         self._mark = f"LOOPWRIGHT_TEST={os.getpid()}.{id(self)}"
         name, _, value = self._mark.partition("=")
-        environment = {**os.environ, name: value, **popen.pop("environment", {})}
+        environment = {**os.environ, name: value, "PYTHONFAULTHANDLER": "1", **popen.pop("environment", {})}
         command = [sys.executable, "-m", "loopwright", "up", *options]
         popen["preexec_fn"] = from_a_shell(popen.get("preexec_fn"))
         if tty is None:
@@ -57,11 +60,16 @@ class Up:
         search = re.compile(pattern, re.MULTILINE).search
         while (found := search(self.output, since)) is None:
             since = max(since, self.output.rfind("\n") + 1)  # whole lines need not be searched again
-            ready, _, _ = select.select([self.popen.stdout], [], [], max(0.0, deadline - time.monotonic()))
-            piece = os.read(self.popen.stdout.fileno(), 1 << 16) if ready else b""
-            assert piece, f"no {pattern!r} in\n{self.output}\n{self.errors() if ready else ''}"
+            piece = self._piece(deadline)
+            assert piece, f"no {pattern!r} in\n{self.output}\n{self.state() if piece is None else self.errors()}"
             self.output += piece.decode()
         return found
+
+    def _piece(self, deadline: float) -> bytes | None:
+        """What it writes next: nothing at the end, None if nothing comes in time."""
+        assert self.popen.stdout is not None
+        ready, _, _ = select.select([self.popen.stdout], [], [], max(0.0, deadline - time.monotonic()))
+        return os.read(self.popen.stdout.fileno(), 1 << 16) if ready else None
 
     def supervisor(self) -> int:
         """The process id of the supervisor, from what it says of itself."""
@@ -72,8 +80,11 @@ class Up:
 
     def end(self) -> int:
         """Waits until it has ended; its exit status. Its output is then whole, and nothing of it is left."""
-        if self.popen.stdout is not None and not self.popen.stdout.closed:
-            self.output += self.popen.stdout.read().decode()
+        if (output := self.popen.stdout) is not None and not output.closed:
+            deadline = time.monotonic() + SOON
+            while piece := self._piece(deadline):
+                self.output += piece.decode()
+            assert piece is not None, f"it has not ended:\n{self.output}\n{self.state()}"
         status = self.popen.wait(SOON)
         self.nothing_is_left()
         return status
@@ -87,6 +98,34 @@ class Up:
         """What it wrote to standard error. Only once it has ended."""
         assert self.popen.stderr is not None
         return "" if self.popen.stderr.closed else self.popen.stderr.read().decode()
+
+    def has_said_something_on_stderr(self) -> bool:
+        """Or has ended; waits for either. Nothing of it is read yet."""
+        assert self.popen.stderr is not None
+        return bool(select.select([self.popen.stderr], [], [], SOON)[0])
+
+    def state(self) -> str:
+        """Of one that hangs, for whoever reads of it: what each of its processes does, and where its Python is.
+
+        That ends it.
+        """
+        told = []
+        for pid, words in self.processes().items():
+            for name in ("wchan", "syscall", "status"):
+                try:
+                    with open(f"/proc/{pid}/{name}") as file:
+                        lines = [line for line in file if name != "status" or line.startswith(TELLING)]
+                        words += f"\n  {name}: {'; '.join(lines)}"
+                except OSError as error:
+                    words += f"\n  {name}: {error.strerror}"
+            told.append(f"{pid} {words}")
+        for pid in self.processes():
+            os.kill(pid, signal.SIGABRT)  # PYTHONFAULTHANDLER has it write down where its threads are
+        deadline = time.monotonic() + SOON
+        while self.processes() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self.clean_up_processes()
+        return "\n".join([*told, self.errors()])
 
     def nothing_is_left(self) -> None:
         deadline = time.monotonic() + SOON
@@ -107,9 +146,13 @@ class Up:
                 continue  # it has ended, or is a zombie, which has no environment any more
         return found
 
-    def clean_up(self) -> None:
+    def clean_up_processes(self) -> None:
         for pid in self.processes():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def clean_up(self) -> None:
+        self.clean_up_processes()
         self.popen.wait(SOON)
         for stream in (self.popen.stdout, self.popen.stderr):
             if stream is not None:

@@ -5,21 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import resource
 import signal
 import subprocess
 import sys
 import tempfile
-import time
-import tracemalloc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import pytest
 
-from loopwright._core import Pacing
 from loopwright.supervision import (
-    Event,
     Exited,
     Failed,
     Finished,
@@ -28,23 +23,17 @@ from loopwright.supervision import (
     Output,
     Restarting,
     RestartPolicy,
-    RestartRule,
     ServiceSpec,
     Started,
     State,
     Stopped,
     Stopping,
-    Supervisor,
 )
 from loopwright.testing import LeakCheck
+from tests.supervision.stories import AT_ONCE, ONCE, LoopFactory, Story, runs, shell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-ONCE = RestartPolicy(rule=RestartRule.NEVER)
-AT_ONCE = Pacing(initial_delay=0.0, max_delay=0.0)
-
-LoopFactory: TypeAlias = "Callable[[], asyncio.AbstractEventLoop]"
+    from collections.abc import Iterator
 
 
 @pytest.fixture(autouse=True)
@@ -52,65 +41,6 @@ def no_leaks(whole_process_things_are_open: None) -> Iterator[None]:
     """Here there is everything that can be left behind."""
     with LeakCheck():
         yield
-
-
-def shell(script: str, **options: Any) -> ServiceSpec:
-    return ServiceSpec("it", ("/bin/sh", "-c", script), **{"restart": ONCE, **options})
-
-
-class Story:
-    """A run of a supervisor, what it said, and what is done when it says something."""
-
-    def __init__(self, *services: ServiceSpec) -> None:
-        self.events: list[Event] = []
-        self.times: list[float] = []
-        self.listen: Callable[[Event], object] = self._remember
-        self._then: list[tuple[Callable[[Event], bool], Callable[[], object]]] = []
-        self.supervisor = Supervisor(services, listener=lambda event: self.listen(event))
-
-    def _remember(self, event: Event) -> None:
-        self.events.append(event)
-        self.times.append(time.monotonic())
-        for condition, action in self._then:
-            if condition(event):
-                action()
-
-    def when(self, condition: Callable[[Event], bool], action: Callable[[], object]) -> Story:
-        self._then.append((condition, action))
-        return self
-
-    def when_it_says(self, line: str, action: Callable[[], object]) -> Story:
-        return self.when(lambda event: isinstance(event, Output) and event.line == line, action)
-
-    def run(self, loop_factory: LoopFactory, *, within: float = 20.0) -> Outcome:
-        async def main() -> Outcome:
-            async with asyncio.timeout(within):
-                return await self.supervisor.run()
-
-        with asyncio.Runner(loop_factory=loop_factory) as runner:
-            return runner.run(main())
-
-    def said(self, kind: type[Event]) -> list[Any]:
-        return [event for event in self.events if isinstance(event, kind)]
-
-    def only(self, kind: type[Event]) -> Any:
-        [event] = self.said(kind)
-        return event
-
-    def lines(self) -> list[str]:
-        return [event.line for event in self.said(Output)]
-
-    def when_said(self, number: int, kind: type[Event]) -> float:
-        """When the n-th event of a kind was."""
-        return [at for at, event in zip(self.times, self.events, strict=True) if isinstance(event, kind)][number]
-
-
-def runs(pid: int) -> bool:
-    """Whether a process exists that is more than a zombie, whoever its parent is by now."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 # --- what it is given
@@ -146,113 +76,6 @@ def test_it_has_a_session_of_its_own_and_nothing_to_read(loop_factory: LoopFacto
     story = Story(ServiceSpec("it", (sys.executable, "-S", "-c", code), restart=ONCE))
     assert story.run(loop_factory).success
     assert story.lines() == ["True ''"]
-
-
-# --- what it writes
-
-
-def test_lines_come_in_the_order_in_which_they_were_written_whichever_way(loop_factory: LoopFactory) -> None:
-    story = Story(shell("for n in 1 2 3 4 5; do echo out $n; echo err $n >&2; done; printf 'the last'"))
-    assert story.run(loop_factory).success
-    assert story.lines() == [f"{way} {number}" for number in range(1, 6) for way in ("out", "err")] + ["the last"]
-    last_output = max(story.events.index(event) for event in story.said(Output))
-    assert last_output < story.events.index(story.only(Finished))
-
-
-def test_bytes_that_are_no_text_lose_nothing(loop_factory: LoopFactory) -> None:
-    story = Story(shell(r"printf 'caf\303\251 caf\351 \000\377\n\200\n'"))
-    assert story.run(loop_factory).success
-    assert story.lines() == ["café caf\\xe9 \0\\xff", "\\x80"]
-
-
-def test_a_line_of_ten_megabytes_comes_in_pieces_and_in_little_memory(loop_factory: LoopFactory) -> None:
-    story = Story(shell("head -c 10000000 /dev/zero | tr '\\0' x; echo; echo after"))
-    pieces: list[tuple[int, bool]] = []
-
-    def measure(event: Event) -> None:
-        if isinstance(event, Output):
-            pieces.append((len(event.line), event.continued))
-
-    story.listen = measure
-    tracemalloc.start()
-    try:
-        assert story.run(loop_factory).success
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert pieces.pop() == (len("after"), False)
-    assert sum(length for length, _ in pieces) == 10_000_000
-    assert max(length for length, _ in pieces) <= 65_536
-    assert [continued for _, continued in pieces] == [True] * (len(pieces) - 1) + [False]
-    assert peak < 4_000_000
-
-
-@pytest.mark.long
-def test_a_service_waits_while_its_output_is_held_and_nothing_is_lost(
-    loop_factory: LoopFactory, tmp_path: Path
-) -> None:
-    written = tmp_path / "written"
-    story = Story(shell(f"echo go; seq 1 50000; : > {written}"))
-    seen: list[tuple[bool, int]] = []
-
-    def hold() -> None:
-        story.supervisor.hold_output(True)
-        asyncio.get_running_loop().call_later(0.3, release)
-
-    def release() -> None:
-        seen.append((written.exists(), len(story.said(Output))))
-        story.supervisor.hold_output(False)
-
-    story.when_it_says("go", hold)
-    assert story.run(loop_factory).success
-    # seq(1) writes 289 kB: more than the pipe (64 KiB) and the one reading that was under way can hold.
-    assert len(seen) == 1
-    assert seen[0][0] is False
-    assert story.lines() == ["go", *map(str, range(1, 50_001))]
-
-
-def test_output_may_be_held_at_the_last_word(loop_factory: LoopFactory) -> None:
-    story = Story(shell("printf 'no newline'"))
-
-    def hold() -> None:
-        story.supervisor.hold_output(True)
-        asyncio.get_running_loop().call_later(0.05, story.supervisor.hold_output, False)
-
-    story.when_it_says("no newline", hold)
-    assert story.run(loop_factory).success
-    assert not story.said(Note)
-
-
-@pytest.mark.long
-def test_what_was_written_before_the_end_is_read_however_late_it_is_released(loop_factory: LoopFactory) -> None:
-    story = Story(shell("echo first; echo second"))
-    story.supervisor.hold_output(True)
-
-    def release() -> None:
-        # wait_gone() looks at its output every 0.25 s. It has to find it released and, this very moment, not yet read.
-        time.sleep(0.1)
-        story.supervisor.hold_output(False)
-
-    story.when(lambda event: isinstance(event, Exited), lambda: asyncio.get_running_loop().call_later(0.45, release))
-    assert story.run(loop_factory).success
-    assert story.lines() == ["first", "second"]
-    assert not story.said(Note)
-
-
-@pytest.mark.long
-def test_who_writes_for_ever_can_be_killed_while_its_output_is_held(loop_factory: LoopFactory) -> None:
-    story = Story(shell("trap '' TERM; echo go; while :; do echo more; done", grace_period=0.2))
-
-    def hold_and_stop() -> None:
-        story.supervisor.hold_output(True)
-        story.supervisor.stop()
-
-    story.when_it_says("go", hold_and_stop)
-    # And who shows it has no room for any of what then comes.
-    story.when_it_says("more", lambda: story.supervisor.hold_output(True))
-    assert story.run(loop_factory).asked
-    assert story.only(Exited).status.signal == signal.SIGKILL
-    assert not story.said(Note)[1:]
 
 
 # --- how it ends
@@ -360,130 +183,6 @@ def test_two_hundred_at_once(loop_factory: LoopFactory) -> None:
     assert story.run(loop_factory, within=50.0).success
     assert len(story.said(Stopped)) == 200
     assert not any(runs(event.pid) for event in story.said(Started))
-
-
-# --- what cannot start
-
-
-def refused(story: Story, loop_factory: LoopFactory) -> str:
-    """The reason for which the only service, which is not started again, failed."""
-    assert story.run(loop_factory) == Outcome("nothing is left to run", asked=False, failed=("it",))
-    assert not story.said(Started)
-    reason = story.only(Failed).reason
-    assert isinstance(reason, str)
-    return reason
-
-
-def plain(tmp_path: Path, text: str, mode: int) -> Path:
-    file = tmp_path / "program"
-    file.write_text(text)
-    file.chmod(mode)
-    return file
-
-
-def test_a_command_that_does_not_exist(loop_factory: LoopFactory) -> None:
-    story = Story(ServiceSpec("it", ("no-such-program", "--really"), environment={"PATH": "/nowhere:/bin"}))
-    reason = refused(story, loop_factory)
-    assert reason == "its command 'no-such-program' was not found in any folder of PATH (/nowhere:/bin)"
-
-
-def test_a_file_that_does_not_exist_is_looked_for_from_the_working_directory(
-    loop_factory: LoopFactory, tmp_path: Path
-) -> None:
-    story = Story(ServiceSpec("it", ("./no-such-file",), working_directory=tmp_path))
-    assert refused(story, loop_factory) == f"its command './no-such-file' does not exist (looked for from '{tmp_path}')"
-
-
-def test_a_working_directory_that_does_not_exist(loop_factory: LoopFactory, tmp_path: Path) -> None:
-    story = Story(ServiceSpec("it", ("true",), working_directory=tmp_path / "gone"))
-    assert refused(story, loop_factory) == f"its working_directory '{tmp_path / 'gone'}' does not exist"
-
-
-def test_a_working_directory_that_is_a_file(loop_factory: LoopFactory, tmp_path: Path) -> None:
-    file = plain(tmp_path, "", 0o644)
-    story = Story(ServiceSpec("it", ("true",), working_directory=file))
-    assert refused(story, loop_factory) == f"its working_directory '{file}' is not a directory"
-
-
-def test_a_working_directory_that_no_system_call_takes(loop_factory: LoopFactory) -> None:
-    story = Story(ServiceSpec("it", ("true",), working_directory=Path("x" * 300)))
-    assert refused(story, loop_factory).endswith("x' cannot be entered: File name too long")
-
-
-def test_a_command_without_permission(loop_factory: LoopFactory, tmp_path: Path) -> None:
-    file = plain(tmp_path, "#!/bin/sh\n", 0o644)
-    reason = refused(Story(ServiceSpec("it", (str(file),))), loop_factory)
-    assert reason == f"its command '{file}' may not be executed: no permission (chmod +x?)"
-
-
-def test_a_command_that_is_a_directory(loop_factory: LoopFactory, tmp_path: Path) -> None:
-    reason = refused(Story(ServiceSpec("it", (str(tmp_path),))), loop_factory)
-    assert reason == f"its command '{tmp_path}' is a directory"
-
-
-def test_a_command_that_the_kernel_cannot_run(loop_factory: LoopFactory, tmp_path: Path) -> None:
-    file = plain(tmp_path, "echo hello\n", 0o755)
-    reason = refused(Story(ServiceSpec("it", (str(file),))), loop_factory)
-    assert reason == f"its command '{file}' is nothing the kernel can run (a script needs a first line like #!/bin/sh)"
-
-
-@pytest.mark.parametrize("by_path", [False, True], ids=["by name", "by path"])
-def test_a_script_whose_interpreter_does_not_exist(loop_factory: LoopFactory, tmp_path: Path, by_path: bool) -> None:
-    file = plain(tmp_path, "#!/no/such/interpreter\n", 0o755)
-    command = (str(file),) if by_path else (file.name,)
-    story = Story(ServiceSpec("it", command, environment={"PATH": str(tmp_path)}))
-    reason = refused(story, loop_factory)
-    assert reason == f"its command '{command[0]}' needs an interpreter that does not exist (see its first line)"
-
-
-@pytest.fixture
-def locked() -> Iterator[Path]:
-    """A folder that this program may not enter; run as root, it is another user for the while."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        inner = folder / "locked"
-        inner.mkdir()
-        (inner / "deeper").mkdir()
-        user = os.getresuid()
-        inner.chmod(0)
-        if user[1] == 0:
-            os.setresuid(65534, 65534, 0)
-        try:
-            yield inner
-        finally:
-            os.setresuid(*user)
-            inner.chmod(0o755)
-
-
-@pytest.mark.parametrize(
-    ("below", "why"),
-    [(".", "may not be entered: no permission"), ("deeper", "cannot be entered: Permission denied")],
-)
-def test_a_working_directory_without_permission(loop_factory: LoopFactory, locked: Path, below: str, why: str) -> None:
-    folder = locked / below
-    reason = refused(Story(ServiceSpec("it", ("true",), working_directory=folder)), loop_factory)
-    assert reason == f"its working_directory '{folder}' {why}"
-
-
-def test_no_descriptors_left_is_tried_again(loop_factory: LoopFactory) -> None:
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    story = Story(shell("echo here", restart=RestartPolicy(rule=RestartRule.ON_FAILURE, pacing=AT_ONCE)))
-    story.when(lambda event: isinstance(event, Restarting), lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limits))
-
-    async def main() -> Outcome:
-        free = os.dup(0)
-        os.close(free)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
-        return await story.supervisor.run()
-
-    try:
-        with asyncio.Runner(loop_factory=loop_factory) as runner:
-            assert runner.run(main()).success
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    assert "Too many open files" in story.only(Restarting).reason
-    assert story.lines() == ["here"]
 
 
 # --- what comes in between

@@ -63,10 +63,6 @@ SIGNALS: tuple = tuple(named_signal(number) for number in range(128))
 
 P_PIDFD = cython.declare(cython.int, 3)  # Linux 5.4; older C libraries lack the name
 BATCH = cython.declare(cython.int, 256)
-_ALARM = cython.declare(cython.ulonglong, 0xFFFF_FFFF)
-
-#: The key under which an alarm is told.
-ALARM = 0xFFFF_FFFF
 
 
 @cython.final
@@ -108,8 +104,8 @@ class PidfdSet:
         """Tell of a pidfd once more that was told of before."""
         self._control(EPOLL_CTL_MOD, pidfd, key)
 
-    def alarm(self, nanoseconds: cython.long):
-        """Tell once, under ALARM, when so much time has passed; an alarm that was set before is forgotten.
+    def alarm(self, nanoseconds: cython.long, key: cython.ulonglong):
+        """Tell once, under `key`, when so much time has passed; an alarm that was set before is forgotten.
 
         A timer of the kernel's: one of the loop's gives each wait of its poller a limit, and to set and take back one
         that is nearer than the scheduler's tick is dear, above all in a virtual machine.
@@ -120,9 +116,9 @@ class PidfdSet:
             self._alarm = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)
             if self._alarm < 0:
                 PyErr_SetFromErrno(OSError)
-            self._control(EPOLL_CTL_ADD, self._alarm, _ALARM)
+            self._control(EPOLL_CTL_ADD, self._alarm, key)
         else:
-            self._control(EPOLL_CTL_MOD, self._alarm, _ALARM)
+            self._control(EPOLL_CTL_MOD, self._alarm, key)
         memset(cython.address(when), 0, cython.sizeof(when))
         when.it_value.tv_sec = nanoseconds // 1_000_000_000
         when.it_value.tv_nsec = nanoseconds % 1_000_000_000

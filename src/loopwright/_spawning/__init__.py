@@ -3,7 +3,7 @@
 from loopwright._spawning._launch import compiled_obstacle, launch, order, start_here, taken
 from loopwright._spawning._ledger import Child, child_of, keep_unclaimed, living, starting
 from loopwright._spawning._popen import launch_plain
-from loopwright._spawning._request import INHERITED, NULL, Command, Program, Request
+from loopwright._spawning._request import INHERITED, NULL, Command, Program, Request, listed
 
 __all__ = [
     "INHERITED",
@@ -17,6 +17,7 @@ __all__ = [
     "keep_unclaimed",
     "launch",
     "launch_plain",
+    "listed",
     "living",
     "order",
     "start_here",

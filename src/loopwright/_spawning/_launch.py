@@ -73,10 +73,9 @@ def _refusal(start: Start) -> str:
 
 def order(request: Request) -> Start | None:
     """The start of a request by the compiled way; None if it goes the plain one. Raises for bad requests."""
-    if request.is_plain and compiled_obstacle() is None:
-        start = _plain_order(request)
-        if start is not None:
-            return start
+    start = _plain_order(request)
+    if start is not None:
+        return start
     request.check()
     argv, name = request.command()
     programs, environment, folder = request.programs(name), request.environment(), request.folder()
@@ -97,21 +96,23 @@ def order(request: Request) -> Start | None:
 
 
 def start_here(request: Request) -> Child | None:
-    """Start a plain request in the calling thread, at once; None where that is not to be had, or it failed.
+    """Start a plain request in the calling thread, at once; raises as `taken()`.
 
-    What failed is to be tried again by `order()`, which says why. No program of two names runs twice: one that failed
-    never ran.
+    None where that is not to be had, or the request is wrong: `order()` says which.
     """
-    start = None if compiled_obstacle() is not None else _plain_order(request)
+    start = _plain_order(request)
     if start is None:
         return None
     with starting:
-        return Child(*start.take()) if start.run() else None
+        start.run()
+        return taken(start, request)
 
 
 def _plain_order(request: Request) -> Start | None:
-    """Nothing but words: the commonest case, and the one in which what goes before a start is felt. None for a mistake,
-    which is explained elsewhere."""
+    """Nothing but words: the commonest case, and the one in which what goes before a start is felt. None for all else,
+    and for a mistake, which is explained elsewhere."""
+    if not request.is_plain or compiled_obstacle() is not None:
+        return None
     words: Any = request.args
     try:
         name = words[0]

@@ -20,7 +20,7 @@ from loopwright.errors import ArgumentsConflictError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["INHERITED", "NULL", "Command", "Program", "Request"]
+__all__ = ["INHERITED", "NULL", "Command", "Program", "Request", "listed"]
 
 Program: TypeAlias = str | bytes | os.PathLike[str]
 Command: TypeAlias = Program | Sequence[Program]
@@ -70,7 +70,7 @@ class Request:
     def __init__(self, args: Command, streams: tuple[int, int, int] = (INHERITED,) * 3, **options: Any) -> None:
         # What may be an iterator is asked for more than once: for the kernel, for an error's text, for the plain way.
         if type(args) is list or not isinstance(args, (str, bytes, os.PathLike)):
-            self.args: Command = list(args)
+            self.args: Command = listed(args)
         else:
             self.args = args
             self.is_plain = False
@@ -144,8 +144,8 @@ class Request:
             words = [SHELL, "-c", *words]
             if self.executable is not None:
                 words[0] = self.executable
-        encoded = tuple(_bytes(word) for word in words)
-        return encoded, encoded[0] if self.executable is None else _bytes(self.executable)
+        encoded = tuple(_bytes(word, "args") for word in words)
+        return encoded, encoded[0] if self.executable is None else _bytes(self.executable, "executable")
 
     @property
     def name(self) -> Program:
@@ -162,10 +162,10 @@ class Request:
             return None
         made = []
         for name, value in self.env.items():
-            key = _bytes(name)
+            key = _bytes(name, "env")
             if b"=" in key:
                 raise ValueError(f"illegal environment variable name: {name!r}")
-            made.append(key + b"=" + _bytes(value))
+            made.append(key + b"=" + _bytes(value, f"env[{name!r}]"))
         return tuple(made)
 
     def programs(self, name: bytes) -> tuple[bytes, ...]:
@@ -180,7 +180,7 @@ class Request:
 
     def folder(self) -> bytes | None:
         """The working directory."""
-        return None if self.cwd is None else _bytes(self.cwd)
+        return None if self.cwd is None else _bytes(self.cwd, "cwd")
 
     def limits(self) -> tuple[tuple[int, int, int], ...] | None:
         """Resource limits as (which, soft, hard); a single number is both."""
@@ -223,6 +223,7 @@ class Request:
 
     def check(self) -> None:
         """ArgumentsConflictError (a TypeError) for what cannot go together, ValueError for what is out of range."""
+        self._check_kinds()
         if self.pass_fds and not self.close_fds:
             warnings.warn("pass_fds overriding close_fds.", RuntimeWarning, stacklevel=2)  # as subprocess does
             self.close_fds = True
@@ -242,9 +243,33 @@ class Request:
             if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**31:
                 raise ValueError(f"pass_fds are descriptors, 0 or more, not {number!r}")
 
+    def _check_kinds(self) -> None:
+        if self.env is not None and not hasattr(self.env, "items"):
+            raise TypeError(f"env is a dict of the variables' names and values, not {self.env!r}")
+        if not isinstance(self.umask, int):
+            raise TypeError(f"umask is a whole number such as 0o077, not {self.umask!r}")
+        if self.cgroup is not None:
+            _bytes(self.cgroup, "cgroup")
 
-def _bytes(word: Any) -> bytes:
-    encoded = os.fsencode(word)
+
+def listed(args: Any) -> list[Any]:
+    """A program with its arguments as a list. TypeError, which says what would be right, for what is none."""
+    try:
+        return list(args)
+    except TypeError:
+        if hasattr(type(args), "__iter__"):
+            raise  # from within it
+        raise TypeError(
+            f"args is a list of the program and its arguments, or the program alone as a string or path, not {args!r}; "
+            "what cmd() and pipeline() give is run by its own run(), check() or spawn()"
+        ) from None
+
+
+def _bytes(word: Any, of: str) -> bytes:
+    try:
+        encoded = os.fsencode(word)
+    except TypeError:
+        raise TypeError(f"{of} takes str, bytes or os.PathLike, not {word!r}") from None
     if b"\0" in encoded:
         raise ValueError(f"embedded null byte in {word!r}")
     return encoded

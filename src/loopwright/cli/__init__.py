@@ -5,8 +5,6 @@ It needs what `pip install 'loopwright[supervisor]'` brings; `run`, `init` and t
 
 from __future__ import annotations
 
-import importlib.util
-import io
 import signal
 import sys
 
@@ -24,6 +22,8 @@ def main() -> None:
     """
     if sys.argv[1:2] == ["init"]:
         # Before anything else: it needs no package, and a signal that comes before it listens is lost to a process 1.
+        if sys.platform != "win32":
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         from loopwright.process._init import become
 
         become(sys.argv[2:])
@@ -33,9 +33,13 @@ def main() -> None:
 
         run(sys.argv[2:])
         return
-    # Whoever gives up while the rest is being imported is owed no traceback. Commands that run for longer handle it.
+    # Whoever gives up while the rest is being imported is owed no traceback, and must not be overheard, as happens to a
+    # KeyboardInterrupt there (`loopwright/__init__.py` says why). Commands that run for longer handle it.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    import importlib.util
+    import io
+
     missing = [package for module, package in NEEDED.items() if importlib.util.find_spec(module) is None]
     if missing:
         names = " and ".join([", ".join(missing[:-1]), missing[-1]] if missing[1:] else missing)

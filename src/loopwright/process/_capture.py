@@ -31,6 +31,8 @@ class Capture:
     """What a stream brings. With a `limit`, its beginning and its end, each half of the limit, if it brings more."""
 
     def __init__(self, limit: int | None = None) -> None:
+        if limit is not None and not isinstance(limit, int):
+            raise TypeError(f"limit is a number of bytes, not {limit!r}")
         if limit is not None and limit < 0:
             raise ValueError(f"limit is a number of bytes, 0 or more, not {limit!r}")
         self._limit = limit

@@ -59,7 +59,7 @@ class Cmd:
         chosen = {**self.options, **options}
         chosen.pop("ok", None)
         check_options("spawn", chosen, runs=False)
-        return cast("Process", await spawn(self._started(chosen), **chosen))
+        return cast("Process", await spawn(self.started(chosen), **chosen))
 
     @overload
     async def run(
@@ -75,7 +75,7 @@ class Cmd:
         """Run it to its end: `run()`. A failure is in the result."""
         check_options("run", options)
         chosen: Any = {**self.options, **options}
-        done: Completed[Any] = await run(self._started(chosen), **chosen)
+        done: Completed[Any] = await run(self.started(chosen), **chosen)
         return done
 
     @overload
@@ -122,7 +122,8 @@ class Cmd:
         options = "".join(f", {name}={value!r}" for name, value in self.options.items())
         return f"cmd({', '.join(map(repr, self.args))}{options})"
 
-    def _started(self, options: Mapping[str, Any]) -> Any:
+    def started(self, options: Mapping[str, Any]) -> Any:
+        """What `spawn()` takes with these options."""
         # With a shell, the one argument is a line for it, as with Popen.
         return self.args[0] if options.get("shell") and len(self.args) == 1 else self.args
 
@@ -133,7 +134,7 @@ class Cmd:
                 f"{wrong[0]}= is for a whole pipeline: give it to run(), check() or such of that, not to `{self}` in it"
             )
         own = {name: value for name, value in self.options.items() if name != "ok"}
-        return self._started({**common, **own}), own, self.options.get("ok", ok)
+        return self.started({**common, **own}), own, self.options.get("ok", ok)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import math
 import os
 import signal as signals
 import time
@@ -138,6 +139,12 @@ class Ending:
 
     async def end(self, grace: float, number: int) -> Ended:
         """See `Process.end`."""
+        # Before anything is begun: an ending that fails half-way leaves a tree that was asked and is not waited for.
+        given: Any = grace
+        if not isinstance(given, (int, float)) or math.isnan(given):
+            raise TypeError(f"grace is a number of seconds, not {grace!r}")
+        if number not in signals.valid_signals():
+            raise ValueError(f"signal is one to ask it to end by, such as signal.SIGTERM, not {number!r}")
         if self._result is not None and not self._result.left:
             return self._result
         now = time.monotonic()

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import datetime
 import difflib
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from loopwright.process._pipes import PIPE
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from loopwright.process._spawn import SpawnWatcher
 
@@ -122,12 +123,21 @@ def check_options(function: str, given: Mapping[str, Any], *, runs: bool = True)
     `runs`: whether those of `run()` are right too, or only those of `spawn()`.
     """
     known = RUN_NAMES if runs else SPAWN_NAMES
+    if runs and "ok" in given:
+        check_codes(given["ok"])
     if given.keys() <= known:
         return
     name = next(name for name in given if name not in known)
     near = difflib.get_close_matches(name, sorted(known), 1)
     hint = f": {ELSEWHERE[name]}" if name in ELSEWHERE else f"; did you mean {near[0]}=?" if near else ""
     raise TypeError(f"{function}() takes no keyword argument {name!r}{hint}")
+
+
+def check_codes(value: Any) -> None:
+    """TypeError for what are no exit codes. None is right, and means 0."""
+    codes = () if value is None else value
+    if not isinstance(codes, Collection) or not all(isinstance(code, int) for code in codes):
+        raise TypeError(f"ok is a collection of exit codes that are no failure, such as (0, 1), not {value!r}")
 
 
 def check_seconds(name: str, value: Any) -> None:

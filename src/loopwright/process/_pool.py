@@ -24,7 +24,7 @@ from loopwright.errors import PoolClosedError, ProcessTimeoutError, WrongLoopErr
 from loopwright.process._memory import memory_of
 from loopwright.process._options import check_options
 from loopwright.process._places import Places
-from loopwright.process._pool_options import checked, cpus, grouped, of_spawn, whole
+from loopwright.process._pool_options import checked, cpus, of_one, whole
 from loopwright.process._run import run_telling
 from loopwright.process._spawn import spawn
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from typing import Self, Unpack
 
     from loopwright._spawning import Command
+    from loopwright.process._cmd import Cmd
     from loopwright.process._completed import Completed
     from loopwright.process._options import RunOptions, SpawnOptions
     from loopwright.process._process import Process
@@ -126,8 +127,8 @@ class ProcessPool:
         pids = [process.pid for process in self._processes if process.status is None]
         return await asyncio.to_thread(memory_of, pids) if pids else 0
 
-    async def run(self, args: Command, **options: Unpack[RunOptions]) -> Completed[Any]:
-        """`run()`, when it is this call's turn. `timeout` counts from then.
+    async def run(self, args: Command | Cmd, **options: Unpack[RunOptions]) -> Completed[Any]:
+        """`run()`, when it is this call's turn. `timeout` counts from then. It may be given a `cmd()`, too.
 
         Raises what `run()` raises; PoolFullError if too many wait; PoolClosedError after `close()`, or if everything is
         ended meanwhile. A cancellation gives up the turn, or ends the process with what it started.
@@ -135,12 +136,14 @@ class ProcessPool:
         check_options("run", options)
         return await self._run(args, options)
 
-    async def check(self, args: Command, **options: Unpack[RunOptions]) -> Completed[Any]:
+    async def check(self, args: Command | Cmd, **options: Unpack[RunOptions]) -> Completed[Any]:
         """`run()` of the pool, that raises ProcessFailedError if the program fails."""
         check_options("check", options)
         return (await self._run(args, options)).check()
 
-    async def map(self, commands: Iterable[Command], **options: Unpack[RunOptions]) -> AsyncIterator[Completed[Any]]:
+    async def map(
+        self, commands: Iterable[Command | Cmd], **options: Unpack[RunOptions]
+    ) -> AsyncIterator[Completed[Any]]:
         """Run all of these commands, and give each result when it is there: `async for done in pool.map(commands)`.
 
         In the order in which they end; `Completed.args` says which it is. At most twice `size` commands are read from
@@ -152,7 +155,7 @@ class ProcessPool:
         `aclose()`d (PEP 525).
         """
         check_options("map", options)
-        if isinstance(commands, (str, bytes)):
+        if isinstance(commands, (str, bytes)) or not hasattr(type(commands), "__iter__"):
             raise TypeError(f"map() takes commands, a list or iterator of them, and not one: {commands!r}")
         self._check_open()
         loop = asyncio.get_running_loop()
@@ -179,7 +182,7 @@ class ProcessPool:
             await asyncio.gather(*under_way, return_exceptions=True)
 
     @contextlib.asynccontextmanager
-    async def spawn(self, args: Command, **options: Unpack[SpawnOptions]) -> AsyncIterator[Process]:
+    async def spawn(self, args: Command | Cmd, **options: Unpack[SpawnOptions]) -> AsyncIterator[Process]:
         """A process as from `spawn()`, when it is this call's turn: `async with pool.spawn(["cat"]) as process: ...`
 
         It has its place until the block is left, and is ended then with all that it started, if it has not ended.
@@ -187,11 +190,11 @@ class ProcessPool:
         Raises what `spawn()` raises, and PoolFullError and PoolClosedError as `run()`.
         """
         check_options("spawn", options, runs=False)
-        chosen = of_spawn(self._chosen(options))
+        words, chosen = of_one(args, self._options, options, runs=False)
         async with self._place():
             with contextlib.ExitStack() as stack:
                 async with self._interruptible(args):
-                    process = await spawn(args, **chosen)
+                    process = await spawn(words, **chosen)
                     stack.enter_context(self._counted(process))
                 async with process:
                     yield process
@@ -252,16 +255,14 @@ class ProcessPool:
     ) -> None:
         await (self.aclose() if kind is None else self.end())
 
-    async def _run(self, args: Command, options: Mapping[str, Any], *, bounded: bool = True) -> Completed[Any]:
+    async def _run(self, args: Command | Cmd, options: Mapping[str, Any], *, bounded: bool = True) -> Completed[Any]:
+        words, chosen = of_one(args, self._options, options)
         async with self._place(bounded=bounded):
             with contextlib.ExitStack() as stack:
                 async with self._interruptible(args):
                     return await run_telling(
-                        lambda process: stack.enter_context(self._counted(process)), args, **self._chosen(options)
+                        lambda process: stack.enter_context(self._counted(process)), words, **chosen
                     )
-
-    def _chosen(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        return grouped({**self._options, **options})
 
     @contextlib.asynccontextmanager
     async def _place(self, *, bounded: bool = True) -> AsyncIterator[None]:
@@ -275,7 +276,7 @@ class ProcessPool:
             self._places.give_back()
 
     @contextlib.asynccontextmanager
-    async def _interruptible(self, args: Command) -> AsyncIterator[None]:
+    async def _interruptible(self, args: Command | Cmd) -> AsyncIterator[None]:
         """What `end()` interrupts: PoolClosedError then."""
         try:
             async with asyncio.timeout(None) as clock:

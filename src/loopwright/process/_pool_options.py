@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from loopwright.process._capture import Capture
-from loopwright.process._options import OF_RUNS
+from loopwright.process._cmd import Cmd, Pipeline
+from loopwright.process._options import OF_RUNS, check_options
 from loopwright.process._run import check_times, with_input
 from loopwright.process._spawn import check_values
 
 if TYPE_CHECKING:
+    from loopwright._spawning import Command
     from loopwright.process._options import RunOptions
 
-__all__ = ["checked", "cpus", "grouped", "of_spawn", "whole"]
+__all__ = ["checked", "cpus", "grouped", "of_one", "of_spawn", "whole"]
 
 #: Options by which a process gets a group or session of its own, or is told that it should not.
 GROUPING = ("start_new_session", "process_group", "pty")
@@ -28,6 +30,27 @@ def grouped(options: dict[str, Any]) -> dict[str, Any]:
 def of_spawn(options: Mapping[str, Any]) -> dict[str, Any]:
     """Those that `spawn()` takes."""
     return {name: value for name, value in options.items() if name not in (*OF_RUNS, "ok")}
+
+
+def of_one(
+    args: Command | Cmd, of_pool: Mapping[str, Any], given: Mapping[str, Any], *, runs: bool = True
+) -> tuple[Command, dict[str, Any]]:
+    """What one call starts, and with which options: the pool's, before them those of a `cmd()`, before them the call's.
+
+    `runs`: whether to take those of `run()`, or only those of `spawn()`.
+    """
+    if isinstance(args, Pipeline):
+        raise TypeError(
+            f"a place in a pool is for one process, and `{args}` is a pipeline of {len(args.commands)}: run it by "
+            "itself, or each of its commands in the pool"
+        )
+    own: Mapping[str, Any] = args.options if isinstance(args, Cmd) else {}
+    if not runs:
+        own = {name: value for name, value in own.items() if name != "ok"}
+        check_options("spawn", own, runs=False)
+        of_pool = of_spawn(of_pool)
+    chosen = grouped({**of_pool, **own, **given})
+    return args.started(chosen) if isinstance(args, Cmd) else args, chosen
 
 
 def cpus() -> int:

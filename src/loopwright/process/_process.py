@@ -263,7 +263,7 @@ class Process(Signalled):
         period holds. If a caller is cancelled, the grace period is over at once, and the cancellation is raised when
         all has ended. What does not die of SIGKILL within 10 s is named, and not waited for any longer.
 
-        WrongLoopError on another loop.
+        WrongLoopError on another loop; TypeError for a grace period, ValueError for a signal, that is none.
         """
         self._check_loop("end")
         return await self._endings().end(grace, signal)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import time
 from typing import TYPE_CHECKING, Any, overload
 
+from loopwright._spawning import listed
 from loopwright.errors import ArgumentsConflictError, OutputLimitError, ProcessTimeoutError
 from loopwright.process._capture import Capture
 from loopwright.process._completed import Completed
 from loopwright.process._exchange import Exchange, encoded
-from loopwright.process._options import capturing, check_options, check_seconds
+from loopwright.process._options import capturing, check_codes, check_options, check_seconds
 from loopwright.process._pipes import PIPE
 from loopwright.process._spawn import spawn
 from loopwright.process._text import text_mode
@@ -57,7 +59,7 @@ async def run(
     linger: float | None = None,
     limit: int | None = None,
     truncate: bool = False,
-    ok: Collection[int] = (0,),
+    ok: Collection[int] | None = (0,),
     **options: Unpack[SpawnOptions],
 ) -> Completed[Any]:
     """Start a program, give it `input`, read what it writes, wait until it has ended, and say what came of it.
@@ -94,12 +96,15 @@ async def run_telling(
     linger: float | None = None,
     limit: int | None = None,
     truncate: bool = False,
-    ok: Collection[int] = (0,),
+    ok: Collection[int] | None = (0,),
     **options: Unpack[SpawnOptions],
 ) -> Completed[Any]:
     """`run()`, that calls `started(process)` as soon as there is one; if that raises, the process is ended."""
     began = time.monotonic()
+    if not isinstance(args, (str, bytes, os.PathLike, list, tuple)):
+        args = listed(args)  # what can be gone through once only is asked for twice
     check_options("run", options, runs=False)
+    check_codes(ok)
     check_times(timeout, linger)
     chosen = with_input(capturing(options, "stdout", "stderr"), input)
     Capture(limit)  # a wrong limit is told before anything runs
@@ -119,7 +124,7 @@ async def run_telling(
             exchange.output("stdout", process),
             exchange.output("stderr", process),
             time.monotonic() - began,
-            ok,
+            (0,) if ok is None else ok,
             exchange.omitted("stdout"),
             exchange.omitted("stderr"),
         )

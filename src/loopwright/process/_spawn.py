@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, overload
 from loopwright import _spawning
 from loopwright._core import ExitStatus, tell_process_started
 from loopwright._spawning import Request
+from loopwright.errors import NotAWatcherError
 from loopwright.process._options import SpawnOptions, check_options
 from loopwright.process._pipes import PIPE
 from loopwright.process._standing import NOT_KEPT, admit, standing
-from loopwright.process._streams import DEVNULL, NO_STREAMS, STDOUT, Streams, check_terminal
+from loopwright.process._streams import DEVNULL, NO_STREAMS, STDOUT, Streams, check_size, check_terminal
 from loopwright.process._text import text_mode
 from loopwright.process._text_process import new_process
 from loopwright.watchers import ThreadedChildWatcher
@@ -188,6 +189,11 @@ def _understood(request: Request, options: dict[str, Any]) -> Special:
     mode = text_mode(text, encoding, errors, old, options.pop("bufsize", -1))
     terminal, watcher = options.pop("pty", False), options.pop("watcher", None)
     pipesize = options.pop("pipesize", -1)
+    if not isinstance(pipesize, int):
+        raise TypeError(f"pipesize is a number of bytes, not {pipesize!r}")
+    check_size(terminal)
+    if watcher is not None and not hasattr(watcher, "watch_child"):
+        raise NotAWatcherError(f"watcher is a child watcher of loopwright.watchers, not {watcher!r}")
     if options:
         request.set(**options)
         request.check()

@@ -197,6 +197,16 @@ def set_terminal_size(number: int, rows: int, columns: int) -> None:
     fcntl.ioctl(number, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 
+def check_size(wish: Any) -> None:
+    """TypeError or ValueError for what is no size of a terminal, nor True or False."""
+    if isinstance(wish, bool):
+        return
+    if not isinstance(wish, (tuple, list)) or len(wish) != 2 or not all(isinstance(each, int) for each in wish):
+        raise TypeError(f"pty is True, or (rows, columns), not {wish!r}")
+    if not all(0 <= each < 1 << 16 for each in wish):
+        raise ValueError(f"pty is (rows, columns), each from 0 to 65535, not {wish!r}")
+
+
 def check_terminal(stdin: Any, stdout: Any, stderr: Any) -> None:
     """ArgumentsConflictError if a stream is asked for beside a terminal."""
     for name, wish in (("stdin", stdin), ("stdout", stdout), ("stderr", stderr)):

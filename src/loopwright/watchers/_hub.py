@@ -66,7 +66,7 @@ class _Seat:
 
     def __del__(self) -> None:
         if not sys.is_finalizing():
-            self._hub.leave()
+            self._hub.sweep()
 
 
 class Hub:
@@ -116,7 +116,7 @@ class Hub:
             _reaper.enroll(self, loop)
             self._close_if_idle_soon()
 
-    def leave(self) -> None:
+    def sweep(self) -> None:
         """The loop is closed: give the descriptors back, kill what was being started, and see to the children."""
         self._sign_off()
         self.give_up_starts()
@@ -171,7 +171,7 @@ class Hub:
         self._starts.pop(start, None)
         start.abandon()
         if self.loop.is_closed():
-            self.leave()
+            self.sweep()
         else:
             self._close_if_idle()
 
@@ -296,10 +296,6 @@ class Hub:
     def fileno(self) -> int:
         """Readable while something waits to be heard; ValueError if it is closed."""
         return self._pidfds.fileno()
-
-    def sweep(self) -> None:
-        """The loop is closed: leave the children to the reaper."""
-        self.leave()
 
     def unheard(self) -> list[Child]:
         """Children that the loop has not heard of."""

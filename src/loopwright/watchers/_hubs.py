@@ -46,7 +46,7 @@ def all_hubs() -> list[Hub]:
 def _look_after_closed_loops() -> None:
     for hub in all_hubs():
         if hub.loop.is_closed():
-            hub.leave()
+            hub.sweep()
 
 
 # Of the hubs that stay with their loops. Those that the table held would hold their loops.

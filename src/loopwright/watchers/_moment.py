@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ALARM", "Moment"]
 
-ALARM = 0xFFFF_FFFF  # `_native._pidfds.ALARM`, which is not there where nothing is compiled
+#: The key in a set of pidfds under which it is told.
+ALARM = 0xFFFF_FFFF
 SECONDS = 0.001
 
 
@@ -36,7 +37,7 @@ class Moment:
         """Of the set, which tells of it under ALARM, if that has one (it says why); else the loop's."""
         if pidfds is not None and not isinstance(pidfds, PlainPidfdSet):
             with contextlib.suppress(OSError):  # no descriptor is left for one
-                pidfds.alarm(int(SECONDS * 1e9))
+                pidfds.alarm(int(SECONDS * 1e9), ALARM)
                 return
         loop.call_later(SECONDS, self.come)
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from loopwright.errors import ConfigurationError
@@ -77,3 +80,16 @@ def test_a_file_that_may_not_be_read(unprivileged):
     (mistake,) = caught.value.mistakes
     assert mistake.found.startswith('"locked/web.env": a file that user ')
     assert mistake.found.endswith(" may not read")
+
+
+def test_a_file_is_read_where_no_codec_can_be_imported(tmp_path):
+    """No descriptor left for it, or a user who may not read Python's own files."""
+    (tmp_path / "file").write_bytes(b"\xef\xbb\xbf\xc3\xa4")
+    code = """
+import pathlib, sys
+from loopwright.supervision.config._files import text_of
+sys.modules["encodings.utf_8_sig"] = None
+print(ascii(text_of(pathlib.Path("file"))))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("'\\xe4'\n", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 from typing import TYPE_CHECKING
@@ -24,8 +25,9 @@ SHOWN = 20
 def text_of(path: Path) -> str:
     """The file's text. `Unfit`, with what was found instead, if there is none or it is not UTF-8."""
     try:
-        # A byte order mark, which some editors put in front of UTF-8, is no part of the text.
-        return path.read_bytes().decode("utf-8-sig")
+        # A byte order mark, which some editors put in front of UTF-8, is no part of the text. Not by "utf-8-sig", which
+        # Python imports when it is first used: where that fails once, it is unknown for as long as the program runs.
+        return path.read_bytes().removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise Unfit(found=f"byte 0x{error.object[error.start]:02x}, which is not UTF-8, in line {line}") from None
