@@ -12,7 +12,7 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -116,6 +116,45 @@ def test_needs_it(program: Program, arguments: tuple[str, ...]) -> None:
     done = python(program, *warnings, *program.command, *arguments)
     assert done.returncode == 1
     assert re.search(program.complaint, done.stdout + done.stderr), done.stdout + done.stderr
+
+
+#: In words that `--policy` takes, and the class of the policy that comes of them.
+POLICIES = {
+    "asyncio": "EventLoopPolicy",
+    "context": "ContextEventLoopPolicy",
+    "deadline": "DeadlineEventLoopPolicy",
+    "default": "DefaultEventLoopPolicy",
+    "fair": "FairEventLoopPolicy",
+    "limited; max_tasks=3": "LimitedEventLoopPolicy",
+    "priority": "PriorityEventLoopPolicy",
+    "selector": "EventLoopPolicy",
+    "shared": "SharedEventLoopPolicy",
+    "threaded": "ThreadedEventLoopPolicy",
+    "uvloop": "UvloopEventLoopPolicy",
+}
+#: What a program asks that wants to know which policy it got.
+ASK = "import asyncio; print(type(asyncio.get_event_loop_policy()).__name__)"
+
+
+def under(policy: str, name: str) -> Program:
+    """The program of that name, which needs what the policy needs as well."""
+    program = next(program for program in PROGRAMS if program.name == name)
+    return replace(program, needs=(*program.needs, "uvloop")) if "uvloop" in policy else program
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_runs_unchanged_under_each_policy(policy: str) -> None:
+    program = under(policy, "sync_client")
+    run = ("-W", "error", "-m", "loopwright", "run", "--policy", policy, "--legacy")
+    assert_does_as_ever(program, python(program, *run, *program.command, *program.arguments[0]))
+    assert python(program, *run, "-c", ASK).stdout == POLICIES[policy] + "\n"
+
+
+@pytest.mark.parametrize("name", ["bot_until_sigterm", "cells", "loop_in_thread", "prefork_server"])
+def test_runs_unchanged_on_uvloop(name: str) -> None:
+    program = under("uvloop", name)
+    run = ("-W", "error", "-m", "loopwright", "run", "--policy=uvloop", "--legacy")
+    assert_does_as_ever(program, python(program, *run, *program.command, *program.arguments[0]))
 
 
 def test_there_are_twenty_of_twenty_projects() -> None:
