@@ -35,7 +35,7 @@ class Side:
             from loopwright.loops import TaskScheduler, schedule
 
             class Select(TaskScheduler):
-                def select(self, ready: Any) -> int:
+                def select(self, _ready: Any) -> int:
                     return 0
 
             schedule(loop, Select() if self.scheduler == "select" else self.scheduler)

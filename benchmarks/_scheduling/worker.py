@@ -141,9 +141,9 @@ class Worker:
                     await asyncio.sleep(0)
 
             with group("heavy", weight=2):
-                made = [asyncio.ensure_future(busy("heavy", 50e-6))]
+                made = [asyncio.ensure_future(busy("heavy", 100e-6))]
             with group("light", weight=1):
-                made += [asyncio.ensure_future(busy("light", 20e-6)) for _ in range(int(tasks))]
+                made += [asyncio.ensure_future(busy("light", 100e-6)) for _ in range(int(tasks))]
             await asyncio.wait(made)
             return {"shares": shares[1:]}  # the first has the beginning in it
 
