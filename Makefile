@@ -70,6 +70,7 @@ docs: .venv/.set-up-dev
 
 bench: .venv-bench/.set-up-bench
 	@.venv-bench/bin/python benchmarks/spawn.py $(ARGS)
+	@.venv-bench/bin/python benchmarks/scheduling.py $(ARGS)
 
 clean:
 	rm -rf .venv .venv-bench build dist docs/_build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \

@@ -143,6 +143,7 @@ class ReadyQueue:
         "_plain",
         "_plain_left",
         "_pop",
+        "_push",
         "_since",
         "_size",
         "_steps",
@@ -169,6 +170,7 @@ class ReadyQueue:
         self._plain = deque((0, handle) for handle in plain)
         self._steps = steps
         self._pop = steps.pop
+        self._push = steps.push
         self._pass_due = False
         self._plain_left = 0  # plain callbacks that are still to go in this pass
         self._left = 0  # steps that are, and one
@@ -205,8 +207,15 @@ class ReadyQueue:
             self._before -= 1
         left = self._left = self._left - 1
         if left > 0:
-            if self._inbox and not self._loop._stopping:
-                self._sort(self._since)
+            inbox = self._inbox
+            if inbox and not self._loop._stopping:
+                # Mostly one, of the step before. What follows is _sort() without a call for it.
+                if len(inbox) == 1 and type(inbox[0]._callback) is _step_type:
+                    handle = inbox.popleft()
+                    self._push(handle, handle._context, self._since)
+                    self._gap += 1
+                else:
+                    self._sort(self._since)
             if left & self._mask or self._in_time(left):
                 return self._pop(self._now)
         elif self._plain_left > 0:  # steps that were to go before it have gone in the pass before
@@ -271,7 +280,7 @@ class ReadyQueue:
 
     def _sort(self, since: float) -> None:
         """Put what came into the inbox where it belongs; its steps are ready since `since`."""
-        inbox, push = self._inbox, self._steps.push
+        inbox, push = self._inbox, self._push
         for _ in range(len(inbox)):  # and not what other threads add meanwhile, for ever
             handle = inbox.popleft()
             callback = handle._callback
