@@ -30,11 +30,11 @@ from loopwright.errors import (
     WrongThreadError,
 )
 from loopwright.loops import loop_factory
+from loopwright.policies._abstract import checked_policy
 from loopwright.policies._balance import LoopLoad, balance_named
 from loopwright.policies._bridge import submit
 from loopwright.policies._handle import LoopHandle
 from loopwright.policies._loop_thread import LoopThread
-from loopwright.policies._abstract import checked_policy
 from loopwright.policies._thread_loop import CLOSE_TIMEOUT, ThreadLoop
 from loopwright.policies._work import WorkFuture
 

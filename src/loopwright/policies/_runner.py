@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from loopwright.errors import ArgumentsConflictError, LoopRunningError
 from loopwright.loops import loop_factory as checked_factory
 from loopwright.loops._asyncio_private import running_loop
-from loopwright.policies._foreign import new_loop_of
 from loopwright.policies._abstract import checked_policy
+from loopwright.policies._foreign import new_loop_of
 from loopwright.policies._registry import get_event_loop_policy
 
 if TYPE_CHECKING:
