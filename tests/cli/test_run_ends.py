@@ -75,9 +75,14 @@ asyncio.run(main())
     "killed": (-15, "import os\nos.kill(os.getpid(), 15)"),
 }
 
+#: Of each of these there is another that is much like it.
+MORE = ("exits_with_words", "exits_beside_a_thread", "raises_from", "raises_a_group", "raises_in_asyncio")
+
 
 @pytest.mark.parametrize("how", ["script", pytest.param("module", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in MORE else []) for name in PROGRAMS]
+)
 def test_it_ends_as_it_does_with_python(tmp_path: Path, name: str, how: str):
     status, source = PROGRAMS[name]
     write(tmp_path, f"{name}.py", source)
