@@ -157,6 +157,12 @@ def test_runs_unchanged_on_uvloop(name: str) -> None:
     assert_does_as_ever(program, python(program, *run, *program.command, *program.arguments[0]))
 
 
+def test_a_signal_stops_a_loop_in_a_thread() -> None:
+    program = under("threaded", "bot_until_sigterm")
+    run = ("-W", "error", "-m", "loopwright", "run", "--policy=threaded", "--legacy")
+    assert_does_as_ever(program, python(program, *run, *program.command, *program.arguments[0]))
+
+
 def test_there_are_twenty_of_twenty_projects() -> None:
     assert len({program.project for program in PROGRAMS}) >= 20
 
