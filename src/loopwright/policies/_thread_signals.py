@@ -51,7 +51,7 @@ class SignalHandlers(asyncio.AbstractEventLoop):
                 signal.raise_signal(number)
 
         signal.signal(sig, handle)
-        # No siginterrupt(sig, False), as asyncio has it, which is woken by a descriptor: the main thread waits for a lock
+        # No siginterrupt(sig, False), which asyncio has because a descriptor wakes it: the main thread waits for a lock
         # in run_forever(), and the kernel would have it go on waiting, the handler not called.
         self._signals[sig] = handle
 
