@@ -157,6 +157,21 @@ def test_runs_unchanged_on_uvloop(name: str) -> None:
     assert_does_as_ever(program, python(program, *run, *program.command, *program.arguments[0]))
 
 
+def test_a_signal_stops_a_loop_in_a_thread_while_the_main_thread_waits_for_it() -> None:
+    code = (
+        "import asyncio, os, signal, threading\n"
+        "loop = asyncio.get_event_loop()\n"
+        "loop.add_signal_handler(signal.SIGTERM, loop.stop)\n"
+        "loop.call_soon(threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start)\n"
+        "loop.run_forever()\n"
+        "print('stopped')\n"
+        "loop.close()\n"
+    )
+    run = ("-W", "error", "-m", "loopwright", "run", "--policy=threaded", "--legacy", "-c", code)
+    done = python(under("threaded", "cells"), *run)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "stopped\n", "")
+
+
 def test_there_are_twenty_of_twenty_projects() -> None:
     assert len({program.project for program in PROGRAMS}) >= 20
 

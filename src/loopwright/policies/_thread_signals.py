@@ -51,8 +51,8 @@ class SignalHandlers(LoopBase):  # type: ignore[misc]
                 signal.raise_signal(number)
 
         signal.signal(sig, handle)
-        if hasattr(signal, "siginterrupt"):
-            signal.siginterrupt(sig, False)
+        # No siginterrupt(sig, False), which asyncio has because a descriptor wakes it: the main thread waits for a lock
+        # in run_forever(), and the kernel would have it go on waiting, the handler not called.
         self._signals[sig] = handle
 
     def remove_signal_handler(self, sig: int) -> bool:
