@@ -35,6 +35,22 @@ def test_a_loop_that_is_stuck_says_where(watched_loop_factory: Callable[[], asyn
     loop.close()
 
 
+@pytest.mark.parametrize("name", ["asyncio", "uvloop"])
+def test_a_loop_that_is_stuck_in_c_says_by_what(name: str) -> None:
+    entered, release = threading.Lock(), threading.Lock()
+    entered.acquire()
+    release.acquire()
+    loop = ThreadLoop(name, close_timeout=0.05)
+    loop.call_soon(entered.release)
+    loop.call_soon(release.acquire)
+    assert entered.acquire(timeout=30)
+    with pytest.raises(LoopStuckError, match=r"its thread is in fire\(\).*called by <RemoteHandle"):
+        loop.close()
+    release.release()
+    loop._close_timeout = 30
+    loop.close()
+
+
 def test_a_task_that_cannot_be_cancelled_is_named() -> None:
     release = threading.Event()
     begun = threading.Event()
@@ -80,8 +96,7 @@ def test_a_program_that_leaves_loops_open_ends_and_is_told(script: Callable[...,
     """
     printed = script(source)
     assert printed.startswith("end of the program")
-    assert "ResourceWarning: the loop 'forgotten' was left open" in printed
-    assert "ResourceWarning: the loop 'pool-2' was left open" in printed
+    assert "ResourceWarning: event loops in threads were left open: 'forgotten', 'pool-1', 'pool-2'" in printed
     assert printed.count("cleaned up") == 1
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,11 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def interrupt_when(happened: threading.Event) -> threading.Thread:
-    """Sends this process SIGINT once that has happened."""
+def interrupt_when(happened: threading.Event, loop: Any) -> threading.Thread:
+    """Sends this process SIGINT once that has happened, and this thread waits for the loop: a Runner begins the work
+    before it sets its handler for SIGINT."""
 
     def interrupt() -> None:
         assert happened.wait(30)
+        while not loop._run_by:
+            time.sleep(0.001)
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
@@ -110,12 +114,10 @@ def test_the_first_ctrl_c_cancels_what_a_runner_runs(
             happened.append("cleaned up")
             raise
 
-    thread = interrupt_when(begun)
-    with (
-        pytest.raises(KeyboardInterrupt),
-        asyncio.Runner(loop_factory=lambda: ThreadLoop(watched_loop_factory)) as runner,
-    ):
-        runner.run(main())
+    with asyncio.Runner(loop_factory=lambda: ThreadLoop(watched_loop_factory)) as runner:
+        thread = interrupt_when(begun, runner.get_loop())
+        with pytest.raises(KeyboardInterrupt):
+            runner.run(main())
     thread.join(30)
     assert happened == ["cleaned up"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -135,8 +137,8 @@ def test_the_second_ctrl_c_is_raised_at_once(watched_loop_factory: Callable[[], 
                     happened.append("ended by the runner's end")
                 cancelled.set()
 
-    threads = interrupt_when(begun), interrupt_when(cancelled)
     runner = asyncio.Runner(loop_factory=lambda: ThreadLoop(watched_loop_factory))
+    threads = [interrupt_when(event, runner.get_loop()) for event in (begun, cancelled)]
     with pytest.raises(KeyboardInterrupt):
         runner.run(main())
     assert cancelled.is_set()
@@ -158,7 +160,7 @@ def test_ctrl_c_in_a_bare_run_until_complete(thread_loop: ThreadLoop) -> None:
         finally:
             happened.append("cancelled by close()")
 
-    thread = interrupt_when(begun)
+    thread = interrupt_when(begun, thread_loop)
     with pytest.raises(KeyboardInterrupt):
         thread_loop.run_until_complete(main())
     thread.join(30)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVarTuple, Unpack
 
 from loopwright.errors import WrongThreadError
 from loopwright.policies._bridge import submit
+from loopwright.policies._loop_base import LoopBase
 from loopwright.policies._targets import target_of
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ Ts = TypeVarTuple("Ts")
 READ = ("get_debug", "get_exception_handler", "get_task_factory", "is_closed", "is_running", "time")
 
 
-class LoopHandle(asyncio.AbstractEventLoop):
+class LoopHandle(LoopBase):  # type: ignore[misc]
     """An event loop as other threads may use it: `call_soon_threadsafe()`, `submit()`, and what only reads.
 
     `owner` is the thread that may use all of the loop, also while it is not running; without one, that is whichever

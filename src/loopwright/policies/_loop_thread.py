@@ -85,7 +85,14 @@ class LoopThread:
         started: queue.SimpleQueue[AbstractEventLoop | BaseException] = queue.SimpleQueue()
         self.thread = threading.Thread(target=self._main, args=(make, started), name=self.name, daemon=True)
         self.thread.start()
-        made = patient_get(started)
+        try:
+            made = patient_get(started)
+        except BaseException:  # Ctrl-C
+            made = started.get()
+            if isinstance(made, asyncio.AbstractEventLoop):
+                self.loop = made
+                self.begin_end()
+            raise
         if isinstance(made, BaseException):
             raise made
         self.loop = made
@@ -138,7 +145,9 @@ class LoopThread:
         frame = sys._current_frames().get(self.thread.ident or 0)
         if frame is not None and not _idle(frame):
             where = traceback.extract_stack(frame)[-1]
-            return f"its thread is in {where.name}() ({where.filename}, line {where.lineno})"
+            what = frame.f_locals.get("self") if where.name in ("_run", "fire") else None
+            called = "" if what is None else f", called by {what!r}"
+            return f"its thread is in {where.name}() ({where.filename}, line {where.lineno}){called}"
         tasks = [task.get_name() for task in asyncio.all_tasks(self.loop)]
         return (
             f"tasks did not end though cancelled: {', '.join(sorted(tasks))}" if tasks else "it waits for its executor"
@@ -195,14 +204,9 @@ class LoopThread:
 
 
 def _idle(frame: Any) -> bool:
-    """Whether a loop's thread merely waits for something to do; one of C shows as our own frame."""
-    return frame.f_globals.get("__name__", "").partition(".")[0] in (
-        "selectors",
-        "asyncio",
-        "loopwright",
-        "uvloop",
-        "rloop",
-    )
+    """Whether a loop's thread merely waits for something to do; where the loop is in C, our own frame shows."""
+    module, function = frame.f_globals.get("__name__", ""), frame.f_code.co_name
+    return module == "selectors" or function in ("_run_once", "run_forever") or (module, function) == (__name__, "_run")
 
 
 def _complain(loop: AbstractEventLoop, message: str, error: BaseException, **more: Any) -> None:
@@ -251,13 +255,15 @@ def report_failures(loop: AbstractEventLoop, tasks: list[asyncio.Task[Any]]) -> 
 
 
 def _at_exit() -> None:
-    left = [each for each in tuple(_alive) if not each.closing]
+    left = sorted((each for each in tuple(_alive) if not each.closing), key=lambda each: each.name)
     for each in left:
-        warnings.warn(f"the loop {each.name!r} was left open: close() it", ResourceWarning, source=None, stacklevel=1)
         each.begin_end()
     deadline = time.monotonic() + EXIT_WAIT
     for each in left:
         each.thread.join(max(0.0, deadline - time.monotonic()))
+    if left:  # last, as it raises where warnings are errors
+        names = ", ".join(repr(each.name) for each in left)
+        warnings.warn(f"event loops in threads were left open: {names}; close() them", ResourceWarning, stacklevel=1)
 
 
 def _after_fork_in_child() -> None:

@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack
 
 from loopwright.errors import LoopClosedError
+from loopwright.policies._loop_base import LoopBase
 from loopwright.policies._remote import RemoteFuture, RemoteHandle, RemoteTask, RemoteTimerHandle, Rest
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
-class PostedCalls(asyncio.AbstractEventLoop):
+class PostedCalls(LoopBase):  # type: ignore[misc]
     """The part of `ThreadLoop` that does not wait."""
 
     _core: LoopThread

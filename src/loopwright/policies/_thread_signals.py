@@ -7,7 +7,6 @@ and post to the loop. They are called while that thread waits for the loop, too.
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import inspect
 import signal
@@ -15,6 +14,7 @@ import threading
 from typing import TYPE_CHECKING, TypeVarTuple, Unpack
 
 from loopwright.errors import LoopClosedError, WrongThreadError
+from loopwright.policies._loop_base import LoopBase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ __all__ = ["SignalHandlers"]
 Ts = TypeVarTuple("Ts")
 
 
-class SignalHandlers(asyncio.AbstractEventLoop):
+class SignalHandlers(LoopBase):  # type: ignore[misc]
     """The part of `ThreadLoop` that concerns signals."""
 
     _signals: dict[int, object]
