@@ -351,7 +351,7 @@ class AccountedReadyQueue(ReadyQueue):
         clock = thread_time()
         self._charge(clock - self._clock)
         self._clock = clock
-        handle = super().popleft()
+        handle = ReadyQueue.popleft(self)  # super() is dearer, and this is the hottest line
         if handle is not _NOTHING and not self._steps.charged:
             self._steps.begin(handle._context)
         return handle
