@@ -13,6 +13,8 @@ from tests.loops.limited import Gauge, limited, run
 
 eager = pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks are of Python 3.12")
 
+pytestmark = pytest.mark.usefixtures("queue")
+
 
 async def report() -> TaskLimitReport | None:
     return task_limit()
@@ -199,6 +201,31 @@ def test_a_task_made_by_a_callback_is_nobodys_child() -> None:
 
     made: list[asyncio.Task[Any]] = []
     run(main(), 1)
+
+
+def test_a_dispatcher_bounds_its_jobs_by_making_them_in_callbacks() -> None:
+    gauge = Gauge()
+
+    async def job() -> None:
+        with gauge:
+            await asyncio.sleep(0)
+            if gauge.entered == 20:
+                ended.set()
+
+    async def dispatch() -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(20):
+            loop.call_soon(loop.create_task, job())
+
+    async def main() -> None:
+        nonlocal ended
+        ended = asyncio.Event()
+        await asyncio.create_task(dispatch())
+        await ended.wait()
+
+    ended: asyncio.Event
+    run(main(), 2)
+    assert (gauge.most, gauge.entered) == (2, 20)
 
 
 @eager

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loopwright.errors import TaskStallWarning
-from loopwright.loops import _stall
-from tests.loops.limited import limited, run
+from loopwright.loops import TaskLimitReport, _stall, task_limit
+from tests.loops.limited import limited, run, until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     Use = Callable[[asyncio.Task[Any]], Awaitable[Any]]
+
+pytestmark = pytest.mark.usefixtures("queue")
 
 
 async def directly(task: asyncio.Task[Any]) -> None:
@@ -53,6 +55,14 @@ async def through_a_child(task: asyncio.Task[Any]) -> None:
         group.create_task(directly(task))
 
 
+async def looked_at(*tasks: asyncio.Task[Any]) -> None:
+    """Until the loop has been about to wait since these have taken their last step."""
+    loop: Any = asyncio.get_running_loop()
+    stalls = loop._ready.limit._stalls
+    await asyncio.sleep(0)
+    await until(lambda: not any(seat() in tasks for seat in stalls._stepped))
+
+
 def stalled(use: Use, slots: int = 1) -> None:
     """Have the tasks in all slots wait so for one that is not let in; after a moment, end them."""
 
@@ -64,9 +74,9 @@ def stalled(use: Use, slots: int = 1) -> None:
             await use(await waited_for)
 
         waiting = [asyncio.create_task(waits(), name=f"A{number}") for number in range(slots)]
-        await asyncio.sleep(0)
+        await looked_at(*waiting)
         waited_for.set_result(asyncio.create_task(asyncio.sleep(0), name="C"))
-        await asyncio.sleep(0.01)
+        await looked_at(*waiting)
         for task in waiting:
             task.cancel()
         await asyncio.wait(waiting)
@@ -113,13 +123,51 @@ def test_a_chain_is_named_in_full() -> None:
         tasks.append(asyncio.create_task(first(tasks[0]), name="A"))
         await asyncio.sleep(0)
         last.set_result(asyncio.create_task(asyncio.sleep(0), name="C"))
-        await asyncio.sleep(0.01)
+        await looked_at(*tasks)
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
 
     with pytest.warns(TaskStallWarning, match="task A waits on task B, which waits on task C, which waits for a slot"):
         run(main(), 2)
+
+
+def test_a_task_may_stall_in_its_first_step() -> None:
+    async def wait_for(name: str) -> None:
+        await tasks[name]
+
+    async def main() -> None:
+        tasks["A"] = asyncio.create_task(wait_for("C"), name="A")
+        tasks["B"] = asyncio.create_task(wait_for("C"), name="B")
+        tasks["C"] = asyncio.create_task(asyncio.sleep(0), name="C")
+        with pytest.warns(TaskStallWarning, match="task A waits on task C"):
+            await looked_at(tasks["A"])
+        tasks["A"].cancel()
+        await asyncio.wait(tasks.values())
+
+    tasks: dict[str, asyncio.Task[None]] = {}
+    run(main(), 1)
+
+
+def test_a_task_that_waited_may_stall_in_its_first_step() -> None:
+    async def wait_for(name: str) -> None:
+        await tasks[name]
+
+    async def started() -> None:
+        await until(lambda: task_limit() == TaskLimitReport(1, 1, 0, 1))
+        await looked_at(tasks["A"])
+
+    async def main() -> None:
+        tasks["first"] = asyncio.create_task(asyncio.sleep(0))
+        tasks["A"] = asyncio.create_task(wait_for("C"), name="A")
+        tasks["C"] = asyncio.create_task(asyncio.sleep(0), name="C")
+        with pytest.warns(TaskStallWarning, match="task A waits on task C"):
+            await started()
+        tasks["A"].cancel()
+        await asyncio.wait(tasks.values())
+
+    tasks: dict[str, asyncio.Task[None]] = {}
+    run(main(), 1)
 
 
 async def first_of(task: asyncio.Task[Any]) -> None:
@@ -154,7 +202,7 @@ def test_one_slot_that_goes_on_is_enough() -> None:
         async def waits() -> None:
             await (await waited_for)
 
-        tasks = [asyncio.create_task(waits()), asyncio.create_task(asyncio.sleep(0.01))]
+        tasks = [asyncio.create_task(waits()), asyncio.create_task(asyncio.sleep(0.05))]
         await asyncio.sleep(0)
         waited_for.set_result(asyncio.create_task(asyncio.sleep(0)))
         await asyncio.wait(tasks)
@@ -183,7 +231,7 @@ def test_where_warnings_are_errors_the_loop_hears_of_it_and_goes_on() -> None:
             waiting = asyncio.create_task(waits())
             await asyncio.sleep(0)
             waited_for.set_result(asyncio.create_task(asyncio.sleep(0)))
-            await asyncio.sleep(0.01)
+            await looked_at(waiting)
             waiting.cancel()
             await asyncio.wait([waiting])
             await asyncio.wait([waited_for.result()])

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from loopwright._core import StepQueue, TaskScheduler
     from loopwright.loops._limit import TaskLimit
 
-__all__ = ["AccountedReadyQueue", "ReadyQueue", "context_of", "holding_append", "is_step", "task_of"]
+__all__ = ["AccountedReadyQueue", "ReadyQueue", "context_of", "is_step", "task_of"]
 
 #: Seconds of steps in a pass, after which timers and I/O have their turn. A look at them costs some microseconds.
 SLICE: Final = 0.0005
@@ -109,19 +109,6 @@ def is_step(callback: Any) -> bool:
     return False
 
 
-def holding_append(inbox: deque[Any], limit: TaskLimit) -> Callable[[Any], None]:
-    """What takes a handle into the inbox unless the limit keeps it: asked at once, as it wants to know whose child."""
-    append = inbox.append
-
-    def hold_or_append(handle: Any) -> None:
-        callback = handle._callback
-        # From other threads come no steps, so that the limit is asked in the loop's thread alone.
-        if not (is_step(callback) and limit.holds(handle, callback.__self__)):
-            append(handle)
-
-    return hold_or_append
-
-
 class ReadyQueue:
     """What a standard loop has in `_ready` while its task steps are ordered by a scheduler."""
 
@@ -143,6 +130,7 @@ class ReadyQueue:
         "_plain",
         "_plain_left",
         "_pop",
+        "_push",
         "_since",
         "_size",
         "_steps",
@@ -163,12 +151,13 @@ class ReadyQueue:
     ) -> None:
         self.scheduler = scheduler
         self.limit = limit
-        self.append = inbox.append if limit is None else holding_append(inbox, limit)
+        self.append: Callable[[Any], None] = inbox.append
         self._loop = loop
         self._inbox = inbox
         self._plain = deque((0, handle) for handle in plain)
         self._steps = steps
         self._pop = steps.pop
+        self._push = steps.push
         self._pass_due = False
         self._plain_left = 0  # plain callbacks that are still to go in this pass
         self._left = 0  # steps that are, and one
@@ -205,8 +194,15 @@ class ReadyQueue:
             self._before -= 1
         left = self._left = self._left - 1
         if left > 0:
-            if self._inbox and not self._loop._stopping:
-                self._sort(self._since)
+            inbox = self._inbox
+            if inbox and not self._loop._stopping:
+                # Mostly one, of the step before. What follows is _sort() without a call for it.
+                if len(inbox) == 1 and type(inbox[0]._callback) is _step_type:
+                    handle = inbox.popleft()
+                    self._push(handle, handle._context, self._since)
+                    self._gap += 1
+                else:
+                    self._sort(self._since)
             if left & self._mask or self._in_time(left):
                 return self._pop(self._now)
         elif self._plain_left > 0:  # steps that were to go before it have gone in the pass before
@@ -271,7 +267,7 @@ class ReadyQueue:
 
     def _sort(self, since: float) -> None:
         """Put what came into the inbox where it belongs; its steps are ready since `since`."""
-        inbox, push = self._inbox, self._steps.push
+        inbox, push = self._inbox, self._push
         for _ in range(len(inbox)):  # and not what other threads add meanwhile, for ever
             handle = inbox.popleft()
             callback = handle._callback
@@ -342,7 +338,7 @@ class AccountedReadyQueue(ReadyQueue):
         clock = thread_time()
         self._charge(clock - self._clock)
         self._clock = clock
-        handle = super().popleft()
+        handle = ReadyQueue.popleft(self)  # super() is dearer, and this is the hottest line
         if handle is not _NOTHING and not self._steps.charged:
             self._steps.begin(handle._context)
         return handle

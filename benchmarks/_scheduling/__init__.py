@@ -1,0 +1,1 @@
+"""What benchmarks/scheduling.py is made of."""
