@@ -5,6 +5,7 @@ export PYTHON ?=
 PROGRAM := examples/storefront/loopwright.toml
 # One more than the cores of a small machine: much of what tests do is to wait for a process or a clock.
 WORKERS ?= 3
+BENCH ?= spawn scheduling
 BIN := .venv/bin
 # What an installed, editable Loopwright depends on: Python sources are read where they are, compiled ones not.
 SOURCES := pyproject.toml setup.py $(wildcard src/loopwright/_native/*.py src/loopwright/_native/*.pxd \
@@ -26,7 +27,8 @@ help:
 	@echo 'make check    format, lint, types and layers'
 	@echo 'make format   put the sources into the format that check asks for'
 	@echo 'make docs     the documentation, into docs/_build/html'
-	@echo 'make bench    measure, into benchmarks/results (ARGS=--quick: only try whether it runs)'
+	@echo 'make bench    measure, into benchmarks/results (ARGS=--quick: only try whether it runs;'
+	@echo '             BENCH=scheduling: that one alone)'
 	@echo 'make clean    remove everything that was made here'
 	@echo 'PYTHON=...    with any of them: the interpreter to set up with (3.11 or newer)'
 
@@ -69,8 +71,7 @@ docs: .venv/.set-up-dev
 	@.ci/set-up bench
 
 bench: .venv-bench/.set-up-bench
-	@.venv-bench/bin/python benchmarks/spawn.py $(ARGS)
-	@.venv-bench/bin/python benchmarks/scheduling.py $(ARGS)
+	@set -e; for each in $(BENCH); do .venv-bench/bin/python benchmarks/$$each.py $(ARGS); done
 
 clean:
 	rm -rf .venv .venv-bench build dist docs/_build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \

@@ -2,8 +2,8 @@
 and asynkit's PriorityEventLoop.
 
     make bench                    with the others, into benchmarks/results/: this one takes ten minutes
-    python benchmarks/scheduling.py --quick           whether it runs; the figures mean nothing
-    python benchmarks/scheduling.py --only cost,late  some of it: cost late shares
+    make bench BENCH=scheduling ARGS=--quick            whether it runs; the figures mean nothing
+    make bench BENCH=scheduling ARGS='--only cost,late'  some of it: cost late shares
 
 docs/performance.md says how figures are taken and judged.
 """

@@ -2,7 +2,8 @@
 
     make bench                           all of it, into benchmarks/results/: about half an hour on a quiet machine
     make bench ARGS=--quick              whether it runs: a minute; the figures mean nothing
-    make bench ARGS='--only speed,late'  some of it: speed children descriptors memory watchers late footprint
+    make bench BENCH=spawn ARGS='--only speed,late'
+                                         some of it: speed children descriptors memory watchers late footprint
 
 docs/performance.md says what is measured and how it is judged.
 """

@@ -90,7 +90,8 @@ def test_a_loop_that_queues_by_itself_is_refused_before_one_is_made(name: str, p
 
 def test_asyncios_own_order_is_for_every_loop(loop_name: str) -> None:
     policy = EventLoopPolicy(loop=loop_name, scheduler="fifo")
-    assert not policy.new_event_loop().is_closed()
+    loop = policy.new_event_loop()
+    assert not loop.is_closed()
     policy.close()
 
 
@@ -155,7 +156,8 @@ def test_what_is_no_factory_or_does_not_go_with_the_rest_changes_nothing() -> No
     for policy, loop, error in refused:
         with pytest.raises(error):
             policy.set_factory(loop)
-        assert type(policy.new_event_loop()) is Mine
+        made = policy.new_event_loop()
+        assert type(made) is Mine
         policy.close()
     watcher.close()
 

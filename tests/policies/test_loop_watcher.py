@@ -104,7 +104,8 @@ def test_only_in_the_main_thread_is_the_loop_attached(watchers: tuple[Watcher, W
 def test_loops_that_ask_nobody_have_none() -> None:
     pytest.importorskip("uvloop")
     policy = EventLoopPolicy(loop="uvloop")
-    assert not hasattr(policy.new_event_loop(), "set_child_watcher")
+    loop = policy.new_event_loop()
+    assert not hasattr(loop, "set_child_watcher")
     policy.close()
 
 

@@ -90,7 +90,8 @@ def test_on_its_platform_it_makes_that_ones_loops(
     monkeypatch.setattr(asyncio, "ProactorEventLoop", Proactor, raising=False)
     policy = getattr(policies, name)()
     monkeypatch.undo()
-    assert type(policy.new_event_loop()) is kind
+    loop = policy.new_event_loop()
+    assert type(loop) is kind
     policy.close()
 
 
@@ -105,7 +106,8 @@ def test_a_missing_package_is_told_how_to_install(policy: type, monkeypatch: pyt
 def test_uvloops_makes_uvloops() -> None:
     uvloop = pytest.importorskip("uvloop")
     policy = UvloopEventLoopPolicy()
-    assert type(policy.new_event_loop()) is uvloop.Loop
+    loop = policy.new_event_loop()
+    assert type(loop) is uvloop.Loop
     policy.close()
 
 

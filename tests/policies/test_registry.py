@@ -74,7 +74,8 @@ async def running_loop_class() -> type[asyncio.AbstractEventLoop]:
 
 def test_plain_asyncio_run_obeys(loop_name: str) -> None:
     policy = EventLoopPolicy(loop=loop_name)
-    expected = type(policy.new_event_loop())
+    loop = policy.new_event_loop()
+    expected = type(loop)
     policy.close()
     set_event_loop_policy(policy)
     assert asyncio.run(running_loop_class()) is expected

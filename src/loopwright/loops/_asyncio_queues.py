@@ -10,7 +10,7 @@ import collections
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from loopwright._core import FirstInFirstOut, Shares
-from loopwright.loops._asyncio_ready import AccountedReadyQueue, ReadyQueue, holding_append
+from loopwright.loops._asyncio_ready import AccountedReadyQueue, ReadyQueue, is_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +19,19 @@ if TYPE_CHECKING:
     from loopwright.loops._limit import TaskLimit
 
 __all__ = ["LimitedQueue", "OurQueue", "queue_of", "refusal", "set_queue"]
+
+
+def holding_append(inbox: collections.deque[Any], limit: TaskLimit) -> Callable[[Any], None]:
+    """What takes a handle into the inbox unless the limit keeps it: asked at once, as it wants to know whose child."""
+    append = inbox.append
+
+    def hold_or_append(handle: Any) -> None:
+        callback = handle._callback
+        # From other threads come no steps, so that the limit is asked in the loop's thread alone.
+        if not (is_step(callback) and limit.holds(handle, callback.__self__)):
+            append(handle)
+
+    return hold_or_append
 
 
 class LimitedQueue:
@@ -97,7 +110,11 @@ def set_queue(
     made = make_steps()
     for since, step in steps:
         made.push(step, step._context, since)
+    queue: ReadyQueue
     if isinstance(made, Shares):
-        loop._ready = AccountedReadyQueue(loop, inbox, plain, made, scheduler, limit)
+        queue = AccountedReadyQueue(loop, inbox, plain, made, scheduler, limit)
     else:
-        loop._ready = ReadyQueue(loop, inbox, plain, made, scheduler, limit)
+        queue = ReadyQueue(loop, inbox, plain, made, scheduler, limit)
+    if limit is not None:
+        queue.append = holding_append(inbox, limit)
+    loop._ready = queue
