@@ -31,7 +31,9 @@ class Worker:
 
     def run(self):
         self.served = self.loop.create_future()
-        self.server = self.loop.run_until_complete(asyncio.start_server(self.serve, sock=self.listener))
+        starting = asyncio.start_server(self.serve, sock=self.listener, start_serving=False)
+        self.server = self.loop.run_until_complete(starting)
+        self.loop.run_until_complete(self.server.start_serving())
         self.loop.run_until_complete(self.served)
         self.loop.close()
 
