@@ -152,7 +152,7 @@ class ThreadedEventLoopPolicy(EventLoopPolicy):
     """
 
     def _make(self) -> ThreadLoop:
-        return ThreadLoop(super()._make)  # type: ignore[abstract] # its class is completed by rule
+        return ThreadLoop(super()._make)
 
 
 # --- in which order

@@ -182,7 +182,7 @@ class SharedScope(Scope):
         return loop
 
     def _handle(self, loop: AbstractEventLoop) -> LoopHandle:
-        return LoopHandle(loop)  # type: ignore[abstract] # its class is completed by rule
+        return LoopHandle(loop)
 
     def _is_setter(self) -> bool:
         token = getattr(self._thread, "token", None)
