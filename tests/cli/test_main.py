@@ -33,7 +33,7 @@ def test_the_version_is_that_of_the_package(loopwright):
     [
         ("chekc", "no such command 'chekc'; did you mean 'check'?"),
         ("Doctor", "no such command 'Doctor'; did you mean 'doctor'?"),
-        ("xyz", "no such command 'xyz'; there are: up, check, doctor, init"),
+        ("xyz", "no such command 'xyz'; there are: up, check, doctor, run, init"),
     ],
 )
 def test_a_misspelt_command_is_answered_with_the_nearest(loopwright, typed, answer):
