@@ -6,6 +6,7 @@ import asyncio
 import collections
 from typing import TYPE_CHECKING, Any
 
+from loopwright.loops import schedule
 from loopwright.loops._limit import TaskLimit
 
 if TYPE_CHECKING:
@@ -33,15 +34,25 @@ def first_come(_: asyncio.Handle) -> Any:
     return 0
 
 
-def limited(max_tasks: int, rank: Rank = first_come) -> asyncio.AbstractEventLoop:
+kind = "the least queue"
+"""Which queue loops get, or the name of the scheduler: see the fixture `queue`."""
+
+
+def limited(max_tasks: int, rank: Rank | None = None) -> asyncio.AbstractEventLoop:
+    """A new loop with such a queue; with the least one if there is a rank."""
     loop: Any = asyncio.SelectorEventLoop()
+    if rank is None and kind != "the least queue":
+        schedule(loop, kind, max_tasks=max_tasks)
+        return loop
     queue = Queue()
-    queue.limit = TaskLimit(loop, max_tasks, ready=lambda handle: collections.deque.append(queue, handle), rank=rank)
+    queue.limit = TaskLimit(
+        loop, max_tasks, ready=lambda handle: collections.deque.append(queue, handle), rank=rank or first_come
+    )
     loop._ready = queue
     return loop
 
 
-def run(main: Any, max_tasks: int, rank: Rank = first_come) -> Any:
+def run(main: Any, max_tasks: int, rank: Rank | None = None) -> Any:
     with asyncio.Runner(loop_factory=lambda: limited(max_tasks, rank)) as runner:
         return runner.run(main)
 

@@ -15,6 +15,8 @@ from tests.loops.limited import Gauge, limited, run
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+pytestmark = pytest.mark.usefixtures("queue")
+
 
 async def never() -> None:
     raise AssertionError("must not begin")

@@ -13,6 +13,8 @@ from tests.loops.limited import Gauge, limited, run
 
 eager = pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks are of Python 3.12")
 
+pytestmark = pytest.mark.usefixtures("queue")
+
 
 async def report() -> TaskLimitReport | None:
     return task_limit()

@@ -6,8 +6,12 @@ import asyncio
 import socket
 from typing import Any
 
+import pytest
+
 from loopwright.loops import TaskLimitReport, task_limit
 from tests.loops.limited import limited, run
+
+pytestmark = pytest.mark.usefixtures("queue")
 
 
 def test_the_end_of_a_run_cancels_those_that_wait() -> None:

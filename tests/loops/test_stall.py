@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     Use = Callable[[asyncio.Task[Any]], Awaitable[Any]]
 
+pytestmark = pytest.mark.usefixtures("queue")
+
 
 async def directly(task: asyncio.Task[Any]) -> None:
     await task
@@ -53,6 +55,16 @@ async def through_a_child(task: asyncio.Task[Any]) -> None:
         group.create_task(directly(task))
 
 
+async def looked_at(*tasks: asyncio.Task[Any]) -> None:
+    """Until the loop has been about to wait since these have taken their last step."""
+    loop: Any = asyncio.get_running_loop()
+    stalls = loop._ready.limit._stalls
+    await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        while any(seat() in tasks for seat in stalls._stepped):  # noqa: ASYNC110 - only when the loop waits does it look
+            await asyncio.sleep(0.001)
+
+
 def stalled(use: Use, slots: int = 1) -> None:
     """Have the tasks in all slots wait so for one that is not let in; after a moment, end them."""
 
@@ -66,7 +78,7 @@ def stalled(use: Use, slots: int = 1) -> None:
         waiting = [asyncio.create_task(waits(), name=f"A{number}") for number in range(slots)]
         await asyncio.sleep(0)
         waited_for.set_result(asyncio.create_task(asyncio.sleep(0), name="C"))
-        await asyncio.sleep(0.01)
+        await looked_at(*waiting)
         for task in waiting:
             task.cancel()
         await asyncio.wait(waiting)
@@ -113,7 +125,7 @@ def test_a_chain_is_named_in_full() -> None:
         tasks.append(asyncio.create_task(first(tasks[0]), name="A"))
         await asyncio.sleep(0)
         last.set_result(asyncio.create_task(asyncio.sleep(0), name="C"))
-        await asyncio.sleep(0.01)
+        await looked_at(*tasks)
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
@@ -154,7 +166,7 @@ def test_one_slot_that_goes_on_is_enough() -> None:
         async def waits() -> None:
             await (await waited_for)
 
-        tasks = [asyncio.create_task(waits()), asyncio.create_task(asyncio.sleep(0.01))]
+        tasks = [asyncio.create_task(waits()), asyncio.create_task(asyncio.sleep(0.05))]
         await asyncio.sleep(0)
         waited_for.set_result(asyncio.create_task(asyncio.sleep(0)))
         await asyncio.wait(tasks)
@@ -183,7 +195,7 @@ def test_where_warnings_are_errors_the_loop_hears_of_it_and_goes_on() -> None:
             waiting = asyncio.create_task(waits())
             await asyncio.sleep(0)
             waited_for.set_result(asyncio.create_task(asyncio.sleep(0)))
-            await asyncio.sleep(0.01)
+            await looked_at(waiting)
             waiting.cancel()
             await asyncio.wait([waiting])
             await asyncio.wait([waited_for.result()])

@@ -40,12 +40,10 @@ __all__ = [
 
 _PyTask: Any = asyncio.tasks._PyTask  # type: ignore[attr-defined]
 _base_loop: Any = asyncio.BaseEventLoop
-#: Every coroutine of its own that asyncio makes a task of: to end a loop; for a subprocess's pipes and
-#: `communicate()`; to listen, take connections, and try the addresses of a host.
+#: Every coroutine of its own that asyncio makes a task of, beside those that it runs until complete: for a subprocess's
+#: pipes and `communicate()`; to listen, take connections, and try the addresses of a host.
 _HOUSEKEEPING = frozenset(
     {
-        "BaseEventLoop.shutdown_asyncgens",
-        "BaseEventLoop.shutdown_default_executor",
         "BaseSubprocessTransport._connect_pipes",
         "Process._feed_stdin",
         "Process._noop",
@@ -96,7 +94,7 @@ def runs_until_complete(callback: object) -> bool:
 
 
 def is_housekeeping(task: asyncio.Task[Any]) -> bool:
-    """Whether it is asyncio's own, by which it ends a loop or a dropped asynchronous generator, or moves data."""
+    """Whether it is asyncio's own, by which it closes an asynchronous generator or moves data."""
     coro = task.get_coro()
     code = getattr(coro, "cr_code", None)
     if code is None:
@@ -151,23 +149,21 @@ def _waited_for(task: asyncio.Task[Any]) -> Iterator[asyncio.Task[Any]]:
         yield names["fut"]
 
 
-def on_idle(loop: asyncio.AbstractEventLoop, idle: Callable[[], object]) -> Callable[[], None]:
+def on_idle(loop: asyncio.AbstractEventLoop, idle: Callable[[], bool]) -> Callable[[], None]:
     """Have `idle()` called whenever a standard loop has nothing to do at once and is about to wait; gives what ends it.
 
-    In the loop's thread, just before it waits; what is then to be done at once, is. Any other loop never calls it.
+    In the loop's thread. True says that there may be something to do now. Any other loop never calls it.
     """
     selector: Any = getattr(loop, "_selector", None)
-    ready: Any = getattr(loop, "_ready", None)
-    if selector is None or ready is None:
+    if selector is None:
         return lambda: None
     # Not the class: every other loop has it, too. Not `type(selector).select`: somebody may stand there already.
     before = selector.select
 
     def select(timeout: float | None = None) -> Any:
-        if timeout is None or timeout > 0:
-            idle()
-            if loop._ready:  # type: ignore[attr-defined]
-                timeout = 0
+        # Not by asking `_ready`, which may be a queue of ours that is to be asked once a pass.
+        if (timeout is None or timeout > 0) and idle():
+            timeout = 0
         return before(timeout)
 
     own = "select" in selector.__dict__

@@ -98,8 +98,9 @@ class _Seat(weakref.ref[asyncio.Task[Any]]):
 class TaskLimit:
     """Holds tasks of `loop` back so that at most `max_tasks` are started and unfinished.
 
-    The loop's ready queue asks `holds()` about every step of a task, and gets by `ready(handle)` what was held back, to
-    be queued like any other step without being asked about again. `rank(handle)` is asked for once for each task that
+    The `append()` of the loop's ready queue asks `holds()` about every step of a task, there and then, for the task
+    that runs is its parent. The queue gets by `ready(handle)` what was held back, to be queued like any other step
+    without being asked about again. Its `clear()` calls `close()`. `rank(handle)` is asked for once for each task that
     has to wait: the lowest starts first, and of equal ones the first.
 
     Everything here is to be called in the loop's thread, or while the loop does not run; `report()` in any.

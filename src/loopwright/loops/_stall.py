@@ -50,23 +50,24 @@ class Stalls:
         self.forget = self._stepped.discard
         """Call it with the seat of a task that has ended."""
 
-    def idle(self) -> None:
-        """The loop is about to wait."""
+    def idle(self) -> bool:
+        """The loop is about to wait. Whether it was told of a stall, and may have something to do now."""
         stepped = tuple(self._stepped)
         self._stepped.clear()
         if self._told or not stepped or not self._slots.waiting or not self._slots.full:
-            return
+            return False
         dead_ends: set[Task] = set()
         if self._first_chain(stepped, dead_ends) is None:
-            return
+            return False
         chains = []
         for members in self._slots.slots():
             chain = self._first_chain(members, dead_ends)
             if chain is None:
-                return
+                return False
             chains.append(chain)
         self._told = True
         self._tell(describe(self._slots.limit, chains))
+        return True
 
     def _first_chain(self, seats: Iterable[Any], dead_ends: set[Task]) -> list[Task] | None:
         chains = (chain(task, self._is_held, dead_ends) for seat in seats if (task := seat()) is not None)
