@@ -1,24 +1,24 @@
-"""Runs CPython's own tests of child watchers, subprocesses and their policies against ours, on any Pythons.
+"""Runs CPython's own tests of child watchers, subprocesses and policies against ours, on any Pythons.
 
-    python tests/conformance/conform.py [--jobs 2] [--tests 3.12=/usr/lib/python3.12/test] [PYTHON ...]
+    python tests/conformance/conform.py [--jobs 2] [--tests /usr/lib/python3.12/test ...] [PYTHON ...]
 
-Each PYTHON has Loopwright installed; without one it is this one. The tests are those that each Python has installed,
-of 3.11 to 3.13; from 3.14 on, where the standard library has no watchers, those of the 3.12 that `--tests` or
-LOOPWRIGHT_CPYTHON_TESTS names, or that is found on PATH or under pyenv.
+Each PYTHON has Loopwright installed; without one it is this one. The tests of watchers are those that each Python has
+installed, of 3.11 to 3.13; from 3.14 on, where the standard library has no watchers, those of 3.12. Those of policies
+are those of 3.11, 3.12 and 3.13, on every Python, each by the rules of its version; on the newest of the Pythons they
+are run again with the names taken away from asyncio that Python 3.16 takes away. The tests of other versions are those
+that `--tests` or LOOPWRIGHT_CPYTHON_TESTS names, or that are found on PATH or under pyenv.
 
 Every run is a process of its own (`inside.py`) with a limit of time. It passes if every test passes, but for those
-that `differences.toml` lists, with a reason each; those must fail. Each run is done again with every watcher disabled,
-and then must fail: or it would have tested something else than our watchers.
+that `differences.toml` lists, with a reason each; those must fail. Each run is done again with every watcher, or our
+policy, disabled, and then must fail: or it would have tested something else than ours.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -31,16 +31,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
-RUNS = ("Threaded", "MultiLoop", "Safe", "Fast", "Pidfd", "Policy")
+sys.path.insert(0, str(HERE))
+import conform_plans as planning  # noqa: E402 - found beside this file, whoever imports it
+
 #: Seconds for one test, and for a run. All tests of a run take about four seconds on an idle machine.
 TEST_LIMIT, RUN_LIMIT = 60.0, 240.0
 #: With a watcher disabled a test that needs one takes all of its time. The first that does ends the run.
 MUTANT_TEST_LIMIT, MUTANT_RUN_LIMIT = 2.5, 120.0
 TIMED_OUT = f"TimeoutError: not done within {MUTANT_TEST_LIMIT:g} s"
-
-
-class NoTestsError(Exception):
-    """CPython's tests are not where they are looked for; the message says how to get them."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +58,7 @@ class Outcome:
 
     run: str
     python: str
+    """Its version, as `tests` is that of the tests."""
     tests: str
     mutant: bool
     seconds: float
@@ -67,7 +66,8 @@ class Outcome:
     """Of each test: passed, failed or skipped, and the detail. None if the run did not get to its end."""
     output: str
     asked: int = 0
-    """How often a disabled watcher was given a child."""
+    """How often a disabled watcher was given a child, or a disabled policy a loop."""
+    absent: bool = False
 
     def tally(self) -> str:
         counts = Counter(ending for ending, _ in (self.notes or {}).values())
@@ -85,57 +85,17 @@ def differences() -> list[Difference]:
     return found
 
 
-@functools.cache
-def version_of(python: str) -> tuple[int, int]:
-    script = "import sys; print(*sys.version_info[:2])"
-    done = subprocess.run([python, "-c", script], capture_output=True, text=True, check=True)
-    major, minor = map(int, done.stdout.split())
-    return major, minor
-
-
-def where_tests_are(python: str, given: str | None = None) -> str | None:
-    """The `test` package to run on this Python; None for its own. NoTestsError if it is not installed."""
-    if version_of(python) < (3, 14):
-        asked = [python, "-c", "import test.test_asyncio.test_subprocess"]
-        if subprocess.run(asked, capture_output=True, check=False).returncode != 0:
-            raise NoTestsError(
-                f"{python} has no test.test_asyncio: some builds leave CPython's tests out (Debian has them in"
-                " libpython3.x-testsuite); take another build of that Python"
-            )
-        return None
-    folder = given or os.environ.get("LOOPWRIGHT_CPYTHON_TESTS") or found_312()
-    if folder is None or not (Path(folder) / "test_asyncio" / "test_subprocess.py").is_file():
-        raise NoTestsError(
-            f"the tests of Python 3.12 were looked for {f'in {folder}' if folder else 'on PATH and under pyenv'} and"
-            " are not there: install a 3.12 with its tests (pyenv install 3.12), or name their folder,"
-            " .../lib/python3.12/test, in LOOPWRIGHT_CPYTHON_TESTS"
-        )
-    return folder
-
-
-@functools.cache
-def found_312() -> str | None:
-    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    pythons = [shutil.which("python3.12"), *sorted(map(str, root.glob("versions/3.12.*/bin/python3.12")))]
-    for python in filter(None, pythons):
-        asked = [python, "-c", "import test.test_asyncio, test; print(test.__path__[0])"]
-        done = subprocess.run(asked, capture_output=True, text=True, check=False)
-        if done.returncode == 0:  # a version manager's stand-in may be on PATH and not run
-            return done.stdout.strip()
-    return None
-
-
-def conduct(python: str, run: str, tests: str | None, *, mutant: bool) -> Outcome:
+def conduct(plan: planning.Plan, *, mutant: bool) -> Outcome:
     """Do one run, and end whatever it leaves."""
     limit = MUTANT_TEST_LIMIT if mutant else TEST_LIMIT
     with tempfile.TemporaryDirectory() as folder:
         results, output = Path(folder) / "results.json", Path(folder) / "output"
-        wanted = {"run": run, "tests": tests, "mutant": mutant, "limit": limit, "results": str(results)}
+        wanted = {"run": plan.run, "tests": plan.tests, "absent": plan.absent, "mutant": mutant, "limit": limit}
         began = time.monotonic()
         with output.open("wb") as file:
             # A session of its own, and no pipe: what tests leave behind that hang is killed, and nobody waits for it.
             process = subprocess.Popen(
-                [python, "-W", "default", str(HERE / "inside.py"), json.dumps(wanted)],
+                [plan.python, "-W", "default", str(HERE / "inside.py"), json.dumps(wanted | {"results": str(results)})],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
@@ -153,14 +113,15 @@ def conduct(python: str, run: str, tests: str | None, *, mutant: bool) -> Outcom
                 process.wait()
         told = json.loads(results.read_text()) if results.exists() else {}
         return Outcome(
-            run,
-            told.get("python", python),
+            plan.run,
+            told.get("python", plan.python),
             told.get("tests", "?"),
             mutant,
             time.monotonic() - began,
             told.get("notes"),
             f"{ended}; the end of what it wrote:\n{output.read_text(errors='replace')[-4000:]}",
             told.get("asked", 0),
+            plan.absent,
         )
 
 
@@ -172,8 +133,13 @@ def mistakes(outcome: Outcome) -> list[str]:
         return ["no test was run"]
     listed = {different.test for different in differences() if outcome.tests in different.tests_of}
     if outcome.mutant:
-        ended = [name for name, (_, detail) in outcome.notes.items() if name not in listed and TIMED_OUT in detail]
-        return [] if ended and outcome.asked else [f"passes with every watcher disabled: {outcome.tally()}"]
+        if outcome.run in (planning.RULES, planning.RUNNERS):
+            what, failed = "our policy", [name for name, (ending, _) in outcome.notes.items() if ending == "failed"]
+        else:
+            what, failed = "every watcher", [name for name, (_, told) in outcome.notes.items() if TIMED_OUT in told]
+        if outcome.asked and not listed.issuperset(failed):
+            return []
+        return [f"passes with {what} disabled: {outcome.tally()}"]
     found = []
     for name, (ending, detail) in outcome.notes.items():
         if ending == "failed" and name not in listed:
@@ -203,30 +169,26 @@ def unused(outcomes: list[Outcome]) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Run CPython's own tests of child watchers against Loopwright's.")
     parser.add_argument("pythons", nargs="*", default=[sys.executable], help="interpreters that have Loopwright")
-    parser.add_argument("--tests", metavar="FOLDER", help="the `test` package of Python 3.12, for 3.14 and later")
+    parser.add_argument("--tests", metavar="FOLDER", nargs="+", default=[], help="`test` packages of 3.11 to 3.13")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time (2)")
     given = parser.parse_args()
     try:
-        folders = [(python, where_tests_are(python, given.tests)) for python in given.pythons]
-    except NoTestsError as error:
+        planned = planning.plans(given.pythons, tuple(given.tests))
+    except planning.NoTestsError as error:
         print(error)
         return 1
     began, outcomes, failed = time.monotonic(), [], False
     with ThreadPoolExecutor(given.jobs) as pool:
-        started = [
-            pool.submit(conduct, python, run, folder, mutant=mutant)
-            for python, folder in folders
-            for run in RUNS
-            for mutant in (False, True)
-        ]
+        started = [pool.submit(conduct, plan, mutant=mutant) for plan in planned for mutant in (False, True)]
         for future in started:
             outcome = future.result()
             outcomes.append(outcome)
             wrong = mistakes(outcome)
             listed = len({d.test for d in differences() if outcome.tests in d.tests_of} & set(outcome.notes or ()))
             what = "disabled" if outcome.mutant else f"{listed} listed"
+            run = f"{outcome.run} as 3.16" if outcome.absent else outcome.run
             print(
-                f"Python {outcome.python:<8} tests of {outcome.tests:<5} {outcome.run:<10} {what:<10}"
+                f"Python {outcome.python:<8} tests of {outcome.tests:<5} {run:<13} {what:<10}"
                 f" {outcome.seconds:5.1f} s  {'WRONG' if wrong else 'as it should'}: {outcome.tally()}",
                 flush=True,
             )

@@ -1,7 +1,7 @@
 """The half of a run that is in the Python under test: installs our names, runs classes of `test.test_asyncio`, and
 writes down how each test ended. Needs Loopwright there and nothing else.
 
-    python inside.py '{"run": "Pidfd", "tests": null, "mutant": false, "absent": false, "limit": 60, "results": "/path"}'
+    python inside.py '{"run": "Pidfd", "tests": null, "mutant": false, "absent": false, "limit": 60, "results": "/a"}'
 
 `tests` is the folder of another Python's `test` package, to be used in place of this one's. With `absent`, asyncio has
 no policies, as from Python 3.16 on.
@@ -29,8 +29,8 @@ WANTED = json.loads(sys.argv[1])
 if WANTED["absent"]:
     absent.remove_policies()
 
-import names
-import policy_names
+import names  # noqa: E402
+import policy_names  # noqa: E402
 
 WATCHERS = ("Threaded", "MultiLoop", "Safe", "Fast", "Pidfd")
 POLICIES = ("Rules", "Runners")
@@ -128,6 +128,8 @@ def suite_of(run: str) -> unittest.TestSuite:
         tests = module(module_name)
         kind = getattr(tests, class_name, None)
         if kind is not None:
+            if class_name == "TestPyGetEventLoop":
+                kind = policy_names.with_python_tasks(kind)
             suite.addTests(kind(name) for name in load.getTestCaseNames(kind) if name.startswith(beginning or "test"))
     return suite
 
@@ -197,23 +199,32 @@ class Notes(unittest.TestResult):
 
 
 class Mutated(Notes):
-    """Stops at the first test that a disabled watcher kept from ending."""
+    """Stops at the first test that a disabled watcher kept from ending, and of runners at the first that failed: what
+    is left of a Ctrl-C by then would end the run."""
 
     def note(self, test: Any, ending: str, detail: str = "") -> None:
         super().note(test, ending, detail)
-        if "TimeoutError: not done within" in detail:
+        if "TimeoutError: not done within" in detail or (ending == "failed" and WANTED["run"] == "Runners"):
             self.stop()
+
+
+def install_names() -> tuple[int, int]:
+    """Put our names where the tests look for them; of which Python the tests are."""
+    if WANTED["tests"] is not None:
+        use_tests_of(WANTED["tests"])
+    version = tests_version()
+    if WANTED["run"] in POLICIES:
+        policy_names.install(version, mutant=WANTED["mutant"], absent=WANTED["absent"])
+    else:
+        names.install(version, mutant=WANTED["mutant"])
+    return version
 
 
 def main() -> None:
     wanted = WANTED
-    if wanted["tests"] is not None:
-        use_tests_of(wanted["tests"])
-    version = tests_version()
-    if wanted["run"] in POLICIES:
-        policy_names.install(version, mutant=wanted["mutant"], absent=wanted["absent"])
-    else:
-        names.install(version, mutant=wanted["mutant"])
+    version = install_names()
+    # A shell that starts this in the background has it ignore the signal that tests of Ctrl-C send to themselves.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     result = (Mutated if wanted["mutant"] else Notes)(wanted["limit"])
     suite_of(wanted["run"]).run(result)
     told = {
@@ -231,3 +242,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+elif __name__ == "__mp_main__":  # a process of multiprocessing's, in which a test goes on
+    install_names()

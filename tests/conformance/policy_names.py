@@ -17,6 +17,9 @@ from __future__ import annotations
 import asyncio
 import asyncio.events
 import asyncio.unix_events
+import sys
+import unittest.mock
+from asyncio import futures, tasks
 from typing import Any
 
 from loopwright import policies, watchers
@@ -57,8 +60,34 @@ def install(tests_version: tuple[int, int], *, mutant: bool, absent: bool) -> No
         names |= {"set_event_loop": policies.set_event_loop, "new_event_loop": policies.new_event_loop}
     for module in (asyncio, asyncio.unix_events, asyncio.events):
         vars(module).update(names)
+    if absent:
+        # Read by a hook of asyncio's after a fork, which comes before it forgets the parent's running loop.
+        vars(asyncio.events)["_event_loop_policy"] = None
     _registry.DefaultEventLoopPolicy = default  # type: ignore[misc,assignment]
     private.install_policy(None)
+
+
+def with_python_tasks(kind: type) -> type:
+    """Have this class of tests use tasks in Python, as it does in CPython's own tests from 3.14 on.
+
+    It puts Python's record of the running loop in place of the compiled one, of which compiled tasks then know nothing.
+    """
+    if sys.version_info < (3, 14):
+        return kind
+
+    class WithPythonTasks(kind):  # type: ignore[misc]
+        def setUp(self) -> None:
+            for module, name in ((asyncio, "Task"), (asyncio, "Future"), (tasks, "Task"), (futures, "Future")):
+                patch = unittest.mock.patch.object(
+                    module, name, getattr(tasks, f"_Py{name}", None) or futures._PyFuture
+                )
+                patch.start()
+                self.addCleanup(patch.stop)
+            super().setUp()
+
+    WithPythonTasks.__name__ = WithPythonTasks.__qualname__ = kind.__name__
+    WithPythonTasks.__module__ = kind.__module__
+    return WithPythonTasks
 
 
 def disable_policies() -> None:

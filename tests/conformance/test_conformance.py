@@ -7,43 +7,67 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from loopwright.testing import ChildWatcherContract
 from tests.conformance import conform
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 ROOT = Path(__file__).parents[2]
 slow = pytest.mark.slow
+planning = conform.planning
 
 
-@pytest.fixture(scope="module")
-def tests_folder() -> str | None:
+def plans_here(make: Callable[[], list[planning.Plan]]) -> list[planning.Plan]:
     try:
-        return conform.where_tests_are(sys.executable)
-    except conform.NoTestsError as error:
+        return make()
+    except planning.NoTestsError as error:
         if os.environ.get("CI"):
             pytest.fail(str(error))
         pytest.skip(str(error))
 
 
+@pytest.fixture(scope="module")
+def watcher_plans() -> dict[str, planning.Plan]:
+    return {plan.run: plan for plan in plans_here(lambda: planning.watcher_plans(sys.executable))}
+
+
 @slow
 @pytest.mark.timeout(conform.RUN_LIMIT + 30)
-@pytest.mark.parametrize("run", conform.RUNS)
-def test_cpythons_tests_pass_but_for_those_listed(run: str, tests_folder: str | None) -> None:
-    outcome = conform.conduct(sys.executable, run, tests_folder, mutant=False)
+@pytest.mark.parametrize("run", planning.WATCHERS)
+def test_cpythons_tests_pass_but_for_those_listed(run: str, watcher_plans: dict[str, planning.Plan]) -> None:
+    outcome = conform.conduct(watcher_plans[run], mutant=False)
     assert conform.mistakes(outcome) == [], outcome.output
     assert "passed" in outcome.tally()
 
 
 @slow
 @pytest.mark.timeout(conform.MUTANT_RUN_LIMIT + 30)
-@pytest.mark.parametrize("run", conform.RUNS)
-def test_none_passes_with_our_watchers_disabled(run: str, tests_folder: str | None) -> None:
-    outcome = conform.conduct(sys.executable, run, tests_folder, mutant=True)
+@pytest.mark.parametrize("run", planning.WATCHERS)
+def test_none_passes_with_our_watchers_disabled(run: str, watcher_plans: dict[str, planning.Plan]) -> None:
+    outcome = conform.conduct(watcher_plans[run], mutant=True)
     assert conform.mistakes(outcome) == [], outcome.output
     # Told as a run with working watchers, it is wrong: the test that hung is not one of those listed.
     assert any("not done within" in sentence for sentence in conform.mistakes(replace(outcome, mutant=False)))
+
+
+@slow
+@pytest.mark.timeout(conform.RUN_LIMIT * 4)
+def test_cpythons_tests_of_policies_pass_by_the_rules_of_each_version() -> None:
+    """And none with our policy disabled; also where asyncio has no policies."""
+    plans = plans_here(lambda: planning.policy_plans(sys.executable, absent=True))
+    assert {plan.absent for plan in plans} == {False, True}
+    for plan in plans:
+        outcome = conform.conduct(plan, mutant=False)
+        assert conform.mistakes(outcome) == [], outcome.output
+        assert "passed" in outcome.tally()
+        mutant = conform.conduct(plan, mutant=True)
+        assert conform.mistakes(mutant) == [], mutant.output
+        assert conform.mistakes(replace(mutant, mutant=False)) != []
 
 
 # --- what counts as passing
@@ -129,9 +153,37 @@ def test_each_is_listed_once() -> None:
 
 
 def test_missing_tests_are_told_with_the_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conform, "version_of", lambda _: (3, 14))
-    with pytest.raises(conform.NoTestsError, match=r"pyenv install 3\.12.*LOOPWRIGHT_CPYTHON_TESTS"):
-        conform.where_tests_are(sys.executable, str(tmp_path))
-    monkeypatch.setattr(conform, "version_of", lambda _: (3, 11))
-    with pytest.raises(conform.NoTestsError, match=r"libpython3\.x-testsuite"):
-        conform.where_tests_are("/bin/false")
+    monkeypatch.setattr(planning, "version_of", lambda _: (3, 14))
+    folder = tmp_path / "python3.12" / "test"
+    with pytest.raises(planning.NoTestsError, match=r"pyenv install 3\.12.*LOOPWRIGHT_CPYTHON_TESTS"):
+        planning.where_tests_are(sys.executable, (3, 12), (str(folder),))
+    monkeypatch.setattr(planning, "version_of", lambda _: (3, 11))
+    with pytest.raises(planning.NoTestsError, match=r"libpython3\.x-testsuite"):
+        planning.where_tests_are("/bin/false", (3, 11))
+
+
+def test_a_folder_that_is_given_counts_for_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def folder(root: str, version: str) -> str:
+        tests = tmp_path / root / f"python{version}" / "test"
+        (tests / "test_asyncio").mkdir(parents=True)
+        (tests / "test_asyncio" / "test_subprocess.py").touch()
+        return str(tests)
+
+    one, two, three = folder("a", "3.11"), folder("b", "3.12"), folder("c", "3.12")
+    monkeypatch.setattr(planning, "version_of", lambda _: (3, 15))
+    monkeypatch.setenv("LOOPWRIGHT_CPYTHON_TESTS", f"{one}{os.pathsep}{two}")
+    assert planning.where_tests_are("python", (3, 11)) == one
+    assert planning.where_tests_are("python", (3, 12)) == two
+    assert planning.where_tests_are("python", (3, 12), (three,)) == three
+
+
+# --- runs of policies
+
+
+def test_a_policy_run_whose_mutant_fails_is_right() -> None:
+    name = "test_events.PolicyTests.test_set_event_loop"
+    failed = outcome({name: ["failed", "AssertionError"]}, run="Rules", mutant=True, asked=1)
+    assert conform.mistakes(failed) == []
+    for wrong in (replace(failed, asked=0), replace(failed, notes={name: ["passed", ""]})):
+        (mistake,) = conform.mistakes(wrong)
+        assert mistake.startswith("passes with our policy disabled")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 from loopwright.loops import _asyncio_private as private
-from loopwright.policies import DefaultEventLoopPolicy
+from loopwright.policies import DefaultEventLoopPolicy, ThreadLoop
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterator
 
     from loopwright.policies import EventLoopPolicy
@@ -66,3 +67,13 @@ def script() -> Callable[..., str]:
         return result.stdout
 
     return run_script
+
+
+@pytest.fixture
+def thread_loop(watched_loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> Iterator[ThreadLoop]:
+    """A loop in a thread of its own, of every kind at hand."""
+    loop = ThreadLoop(watched_loop_factory)
+    try:
+        yield loop
+    finally:
+        loop.close()

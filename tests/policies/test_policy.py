@@ -25,12 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def asyncio_default() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return asyncio.DefaultEventLoopPolicy()
-
-
 # --- loops
 
 

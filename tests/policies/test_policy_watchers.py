@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,12 +15,6 @@ from tests.policies.conftest import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-def asyncio_default() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return asyncio.DefaultEventLoopPolicy()
 
 
 class Watcher(watchers.PidfdChildWatcher):

@@ -105,7 +105,7 @@ def _policy() -> _Finding:
         made = f"{type(loop).__module__}.{type(loop).__qualname__}"
     finally:
         loop.close()
-    return _Finding("policy", True, f"{type(policy).__module__}.{type(policy).__qualname__}, which makes {made}")
+    return _Finding("policy", True, f"{policy!r}, which makes {made}")
 
 
 def _keeper() -> _Finding:

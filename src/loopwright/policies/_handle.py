@@ -71,7 +71,9 @@ class LoopHandle(asyncio.AbstractEventLoop):
     ) -> asyncio.Handle:
         """Have the loop call this in its thread, in `context` or a copy of the caller's; what it gives can be cancelled
         within the loop only."""
-        return self._loop.call_soon_threadsafe(callback, *args, context=context or contextvars.copy_context())
+        return self._loop.call_soon_threadsafe(
+            callback, *args, context=contextvars.copy_context() if context is None else context
+        )
 
     def submit(self, work: Any, /, *args: Any, context: contextvars.Context | None = None) -> WorkFuture[Any]:
         """Run a coroutine, or a coroutine function with arguments, in the loop: `loopwright.policies.submit()`."""

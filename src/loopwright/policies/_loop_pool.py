@@ -103,7 +103,7 @@ class LoopPool:
         make = _factory(loop, policy)
         self._name = name
         self._close_timeout = close_timeout
-        self._changed = threading.Condition(threading.RLock())
+        self._lock = threading.RLock()
         self._closing = False
         self._members: list[_Member] = []
         try:
@@ -121,7 +121,7 @@ class LoopPool:
         return f"<{type(self).__name__} {self._name!r} {state}: {len(self._members)} loops, {running} running>"
 
     def __del__(self) -> None:
-        if not getattr(self, "_closing", True):
+        if not getattr(self, "_closing", True) and not all(member.core.closing for member in self._members):
             warnings.warn(f"unclosed pool {self!r}", ResourceWarning, stacklevel=1, source=self)
             self._closing = True
             for member in self._members:
@@ -139,7 +139,7 @@ class LoopPool:
 
     def report(self) -> tuple[LoopLoad, ...]:
         """What each loop has to do and has done, in their order. What was sent to one by `loops` is not counted."""
-        with self._changed:
+        with self._lock:
             return tuple(member.load() for member in self._members)
 
     def submit(self, work: Any, /, *args: Any, context: contextvars.Context | None = None) -> WorkFuture[Any]:
@@ -163,7 +163,7 @@ class LoopPool:
 
     def _start(self, coroutine: Coroutine[Any, Any, Any], context: contextvars.Context | None) -> WorkFuture[Any]:
         try:
-            with self._changed:
+            with self._lock:
                 member = self._choose()
                 future: WorkFuture[Any] = WorkFuture(member.core)
                 member.works[id(future)] = future
@@ -188,10 +188,9 @@ class LoopPool:
         return alive[index]
 
     def _note_end(self, member: _Member, future: concurrent.futures.Future[Any]) -> None:
-        with self._changed:
+        with self._lock:
             member.works.pop(id(future), None)
             member.done += 1
-            self._changed.notify_all()
 
     def close(self, *, cancel: bool = False, timeout: float | None = None) -> None:
         """Take no more work, wait for what runs, end the loops and their threads; idempotent.
@@ -204,17 +203,20 @@ class LoopPool:
         task does not let itself be cancelled; further calls wait again.
         """
         self._check_not_within("close")
-        with self._changed:
+        with self._lock:
             self._closing = True
-            if not cancel:
-                self._changed.wait_for(lambda: not self._running(), timeout)
-            left = self._running()
-        for work in left:
+        if not cancel:
+            self._wait_for_all(None if timeout is None else time.monotonic() + timeout)
+        for work in self._running():
             work.cancel()
         deadline = time.monotonic() + self._close_timeout
-        with self._changed:
-            self._changed.wait_for(lambda: not self._running(), self._close_timeout)
+        self._wait_for_all(deadline)
         self._end_loops(deadline)
+
+    def _wait_for_all(self, deadline: float | None) -> None:
+        for work in self._running():
+            if not work._wait(None if deadline is None else deadline - time.monotonic()):
+                return
 
     async def aclose(self, *, cancel: bool = False, timeout: float | None = None) -> None:  # as close() has it
         """`close()` for a coroutine: other tasks of its loop run meanwhile. If this is cancelled, the end goes on."""
@@ -274,7 +276,7 @@ class LoopPool:
         await self.aclose(cancel=error is not None)
 
     def _leave_to_parent(self) -> None:
-        self._changed = threading.Condition(threading.RLock())
+        self._lock = threading.RLock()
         self._closing = True
         for member in self._members:
             member.works = {}

@@ -24,10 +24,11 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import concurrent.futures
 import contextlib
+import contextvars
 import itertools
 import os
+import queue
 import sys
 import threading
 import time
@@ -40,7 +41,6 @@ from loopwright.errors import LoopClosedError, LoopDiedError, LoopStuckError
 from loopwright.loops._asyncio_private import detach_inherited, running_loop
 
 if TYPE_CHECKING:
-    import contextvars
     from asyncio import AbstractEventLoop
     from collections.abc import Callable
 
@@ -81,10 +81,13 @@ class LoopThread:
         """What others wait for, by id(). All that is in here when the thread ends fails."""
         self._on_pause = on_pause
         self._lock = threading.RLock()
-        started: concurrent.futures.Future[AbstractEventLoop] = concurrent.futures.Future()
+        started: queue.SimpleQueue[AbstractEventLoop | BaseException] = queue.SimpleQueue()
         self.thread = threading.Thread(target=self._main, args=(make, started), name=self.name, daemon=True)
         self.thread.start()
-        self.loop = started.result()
+        made = started.get()
+        if isinstance(made, BaseException):
+            raise made
+        self.loop = made
         _alive.add(self)
 
     def here(self) -> bool:
@@ -93,6 +96,8 @@ class LoopThread:
 
     def post(self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None) -> None:
         """Have the loop call this, from any thread. LoopClosedError once the end has begun."""
+        if context is None:
+            context = contextvars.copy_context()  # rloop takes the one of its own thread
         with self._lock:
             if self.closing:
                 raise LoopClosedError(self.gone())
@@ -138,14 +143,13 @@ class LoopThread:
             f"tasks did not end though cancelled: {', '.join(sorted(tasks))}" if tasks else "it waits for its executor"
         )
 
-    def _main(self, make: LoopFactory, started: concurrent.futures.Future[AbstractEventLoop]) -> None:
+    def _main(self, make: LoopFactory, started: queue.SimpleQueue[Any]) -> None:
         try:
             loop = make()
         except BaseException as error:  # noqa: BLE001 - it is raised where the loop was asked for
-            started.set_exception(error)
+            started.put(error)
             return
-        started.set_result(loop)
-        del started
+        started.put(loop)
         while self._run(loop):
             pass
         failure: Exception
@@ -208,8 +212,7 @@ def _finish(loop: AbstractEventLoop) -> None:
     """Cancel and await what is left, as `asyncio.Runner` does it, and close the loop; every error is reported."""
     for _ in range(ROUNDS):
         # Also with none: what was posted before the end began is in the queue, and may begin tasks.
-        _step(loop, lambda: loop.run_until_complete(end_tasks(loop)))
-        if loop.is_closed() or not asyncio.all_tasks(loop):
+        if not _step(loop, lambda: loop.run_until_complete(end_tasks(loop))) or not asyncio.all_tasks(loop):
             break
     _step(loop, lambda: loop.run_until_complete(loop.shutdown_asyncgens()))
     _step(loop, lambda: loop.run_until_complete(loop.shutdown_default_executor()))
@@ -217,12 +220,16 @@ def _finish(loop: AbstractEventLoop) -> None:
     _step(loop, loop.close)
 
 
-def _step(loop: AbstractEventLoop, function: Callable[[], object]) -> None:
+def _step(loop: AbstractEventLoop, function: Callable[[], object]) -> bool:
+    """Whether it was done; the steps that follow are to be made all the same."""
     try:
-        if not loop.is_closed():
-            function()
-    except BaseException as error:  # noqa: BLE001 - the steps that follow are to be made all the same
+        if loop.is_closed():
+            return False
+        function()
+    except BaseException as error:  # noqa: BLE001 - it is reported
         _complain(loop, "an error while a loop's thread ended", error)
+        return False
+    return True
 
 
 async def end_tasks(loop: AbstractEventLoop) -> None:

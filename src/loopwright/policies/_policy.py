@@ -35,6 +35,7 @@ __all__ = ["EventLoopPolicy"]
 class _Kind:
     """Which loops a policy makes."""
 
+    given: LoopLike
     make: LoopFactory
     compiled: str | None
     """The package, where they hear of exits and queue what is ready by means of their own."""
@@ -86,6 +87,19 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
         self._watcher = None if child_watcher is None else self._checked_watcher(child_watcher)
         self._made = MadeLoops()
         _policies.add(self)
+
+    def __repr__(self) -> str:
+        given = self._kind.given
+        parts = {
+            "loop": given if isinstance(given, str) else getattr(given, "__qualname__", repr(given)),
+            "scope": self._scope.name,
+            "scheduler": None if self._scheduler == FirstInFirstOut() else self._scheduler,
+            "max_tasks": self._max_tasks,
+            "child_watcher": self._watcher,
+            "rules": self._rules,
+        }
+        told = " ".join(f"{name}={part}" for name, part in parts.items() if part is not None)
+        return f"<{type(self).__module__}.{type(self).__qualname__} {told}>"
 
     def get_event_loop(self) -> AbstractEventLoop:
         """The loop set for the caller: its thread, its context, or the process, by the policy's scope.
@@ -172,7 +186,7 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
         self._kind = self._checked_kind(loop)
 
     def _checked_kind(self, loop: LoopLike) -> _Kind:
-        kind = _Kind(loop_factory(loop), watches_by_itself(loop))
+        kind = _Kind(loop, loop_factory(loop), watches_by_itself(loop))
         if kind.compiled is not None:
             if self._watcher is not None:
                 raise ignored(self._watcher, kind.compiled)

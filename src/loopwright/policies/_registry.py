@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from loopwright.loops._asyncio_private import install_policy, installed_policy_or, running_loop
 from loopwright.policies._abstract import checked_policy
 from loopwright.policies._config import default_policy
+from loopwright.policies._foreign import new_loop_of
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -65,4 +66,4 @@ def set_event_loop(loop: AbstractEventLoop | None) -> None:
 
 def new_event_loop() -> AbstractEventLoop:
     """A new loop of the kind the policy makes, not set as the current one. Who asked for it closes it."""
-    return get_event_loop_policy().new_event_loop()
+    return new_loop_of(get_event_loop_policy())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from loopwright.errors import ArgumentsConflictError, LoopRunningError
 from loopwright.loops import loop_factory as checked_factory
 from loopwright.loops._asyncio_private import running_loop
+from loopwright.policies._foreign import new_loop_of
 from loopwright.policies._registry import checked_policy, get_event_loop_policy
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Runner:
 
     def _new_loop(self) -> AbstractEventLoop:
         policy = get_event_loop_policy() if self._policy is None else self._policy
-        loop = policy.new_event_loop()
+        loop = new_loop_of(policy)
         try:
             policy.set_event_loop(loop)
         except BaseException:

@@ -29,7 +29,7 @@ import threading
 import weakref
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from loopwright.errors import PolicyOptionError, WrongThreadError
 from loopwright.loops._asyncio_private import running_loop
@@ -61,6 +61,8 @@ NOWHERE: Final = Place()
 class Scope(ABC):
     """Where a policy puts the loops that are set, and finds them again."""
 
+    name: ClassVar[ScopeName]
+
     @abstractmethod
     def place(self) -> Place:
         """That of the caller."""
@@ -80,6 +82,8 @@ class Scope(ABC):
 
 class ThreadScope(Scope):
     """A loop for each thread."""
+
+    name = "thread"
 
     def __init__(self) -> None:
         self._here = threading.local()
@@ -106,6 +110,8 @@ _in_context: contextvars.ContextVar[Mapping[weakref.ref[_Key], _Key]] = contextv
 
 class ContextScope(Scope):
     """A loop for each context, and for its copies until they set one of their own."""
+
+    name = "context"
 
     def __init__(self) -> None:
         self._start()
@@ -136,6 +142,8 @@ class _Token:
 
 class SharedScope(Scope):
     """One loop for the process: its thread's, and a handle for every other."""
+
+    name = "shared"
 
     def __init__(self) -> None:
         self._start()
@@ -186,7 +194,7 @@ class SharedScope(Scope):
         self._start()  # the lock, too: another thread may have held it when the process was copied
 
 
-_SCOPES: Final[Mapping[str, type[Scope]]] = {"thread": ThreadScope, "context": ContextScope, "shared": SharedScope}
+_SCOPES: Final[Mapping[str, type[Scope]]] = {kind.name: kind for kind in (ThreadScope, ContextScope, SharedScope)}
 
 
 def new_scope(name: Any) -> Scope:

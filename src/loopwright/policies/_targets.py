@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import queue
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from loopwright.errors import LoopClosedError, NotALoopError
@@ -14,9 +15,39 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Callable
 
-__all__ = ["Answer", "ForeignLoop", "Target", "Unfinished", "target_of"]
+__all__ = ["Answer", "ForeignLoop", "PatientFuture", "Target", "Unfinished", "target_of"]
 
 T = TypeVar("T")
+
+
+class PatientFuture(concurrent.futures.Future[T]):
+    """A future that the main thread can wait for although Ctrl-C may come at any moment.
+
+    The one that it is waits by `threading.Condition`. There, KeyboardInterrupt between two steps of that leaves the
+    future's lock held, or releases it twice (seen on 3.11), and the loop's thread, which wants to end the future, hangs
+    with it. A SimpleQueue waits in a single call of C.
+    """
+
+    def _wait(self, timeout: float | None) -> bool:
+        """Wait at most `timeout` seconds until it is done; whether it is."""
+        if not self.done():
+            ended: queue.SimpleQueue[object] = queue.SimpleQueue()
+            self.add_done_callback(ended.put)
+            try:
+                ended.get(timeout=None if timeout is None else max(0.0, timeout))
+            except queue.Empty:
+                return self.done()
+        return True
+
+    def result(self, timeout: float | None = None) -> T:
+        """Wait at most `timeout` seconds; the result, or what was raised. TimeoutError, CancelledError."""
+        self._wait(timeout)
+        return super().result(0)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait at most `timeout` seconds; what was raised, or None. TimeoutError, CancelledError."""
+        self._wait(timeout)
+        return super().exception(0)
 
 
 class Unfinished(Protocol):
@@ -80,7 +111,7 @@ def target_of(loop: Any) -> Target:
     )
 
 
-class Answer(concurrent.futures.Future[T]):
+class Answer(PatientFuture[T]):
     """What a function gives that is called in the loop, at once, for a thread that waits for it."""
 
     def __init__(self, target: Target, function: Callable[[], T]) -> None:

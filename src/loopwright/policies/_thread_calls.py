@@ -42,7 +42,7 @@ class PostedCalls(asyncio.AbstractEventLoop):
         self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         """Have the loop call this in its thread. May be called from any thread."""
-        context = context or contextvars.copy_context()
+        context = contextvars.copy_context() if context is None else context
         handle = RemoteHandle(callback, args, self, context)
         self._core.post(handle.fire, context=context)
         return handle
@@ -78,7 +78,7 @@ class PostedCalls(asyncio.AbstractEventLoop):
         args: tuple[Any, ...],
         context: contextvars.Context | None,
     ) -> asyncio.TimerHandle:
-        context = context or contextvars.copy_context()
+        context = contextvars.copy_context() if context is None else context
         handle = RemoteTimerHandle(when, callback, args, self, context)
         if self._core.here():
             context.run(handle.arm, arm)
@@ -140,7 +140,7 @@ class PostedCalls(asyncio.AbstractEventLoop):
     def _hold_back(self, future: RemoteFuture[Any], fn: Any, context: contextvars.Context | None) -> bool:
         if self._run_by is not None or self._core.here():
             return False
-        self._held.append((future, fn, context or contextvars.copy_context()))
+        self._held.append((future, fn, contextvars.copy_context() if context is None else context))
         return True
 
     def _forget_held(self, future: RemoteFuture[Any], fn: Any) -> int:

@@ -27,6 +27,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import queue
 import threading
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -57,19 +58,22 @@ class _Told:
     """What the thread tells its `ThreadLoop`, which it must not keep alive."""
 
     def __init__(self) -> None:
-        self.changed = threading.Event()
-        """Set for whoever runs the loop: it was stopped, it died, or what was waited for is done."""
+        self.changed: queue.SimpleQueue[object] = queue.SimpleQueue()
+        """Wakes whoever runs the loop: it was stopped, it died, or what was waited for is done. Not an Event, whose
+        lock KeyboardInterrupt may leave held (`PatientFuture`), and the loop's thread would wait for it for ever."""
         self.stopped = False
         self.stopped_by: BaseException | None = None
 
     def pause(self, error: BaseException | None) -> None:
         self.stopped = True
         self.stopped_by = error or self.stopped_by
-        self.changed.set()
+        self.changed.put(None)
 
     def forget(self) -> BaseException | None:
         error, self.stopped_by, self.stopped = self.stopped_by, None, False
-        self.changed.clear()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self.changed.get_nowait()
         return error
 
 
@@ -153,8 +157,7 @@ class ThreadLoop(PostedCalls, SignalHandlers):
             if told.stopped or (future is not None and future.done()):
                 return
             # In the main thread signal handlers run meanwhile, and what they raise is raised here.
-            told.changed.wait()
-            told.changed.clear()
+            told.changed.get()
 
     def run_until_complete(self, future: Any) -> Any:
         """Wait until the future or coroutine is done, give its result or raise what it raised.
@@ -180,7 +183,7 @@ class ThreadLoop(PostedCalls, SignalHandlers):
             return waited.result()
 
     def _wake(self, _: object) -> None:
-        self._told.changed.set()
+        self._told.changed.put(None)
 
     def run_forever(self) -> None:
         """Wait until `stop()` is called. LoopRunningError (a RuntimeError) as from `run_until_complete()`."""

@@ -24,7 +24,6 @@ handler of its loop is told, as it is of asyncio's futures.
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextlib
 import contextvars
 import inspect
@@ -33,7 +32,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from loopwright.errors import LoopClosedError, NoLoopError, WrongThreadError
 from loopwright.loops._asyncio_private import running_loop
-from loopwright.policies._targets import ForeignLoop
+from loopwright.policies._targets import ForeignLoop, PatientFuture
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -56,7 +55,7 @@ class _Tether:
         """What the timer calls that never goes off."""
 
 
-class WorkFuture(concurrent.futures.Future[T]):
+class WorkFuture(PatientFuture[T]):
     """What was handed to a loop, for whoever waits for it: `await` it on any loop, or call `result()` in any thread.
 
     A `concurrent.futures.Future`, with these rules. `cancel()` throws CancelledError into the work, and gives True if
