@@ -5,8 +5,8 @@ Theory of operation
 Such a loop has no ready queue that anybody could get at, but tasks do not use one: in C and in Python, from 3.11 to
 3.15, a task hands every step of its own to the loop by calling `loop.call_soon`, looked up on that one loop; so do the
 futures that wake it. An attribute of the loop is therefore found before the method of its class, and stands in front of
-it: it asks the limit about the first step of every task, and hands everything else on. What the loop itself queues (I/O,
-timers, `call_soon_threadsafe()`) does not come by, and need not: it never is a task's step.
+it: it asks the limit about the first step of every task, and hands everything else on. What the loop queues by itself
+(I/O, timers, `call_soon_threadsafe()`) does not come by, and need not: it never is a task's step.
 
 Nothing can be reordered so, for what was handed on is the loop's. A task held back is not in the loop at all, and gets
 into it by the method that was there before.

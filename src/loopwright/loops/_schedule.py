@@ -77,9 +77,9 @@ def schedule(
 
     NotALoopError (a TypeError) if `loop` is no event loop; UnknownSchedulerError (a ValueError) or NotASchedulerError
     (a TypeError) if `scheduler` is none; MaxTasksValueError or MaxTasksTypeError (a ValueError, a TypeError) if
-    `max_tasks` is no whole number of 1 or more. SchedulerRefusedError (a RuntimeError) if the loop cannot take another
-    scheduler than "fifo" (uvloop, rloop, and whatever runs callbacks in its own way), or no bound (a stand-in for a loop,
-    or one that takes no attributes), is closed, runs in another thread, or runs with another scheduler or limit.
+    `max_tasks` is no whole number of 1 or more. SchedulerRefusedError (a RuntimeError) if the loop takes no scheduler
+    but "fifo" (uvloop, rloop, and whatever runs callbacks in its own way) or no bound (what stands for another loop, or
+    takes no attributes), is closed, runs in another thread, or runs with another scheduler or limit.
     """
     if not isinstance(loop, asyncio.AbstractEventLoop):
         raise NotALoopError(f"loop must be an event loop (an asyncio.AbstractEventLoop), not {loop!r}")
