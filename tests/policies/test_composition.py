@@ -163,7 +163,7 @@ def test_what_is_no_factory_or_does_not_go_with_the_rest_changes_nothing() -> No
         (EventLoopPolicy(loop=Mine), "proactor", LoopUnavailableError),
         (EventLoopPolicy(loop=Mine), 3, NotALoopError),
         (EventLoopPolicy(loop=Mine, child_watcher=watcher), uvloop.new_event_loop, WatcherIgnoredError),
-        (EventLoopPolicy(loop=Mine, max_tasks=3), "uvloop", SchedulerRefusedError),
+        (EventLoopPolicy(loop=Mine, scheduler="fair"), "uvloop", SchedulerRefusedError),
     ]
     for policy, loop, error in refused:
         with pytest.raises(error):
