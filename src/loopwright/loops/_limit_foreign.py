@@ -43,6 +43,7 @@ __all__ = ["LimitFront", "front_of", "no_front"]
 
 #: Where a loop has its front, beside what the front replaces: whoever stands before that hides it.
 _PLACE: Final = "_loopwright_limit"
+_TRIAL: Final = "_loopwright_trial"
 #: So many passes in which nothing was queued make a loop one that is about to wait.
 QUIET_PASSES: Final = 2
 
@@ -57,8 +58,8 @@ def no_front(loop: AbstractEventLoop) -> str | None:
     if stands_for_another:
         return "it stands for another loop"
     try:
-        setattr(loop, _PLACE, None)
-        delattr(loop, _PLACE)
+        setattr(loop, _TRIAL, None)
+        delattr(loop, _TRIAL)
     except (AttributeError, TypeError):
         return f"nothing can be put in front of its call_soon(), as {type(loop).__name__} takes no attributes"
     return None
