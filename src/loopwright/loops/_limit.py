@@ -132,6 +132,8 @@ class TaskLimit:
         self._stalls = Stalls(loop, self._slots, self._seat)
         for task in asyncio.all_tasks(loop):  # they may have begun, and who are whose children is not known
             self._slots.put_outside(self._seated(task))
+        self.may_stall = self._stalls.possible
+        """Whether it matters when the loop is about to wait, `on_idle`, as some have taken steps and others wait."""
         self._stop_idle = on_idle(loop, self._stalls.idle)
         _limits[loop] = weakref.ref(self)
 
@@ -165,10 +167,6 @@ class TaskLimit:
             return False
         self._stalls.stepped(seat)
         return True
-
-    def may_stall(self) -> bool:
-        """Whether it matters when the loop is about to wait, `on_idle`, as some have taken steps and others wait."""
-        return self._stalls.possible()
 
     def _enter(self, handle: Handle, task: Task) -> bool:
         current = asyncio.current_task(self._loop)

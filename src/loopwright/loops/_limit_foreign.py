@@ -101,13 +101,18 @@ class LimitFront:
     ) -> asyncio.Handle:
         """What the loop has in the place of its own."""
         self._quiet = 0
-        if not (self._standing and is_step(callback)):
-            return self._queue(callback, *args, context=context)
-        if self.limit.knows(callback.__self__):  # type: ignore[attr-defined] # steps are methods
-            handle = self._queue(callback, *args, context=context)
-        else:
+        step = self._standing and is_step(callback)
+        if step and not self.limit.knows(callback.__self__):  # type: ignore[attr-defined] # steps are methods
             handle = self._begin(callback, args, context)
-        self._look_out()
+        # Nearly all have one argument or none, and to pass on any number of them takes longer than all of the rest.
+        elif not args:
+            handle = self._queue(callback, context=context)
+        elif len(args) == 1:
+            handle = self._queue(callback, args[0], context=context)
+        else:
+            handle = self._queue(callback, *args, context=context)
+        if step:
+            self._look_out()
         return handle
 
     def close(self) -> None:
