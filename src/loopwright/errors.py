@@ -3,7 +3,8 @@
 One root, and families named by whose fault it is, so that a program can tell them apart with one `except` clause each:
 the calling program (`CallerError`), a configuration file (`ConfigurationError`), the machine (`MachineError`) or a
 child process (`ChildError`). Where asyncio or the standard library documents a built-in exception for
-the same mistake, ours inherits from that one too: code written against asyncio keeps working.
+the same mistake, ours inherits from that one too: code written against asyncio keeps working. `TaskStallWarning` is
+no exception but a warning, and of no family.
 """
 
 from __future__ import annotations

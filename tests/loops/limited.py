@@ -82,3 +82,10 @@ class Gauge:
 
     def __exit__(self, *_: object) -> None:
         self.now -= 1
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Goes on when it holds; the loop waits in between, so that it looks for stalls."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - nobody sets an event when it begins to hold
+            await asyncio.sleep(0.001)

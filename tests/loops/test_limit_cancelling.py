@@ -6,10 +6,13 @@ import asyncio
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 
 from loopwright.loops import task_limit
+from loopwright.loops._limit_foreign import front_of
+from tests.loops import limited as limits
 from tests.loops.limited import Gauge, limited, run
 
 if TYPE_CHECKING:
@@ -148,6 +151,52 @@ def test_it_leaves_no_trace_on_the_task() -> None:
             assert task.add_done_callback.__self__ is task  # type: ignore[attr-defined]
 
     run(main(), 1)
+
+
+def test_a_stand_in_for_cancel_does_no_harm() -> None:
+    async def main() -> None:
+        tasks = [asyncio.create_task(asyncio.sleep(0, number)) for number in range(4)]
+        for task in tasks:
+            with mock.patch.object(task, "cancel"):
+                task.cancel()
+        assert await asyncio.gather(*tasks) == [0, 1, 2, 3]
+
+    run(main(), 1)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_keyboard_interrupt_loses_nobody(moment: str) -> None:
+    """Raised where the limit queues a step that was held back: the end of the run must not wait for that for ever."""
+    if limits.kind == "rloop":
+        pytest.skip("rloop 0.5 does not end a run by a KeyboardInterrupt from a callback, whether or not it is bounded")
+
+    async def main() -> None:
+        loop: Any = asyncio.get_running_loop()
+        limit = (front_of(loop) or loop._ready).limit
+        real = limit._ready
+
+        def interrupted(handle: asyncio.Handle) -> None:
+            limit._ready = real
+            if moment == "after":
+                real(handle)
+            raise KeyboardInterrupt
+
+        limit._ready = interrupted
+        tasks.extend(asyncio.create_task(asyncio.sleep(0)) for _ in range(5))
+        await asyncio.wait(tasks)
+
+    tasks: list[asyncio.Task[None]] = []
+    heard: list[Any] = []
+
+    def factory() -> asyncio.AbstractEventLoop:
+        loop = limited(1)
+        loop.set_exception_handler(lambda *given: heard.append(type(given[-1].get("exception"))))
+        return loop
+
+    with pytest.raises(KeyboardInterrupt), asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main())
+    assert all(task.done() for task in tasks)
+    assert heard in ([], [asyncio.InvalidStateError])
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="before, uncancel() did not take a cancellation back")

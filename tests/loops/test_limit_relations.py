@@ -209,6 +209,31 @@ def test_a_task_made_by_a_callback_is_nobodys_child() -> None:
     run(main(), 1)
 
 
+def test_a_dispatcher_bounds_its_jobs_by_making_them_in_callbacks() -> None:
+    gauge = Gauge()
+
+    async def job() -> None:
+        with gauge:
+            await asyncio.sleep(0)
+            if gauge.entered == 20:
+                ended.set()
+
+    async def dispatch() -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(20):
+            loop.call_soon(loop.create_task, job())
+
+    async def main() -> None:
+        nonlocal ended
+        ended = asyncio.Event()
+        await asyncio.create_task(dispatch())
+        await ended.wait()
+
+    ended: asyncio.Event
+    run(main(), 2)
+    assert (gauge.most, gauge.entered) == (2, 20)
+
+
 @eager
 def test_eager_tasks_begin_at_once_and_are_counted_from_when_they_come_back() -> None:
     skip_without_eager_factories()

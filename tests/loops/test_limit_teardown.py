@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 from typing import Any
 
@@ -147,3 +148,23 @@ def test_asyncios_own_tasks_go_on_while_every_slot_is_taken() -> None:
         holding.cancel()
 
     run(main(), 1)
+
+
+def test_ctrl_c_ends_those_that_wait() -> None:
+    async def hold() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def main() -> None:
+        asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGINT)
+        tasks.extend(asyncio.create_task(hold()) for _ in range(1000))
+        await asyncio.gather(*tasks)
+
+    tasks: list[asyncio.Task[None]] = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(main(), 3)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert all(task.cancelled() for task in tasks)
+    assert len(tasks) == 1000

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loopwright.errors import TaskStallWarning
-from loopwright.loops import _stall
+from loopwright.loops import TaskLimitReport, _stall, task_limit
 from loopwright.loops._limit_foreign import front_of
-from tests.loops.limited import limited, run
+from tests.loops.limited import limited, run, until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -59,13 +59,13 @@ async def through_a_child(task: asyncio.Task[Any]) -> None:
 async def looked_at(*tasks: asyncio.Task[Any]) -> None:
     """Until the loop has been about to wait since these have taken their last step."""
     loop: Any = asyncio.get_running_loop()
-    limit = (front_of(loop) or loop._ready).limit
-    stalls = limit._stalls
+    front = front_of(loop)
+    stalls = (front or loop._ready).limit._stalls
     await asyncio.sleep(0)
-    async with asyncio.timeout(30):
-        # Only when the loop waits does it look.
-        while not stalls._told and any(seat() in tasks for seat in stalls._stepped):  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
+    # A loop that queues by itself looks only where there might be a stall.
+    await until(
+        lambda: (front and not stalls.possible()) or not any(seat() in tasks for seat in stalls._stepped),
+    )
 
 
 def stalled(use: Use, slots: int = 1) -> None:
@@ -79,7 +79,7 @@ def stalled(use: Use, slots: int = 1) -> None:
             await use(await waited_for)
 
         waiting = [asyncio.create_task(waits(), name=f"A{number}") for number in range(slots)]
-        await asyncio.sleep(0)
+        await looked_at(*waiting)
         waited_for.set_result(asyncio.create_task(asyncio.sleep(0), name="C"))
         await looked_at(*waiting)
         for task in waiting:
@@ -135,6 +135,44 @@ def test_a_chain_is_named_in_full() -> None:
 
     with pytest.warns(TaskStallWarning, match="task A waits on task B, which waits on task C, which waits for a slot"):
         run(main(), 2)
+
+
+def test_a_task_may_stall_in_its_first_step() -> None:
+    async def wait_for(name: str) -> None:
+        await tasks[name]
+
+    async def main() -> None:
+        tasks["A"] = asyncio.create_task(wait_for("C"), name="A")
+        tasks["B"] = asyncio.create_task(wait_for("C"), name="B")
+        tasks["C"] = asyncio.create_task(asyncio.sleep(0), name="C")
+        with pytest.warns(TaskStallWarning, match="task A waits on task C"):
+            await looked_at(tasks["A"])
+        tasks["A"].cancel()
+        await asyncio.wait(tasks.values())
+
+    tasks: dict[str, asyncio.Task[None]] = {}
+    run(main(), 1)
+
+
+def test_a_task_that_waited_may_stall_in_its_first_step() -> None:
+    async def wait_for(name: str) -> None:
+        await tasks[name]
+
+    async def started() -> None:
+        await until(lambda: task_limit() == TaskLimitReport(1, 1, 0, 1))
+        await looked_at(tasks["A"])
+
+    async def main() -> None:
+        tasks["first"] = asyncio.create_task(asyncio.sleep(0))
+        tasks["A"] = asyncio.create_task(wait_for("C"), name="A")
+        tasks["C"] = asyncio.create_task(asyncio.sleep(0), name="C")
+        with pytest.warns(TaskStallWarning, match="task A waits on task C"):
+            await started()
+        tasks["A"].cancel()
+        await asyncio.wait(tasks.values())
+
+    tasks: dict[str, asyncio.Task[None]] = {}
+    run(main(), 1)
 
 
 async def first_of(task: asyncio.Task[Any]) -> None:

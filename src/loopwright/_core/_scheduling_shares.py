@@ -138,6 +138,11 @@ class Shares:
             self._virtual = group.virtual
         self._running = None
 
+    @property
+    def charged(self) -> bool:
+        """Whether something runs that the next charge is for."""
+        return self._running is not None
+
     def begin(self, context: Context) -> None:
         """A callback that is no step of a task runs now: whatever is charged next is its."""
         group = self._group(context)
@@ -176,7 +181,7 @@ class Shares:
 
     def ready(self, most: int, /) -> int:
         count = len(self._heap)  # each has at least one, and there may be thousands
-        return most if count >= most else len(self)
+        return most if count >= most else min(most, len(self))
 
     def __len__(self) -> int:
         running = self._running

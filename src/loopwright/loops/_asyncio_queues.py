@@ -97,8 +97,7 @@ def set_queue(
     made = make_steps()
     for since, step in steps:
         made.push(step, step._context, since)
-    waiting: collections.deque[Any] = collections.deque(plain)
     if isinstance(made, Shares):
-        loop._ready = AccountedReadyQueue(loop, inbox, waiting, made, scheduler, limit)
+        loop._ready = AccountedReadyQueue(loop, inbox, plain, made, scheduler, limit)
     else:
-        loop._ready = ReadyQueue(loop, inbox, waiting, made, scheduler, limit)
+        loop._ready = ReadyQueue(loop, inbox, plain, made, scheduler, limit)

@@ -16,12 +16,14 @@ and 3.15, where all of this is the same:
 Theory of operation.
 
 *A pass.* Its length, when asked for, says how many callbacks go: all plain ones (whatever is no step of a task) that
-are ready then, in their order, and then steps as the scheduler chooses, as many as there were but no more than fit into
-a slice of time, after which timers and I/O are looked at again. So neither can starve the other: what plain callbacks
-and steps add to the plain ones is for the next pass, and between two passes there are always some of both. A step that
-becomes ready within a pass may be chosen in it, so that urgent work overtakes; the number does not grow by it. How many
-fit is learned from pass to pass, for each of the length must be popped: what is left when the time is over is answered
-with a handle that counts as cancelled, and that should not be 10,000 times.
+are ready then, and as many steps as are, but no more than fit into a slice of time, after which timers and I/O are
+looked at again. Plain callbacks keep their places, and in those of the steps goes what the scheduler chooses: with no
+wishes that is exactly asyncio's order. Only where more steps are ready than fit, plain callbacks go first, or timers
+and I/O would wait for 10,000 bulk steps. So neither can starve the other: what either adds to the plain ones is for the
+next pass, and between two passes there are always some of both. A step that becomes ready within a pass may be chosen
+in it, so that urgent work overtakes; the number of steps does not grow by it. How many fit is learned from pass to
+pass, for each of the length must be popped: what is left when the time is over is answered with a handle that counts as
+cancelled, and that should not be 10,000 times.
 
 *Other threads* only ever append, and that is the `append` of a deque itself, as atomic as before, for which nothing of
 ours runs: the inbox. It is sorted into plain callbacks and steps in the loop's thread, when a pass begins and before
@@ -44,14 +46,14 @@ from __future__ import annotations
 import asyncio
 import math
 import types
+from collections import deque
 from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Any, Final
 
 from loopwright._core import Shares
 
 if TYPE_CHECKING:
-    from collections import deque
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from contextvars import Context
 
     from loopwright._core import StepQueue, TaskScheduler
@@ -125,10 +127,13 @@ class ReadyQueue:
 
     __slots__ = (
         "__weakref__",
+        "_before",
         "_boundary",
         "_budget",
         "_exact",
         "_final",
+        "_gap",
+        "_in_between",
         "_inbox",
         "_left",
         "_loop",
@@ -151,7 +156,7 @@ class ReadyQueue:
         self,
         loop: Any,
         inbox: deque[Any],
-        plain: deque[Any],
+        plain: Iterable[Any],
         steps: StepQueue,
         scheduler: TaskScheduler,
         limit: TaskLimit | None,
@@ -161,7 +166,7 @@ class ReadyQueue:
         self.append = inbox.append if limit is None else holding_append(inbox, limit)
         self._loop = loop
         self._inbox = inbox
-        self._plain = plain
+        self._plain = deque((0, handle) for handle in plain)
         self._steps = steps
         self._pop = steps.pop
         self._pass_due = False
@@ -170,8 +175,10 @@ class ReadyQueue:
         self._final = 0  # of the plain callbacks, the first so many are steps that a loop being stopped still runs
         self._exact = 0  # the same, while that pass begins
         self._size = 0  # how many steps the pass began with
-        self._budget = MANY_STEPS  # how many steps may go in a pass
-        self._mask = 0
+        self._in_between = False  # whether steps go between plain callbacks in this pass, and not after them
+        self._before = 0  # if so, how many go before the next plain one
+        self._gap = 0  # how many came since the last plain one did
+        self._set_budget(MOST_STEPS)
         self._now = self._boundary = self._since = monotonic()
         self._until = 0.0
 
@@ -193,14 +200,18 @@ class ReadyQueue:
 
     def popleft(self) -> Any:
         if self._plain_left > 0:
-            self._plain_left -= 1
-            return self._plain.popleft()
+            if self._before <= 0:
+                return self._next_plain()
+            self._before -= 1
         left = self._left = self._left - 1
         if left > 0:
-            if self._inbox:
+            if self._inbox and not self._loop._stopping:
                 self._sort(self._since)
             if left & self._mask or self._in_time(left):
                 return self._pop(self._now)
+        elif self._plain_left > 0:  # steps that were to go before it have gone in the pass before
+            self._left = 1
+            return self._next_plain()
         elif left == 0:
             self._end()
         return _NOTHING
@@ -226,48 +237,60 @@ class ReadyQueue:
         The queue must not be used any more. In the loop's thread, or while it does not run.
         """
         self._sort(monotonic())
-        return self._inbox, list(self._plain), self._steps.entries()
+        return self._inbox, [handle for _, handle in self._plain], self._steps.entries()
 
     def _begin(self) -> int:
         """A pass begins: how many times it may call `popleft()`."""
         if self._exact:
-            self._plain_left, self._left, self._exact = self._exact, 0, 0
+            self._plain_left, self._before, self._left, self._exact = self._exact, 0, 0, 0
             return self._plain_left
         now = self._now = self._boundary = monotonic()
         if self._inbox:
             self._sort(now)
         # Later than what is ready by now, by the least there is: a clock might not have gone on.
         self._since = math.nextafter(now, math.inf)
-        self._until = 0.0
+        plain = self._plain_left = len(self._plain)
         if self._loop._stopping:
-            self._plain.extend(self._steps.take(now))
-            plain, steps = len(self._plain), -1
+            steps, self._until = len(self._steps), math.inf
         else:
-            plain, steps = len(self._plain), self._steps.ready(self._budget)
-        self._plain_left, self._size, self._left = plain, steps, steps + 1
+            steps, self._until = self._steps.ready(self._budget + 1), 0.0
+        if steps > self._budget and self._until == 0.0:
+            steps, self._in_between = self._budget, False
+        else:
+            self._in_between = True
+        self._before = self._plain[0][0] if plain and self._in_between else 0
+        self._size, self._left, self._gap = steps, steps + 1, 0
         return plain + steps + 1
+
+    def _next_plain(self) -> Any:
+        self._plain_left -= 1
+        handle = self._plain.popleft()[1]
+        if self._in_between and self._plain_left > 0:
+            self._before = self._plain[0][0]
+        return handle
 
     def _sort(self, since: float) -> None:
         """Put what came into the inbox where it belongs; its steps are ready since `since`."""
-        inbox, plain, push = self._inbox, self._plain.append, self._steps.push
+        inbox, push = self._inbox, self._steps.push
         for _ in range(len(inbox)):  # and not what other threads add meanwhile, for ever
             handle = inbox.popleft()
             callback = handle._callback
             if type(callback) is _step_type or is_step(callback):
                 push(handle, handle._context, since)
+                self._gap += 1
             else:
-                plain(handle)
+                self._plain.append((self._gap, handle))
+                self._gap = 0
 
     def _in_time(self, left: int) -> bool:
-        """Whether there is time for one more step in this pass; if not, it has ended."""
+        """Whether there is time for one more step in this pass; if not, what plain callbacks are left end it."""
         now = self._now = monotonic()
         if self._until == 0.0:
             # Only now, lest plain callbacks that take long leave no time for steps.
             self._until = now + SLICE
         elif now >= self._until:
             self._set_budget(max(1, self._size - left))
-            self._left = 0
-            self._end()
+            self._left, self._before, self._in_between = 1, 0, False
             return False
         self._since = max(self._since, now)
         return True
@@ -282,10 +305,10 @@ class ReadyQueue:
         if loop._stopping:
             rest = self._steps.take(self._boundary)
             if rest:
-                self._plain.extendleft(reversed(rest))
+                self._plain.extendleft((0, step) for step in reversed(rest))
                 self._final = len(rest)
                 loop._stopping = False
-        elif self._size == self._budget and monotonic() < self._until:
+        elif self._size == self._budget < MOST_STEPS and monotonic() < self._until:
             self._set_budget(self._budget * 2)
 
 
@@ -300,7 +323,7 @@ class AccountedReadyQueue(ReadyQueue):
         self,
         loop: Any,
         inbox: deque[Any],
-        plain: deque[Any],
+        plain: Iterable[Any],
         steps: Shares,
         scheduler: TaskScheduler,
         limit: TaskLimit | None,
@@ -319,9 +342,7 @@ class AccountedReadyQueue(ReadyQueue):
         clock = thread_time()
         self._charge(clock - self._clock)
         self._clock = clock
-        if self._plain_left > 0:
-            self._plain_left -= 1
-            handle = self._plain.popleft()
+        handle = super().popleft()
+        if handle is not _NOTHING and not self._steps.charged:
             self._steps.begin(handle._context)
-            return handle
-        return super().popleft()
+        return handle

@@ -28,6 +28,7 @@ callback runs wherever the garbage is collected, within any line here too, and o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import weakref
@@ -236,11 +237,13 @@ class TaskLimit:
 
     def _let_go(self, seat: _Seat) -> None:
         """What is held back of its task, if anything, goes into the loop's queue."""
-        handle, seat.handle = seat.handle, None
         task = seat()
-        if handle is not None and task is not None:
+        if seat.handle is not None and task is not None:
+            # In this order: a step that a KeyboardInterrupt makes us queue twice is complained of, one that is lost
+            # would be waited for at the end of the run, for ever.
+            self._ready(seat.handle)
+            seat.handle = None
             _look_away(task, seat)
-            self._ready(handle)
 
     def _look_out(self, task: Any, seat: _Seat) -> None:
         """Learn of what happens to a task that has not begun."""
@@ -307,11 +310,11 @@ class _Undisturbed:
                 pass
 
     def then(self, function: Callable[[_Seat], object], seat: _Seat) -> None:
-        """Call `function(seat)`: at once, if nobody is in such a block."""
-        if self._depth:
-            self._later.append(functools.partial(function, seat))
-        else:
-            function(seat)
+        """Call `function(seat)` in such a block: at once, unless somebody is in one."""
+        self._later.append(functools.partial(function, seat))
+        if not self._depth:
+            with self:
+                pass
 
 
 def _when_vanished(loop: AbstractEventLoop, limit: TaskLimit, lost: deque[_Seat]) -> Callable[[_Seat], None]:
@@ -321,7 +324,8 @@ def _when_vanished(loop: AbstractEventLoop, limit: TaskLimit, lost: deque[_Seat]
         loop, limit = loop_ref(), limit_ref()
         if loop is not None and limit is not None and not loop.is_closed():
             lost.append(seat)
-            loop.call_soon_threadsafe(limit._sweep)
+            with contextlib.suppress(RuntimeError):  # closed meanwhile, in another thread
+                loop.call_soon_threadsafe(limit._sweep)
 
     return vanished
 
@@ -329,7 +333,8 @@ def _when_vanished(loop: AbstractEventLoop, limit: TaskLimit, lost: deque[_Seat]
 def _look_away(task: Any, seat: _Seat) -> None:
     names, seat.own = seat.own, ()
     for name in names:
-        delattr(task, name)
+        with contextlib.suppress(AttributeError):  # somebody was there before: a test that put a stand-in in its place
+            delattr(task, name)
 
 
 _limits: weakref.WeakKeyDictionary[AbstractEventLoop, weakref.ref[TaskLimit]] = weakref.WeakKeyDictionary()

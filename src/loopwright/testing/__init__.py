@@ -3,6 +3,7 @@
 from loopwright.testing._clock import FakeClockEventLoop, run_with_fake_clock
 from loopwright.testing._leaks import Leak, LeakCheck
 from loopwright.testing._placement import Act, Refusal, Run, ScriptedPlacement
+from loopwright.testing._scheduler_contract import TaskSchedulerContract
 from loopwright.testing._watcher_contract import ChildWatcherContract
 from loopwright.testing._watcher_extras import ChildWatcherExtrasContract
 
@@ -16,5 +17,6 @@ __all__ = [
     "Refusal",
     "Run",
     "ScriptedPlacement",
+    "TaskSchedulerContract",
     "run_with_fake_clock",
 ]
