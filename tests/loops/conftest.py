@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import pytest
 
+from tests.conftest import RLOOPS_OWN, factory_of
 from tests.loops import limited
 
 
-@pytest.fixture(params=["the least queue", "fifo", "priority", "fair"])
+@pytest.fixture(
+    params=[
+        "the least queue",
+        "fifo",
+        "priority",
+        "fair",
+        "uvloop",
+        pytest.param("rloop", marks=[pytest.mark.slow, pytest.mark.filterwarnings(RLOOPS_OWN)]),
+    ]
+)
 def queue(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has `limited()` make loops with this queue: the least one that a limit needs, or that of a scheduler."""
+    """Has `limited()` make loops with this queue: the least one that a limit needs, that of a scheduler, or that of
+    another loop, which nobody can get at."""
+    if request.param in limited.FOREIGN:
+        factory_of(request.param)  # skips, or fails on CI, where there is none
     monkeypatch.setattr(limited, "kind", request.param)

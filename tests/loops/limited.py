@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from loopwright.loops import schedule
 from loopwright.loops._limit import TaskLimit
+from loopwright.loops._limit_foreign import LimitFront
+from tests.conftest import make_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,12 +36,22 @@ def first_come(_: asyncio.Handle) -> Any:
     return 0
 
 
+FOREIGN = ("uvloop", "rloop")
+"""Loops that queue by themselves."""
+
 kind = "the least queue"
-"""Which queue loops get, or the name of the scheduler: see the fixture `queue`."""
+"""Which queue loops get, or the name of the scheduler, or of the loop: see the fixture `queue`."""
 
 
 def limited(max_tasks: int, rank: Rank | None = None) -> asyncio.AbstractEventLoop:
-    """A new loop with such a queue; with the least one if there is a rank."""
+    """A new loop of such a kind; asyncio's own has the least queue if there is a rank."""
+    if kind in FOREIGN:
+        other = make_loop(kind)
+        if rank is None:
+            schedule(other, max_tasks=max_tasks)
+        else:
+            LimitFront(other, max_tasks, rank)
+        return other
     loop: Any = asyncio.SelectorEventLoop()
     if rank is None and kind != "the least queue":
         schedule(loop, kind, max_tasks=max_tasks)

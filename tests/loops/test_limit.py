@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from loopwright.loops import TaskLimitReport, schedule, task_limit
+from tests.loops import limited as limits
 from tests.loops.limited import Gauge, limited, run, until
 
 pytestmark = pytest.mark.usefixtures("queue")
@@ -233,7 +234,8 @@ def test_a_task_that_vanishes_frees_its_slot() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         complaints: list[Any] = []
-        loop.set_exception_handler(lambda _, context: complaints.append(context["message"]))
+        # rloop gives only the context.
+        loop.set_exception_handler(lambda *given: complaints.append(given[-1]["message"]))
         task = asyncio.create_task(forgotten())
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -252,6 +254,8 @@ def test_a_task_that_vanishes_frees_its_slot() -> None:
 
 
 def test_a_closed_loop_forgets_those_that_wait() -> None:
+    if limits.kind == "rloop":
+        pytest.skip("a closed loop of rloop keeps what it ran last")
     loop = limited(1)
     loop.set_exception_handler(lambda *_: None)
 
@@ -277,6 +281,8 @@ def test_a_closed_loop_forgets_those_that_wait() -> None:
 
 
 def test_a_loop_that_is_dropped_leaks_nothing() -> None:
+    if limits.kind == "rloop":
+        pytest.skip("our loops of rloop are never dropped: see tests/conftest.py")
     loop = limited(1)
     loop.run_until_complete(asyncio.wait([loop.create_task(asyncio.sleep(0, loop)) for _ in range(5)]))
     loop.run_until_complete(asyncio.sleep(0))

@@ -11,6 +11,8 @@ from unittest import mock
 import pytest
 
 from loopwright.loops import task_limit
+from loopwright.loops._limit_foreign import front_of
+from tests.loops import limited as limits
 from tests.loops.limited import Gauge, limited, run
 
 if TYPE_CHECKING:
@@ -165,10 +167,12 @@ def test_a_stand_in_for_cancel_does_no_harm() -> None:
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_keyboard_interrupt_loses_nobody(moment: str) -> None:
     """Raised where the limit queues a step that was held back: the end of the run must not wait for that for ever."""
+    if limits.kind == "rloop":
+        pytest.skip("rloop 0.5 does not end a run by a KeyboardInterrupt from a callback, whether or not it is bounded")
 
     async def main() -> None:
         loop: Any = asyncio.get_running_loop()
-        limit = loop._ready.limit
+        limit = (front_of(loop) or loop._ready).limit
         real = limit._ready
 
         def interrupted(handle: asyncio.Handle) -> None:
@@ -186,7 +190,7 @@ def test_a_keyboard_interrupt_loses_nobody(moment: str) -> None:
 
     def factory() -> asyncio.AbstractEventLoop:
         loop = limited(1)
-        loop.set_exception_handler(lambda _, context: heard.append(type(context.get("exception"))))
+        loop.set_exception_handler(lambda *given: heard.append(type(given[-1].get("exception"))))
         return loop
 
     with pytest.raises(KeyboardInterrupt), asyncio.Runner(loop_factory=factory) as runner:

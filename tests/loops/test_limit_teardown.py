@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from loopwright.loops import TaskLimitReport, task_limit
-from tests.loops.limited import limited, run
+from tests.loops import limited
+from tests.loops.limited import run
 
 pytestmark = pytest.mark.usefixtures("queue")
 
@@ -94,7 +95,7 @@ def test_teardown_by_hand_while_every_slot_is_taken_for_good() -> None:
 
     kept: list[Any] = []
     tasks: list[asyncio.Task[None]] = []
-    loop = limited(1)
+    loop = limited.limited(1)
     loop.run_until_complete(main())
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.run_until_complete(loop.shutdown_default_executor())
@@ -109,6 +110,8 @@ async def stuck() -> None:
 
 
 def test_asyncios_own_tasks_go_on_while_every_slot_is_taken() -> None:
+    if limited.kind == "rloop":
+        pytest.skip("rloop 0.5 never ends the connection, whether or not its tasks are bounded")
     closed = asyncio.Event()
 
     async def generator() -> Any:
@@ -133,7 +136,9 @@ def test_asyncios_own_tasks_go_on_while_every_slot_is_taken() -> None:
 
         server = await asyncio.start_server(connected, "127.0.0.1", 0)
         address = server.sockets[0].getsockname()
-        reader, writer = await asyncio.open_connection(*address, happy_eyeballs_delay=0.1, family=socket.AF_INET)
+        # In tasks of its own, which uvloop has not.
+        options: dict[str, Any] = {} if limited.kind in limited.FOREIGN else {"happy_eyeballs_delay": 0.1}
+        reader, writer = await asyncio.open_connection(*address, family=socket.AF_INET, **options)
         assert await reader.read() == b"welcome"
         writer.close()
         await writer.wait_closed()

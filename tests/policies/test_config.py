@@ -22,7 +22,7 @@ from loopwright.errors import (
     SchedulerRefusedError,
     WrongPlatformError,
 )
-from loopwright.loops import groups
+from loopwright.loops import groups, task_limit
 from loopwright.policies import (
     DefaultEventLoopPolicy,
     EventLoopPolicy,
@@ -128,6 +128,28 @@ def test_the_loops_have_the_scheduler_that_was_asked_for() -> None:
     assert run(account(), policy=policy_from("loop=selector; scheduler=fair")) == {None}
     with pytest.raises(SchedulerRefusedError):
         run(account(), policy=policy_from("priority"))
+
+
+async def bounded() -> tuple[str, int | None]:
+    report = task_limit()
+    return type(asyncio.get_running_loop()).__module__, None if report is None else report.max_tasks
+
+
+@pytest.mark.parametrize(
+    ("text", "loop"),
+    [
+        ("uvloop; max_tasks=100", "uvloop"),
+        ("limited; loop=uvloop; max_tasks=100", "uvloop"),
+        ("limited; max_tasks=100", "asyncio.unix_events"),
+        ("uvloop; scheduler=fifo; max_tasks=100", "uvloop"),
+    ],
+)
+def test_the_loops_have_the_bound_that_was_asked_for(monkeypatch: pytest.MonkeyPatch, text: str, loop: str) -> None:
+    assert run(bounded(), policy=policy_from(text)) == (loop, 100)
+    monkeypatch.setenv(VARIABLE, text)
+    set_event_loop_policy(None)
+    assert run(bounded()) == (loop, 100)
+    assert asyncio.run(bounded()) == (loop, 100)
 
 
 def test_a_policy_of_asyncios_or_its_class_will_do() -> None:

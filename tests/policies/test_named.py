@@ -117,10 +117,11 @@ def test_each_takes_the_other_parts() -> None:
     PriorityEventLoopPolicy(max_tasks=3, scope="context")
     LimitedEventLoopPolicy(3, scheduler="priority", loop="selector")
     SharedEventLoopPolicy(scheduler="fair")
+    LimitedEventLoopPolicy(3, loop="uvloop")
     with pytest.raises(TypeError, match="multiple values for keyword argument 'loop'"):
         UvloopEventLoopPolicy(loop="asyncio")  # type: ignore[call-arg] # that is the mistake
     with pytest.raises(SchedulerRefusedError, match="loops of uvloop"):
-        LimitedEventLoopPolicy(3, loop="uvloop")
+        PriorityEventLoopPolicy(max_tasks=3, loop="uvloop")
 
 
 def test_what_each_stands_for() -> None:

@@ -20,7 +20,7 @@ TOO_LARGE = f"a whole number from 1 to {LARGEST}, or no max_tasks"
 SEMICOLON = 'a semicolon between two parts: "shared; max_tasks=100"'
 ONE_SEMICOLON = 'one semicolon between two parts: "shared; max_tasks=100"'
 A_WATCHER = "no such key: a watcher is an object, for EventLoopPolicy(child_watcher=...)"
-OWN_QUEUE = "no max_tasks, or loop=asyncio: loops of uvloop queue what is ready by themselves"
+OWN_QUEUE = "no scheduler, or loop=asyncio: loops of uvloop queue what is ready by themselves"
 SAID_ALREADY = '"selector" (a string), where "uvloop" says the loop already'
 
 
@@ -83,10 +83,8 @@ def the_mistake(value: Any) -> tuple[str, str, str]:
         ("shared; scope=context", "scope", '"context", where "shared" says the scope already', None),
         ("fair; scheduler=fifo", "scheduler", '"fifo", where "fair" says the scheduler already', None),
         ("fifo; scheduler=fair", "scheduler", '"fair", where "fifo" says the scheduler already', None),
-        ("uvloop; scheduler=fair", "scheduler", '"fair"', None),
+        ("uvloop; scheduler=fair", "scheduler", '"fair"', OWN_QUEUE),
         ("UvloopEventLoopPolicy; scheduler=fair", "scheduler", '"fair"', None),
-        ("uvloop; max_tasks=3", "max_tasks", '"3"', OWN_QUEUE),
-        ("limited; loop=rloop; max_tasks=3", "max_tasks", '"3"', None),
         ("loop=rloop; scheduler=fair", "scheduler", '"fair"', None),
         ("fair; loop=uvloop", "loop", '"uvloop"', None),
     ],

@@ -26,6 +26,8 @@ from loopwright.policies._settings import PolicyMistake, Settings, read
         ("shared; max_tasks=100", Settings("shared", max_tasks=100)),
         ("shared;max_tasks = 0100 ", Settings("shared", max_tasks=100)),
         ("limited; max_tasks=10", Settings("limited", max_tasks=10)),
+        ("uvloop; max_tasks=100", Settings("uvloop", max_tasks=100)),
+        ("limited; loop=rloop; max_tasks=3", Settings("limited", loop="rloop", max_tasks=3)),
         ("asyncio; scheduler=fair", Settings("asyncio", scheduler="fair")),
         ("fifo; loop=uvloop", Settings("fifo", loop="uvloop")),
         (

@@ -65,7 +65,7 @@ OurQueue: TypeAlias = ReadyQueue | LimitedQueue
 
 
 def refusal(loop: Any) -> str | None:
-    """Why this loop's steps cannot be ordered, nor its tasks bounded; None if they can be."""
+    """Why this loop can be given no queue of ours; None if it can be."""
     standard: Any = asyncio.BaseEventLoop
     if not isinstance(loop, standard):
         return "it is no loop of asyncio's and has a ready queue of its own"

@@ -10,8 +10,11 @@ Read in the sources of CPython 3.11.7, 3.12.1, 3.13.0, 3.14 and 3.15, and tried 
 - `Future.cancel()` and `Task.cancel()` of what a task waits for are looked up as attributes, by C code too
   (`_asyncio_Task_cancel_impl`, `task_step_handle_result_impl`), so that an attribute of the one task is found.
   `add_done_callback` of exact tasks and futures is not, when a task waits for one; everything else looks it up.
+- Steps, wake-ups and the callbacks of futures go through `loop.call_soon` as looked up on the loop, in C
+  (`PyObject_VectorcallMethod`) as in Python, so that an attribute of the one loop is found before its class's method.
 - `run_until_complete(future)` adds `_run_until_complete_cb` to the future before it runs the loop; asyncio.Runner has
-  made the task before.
+  made the task before. uvloop (0.21 to 0.23) adds `run_until_complete.<locals>.done_cb`, rloop (0.5) its method
+  `_run_until_complete_cb`. Both look `add_done_callback` up as an attribute.
 - `_fut_waiter` of a task is what it waits for, `_must_cancel` whether its next step brings a CancelledError.
 """
 
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 __all__ = [
+    "HeldStep",
     "add_done_callback",
     "is_first_step",
     "is_housekeeping",
@@ -67,6 +71,17 @@ _AsyncGeneratorClosing = type(_closing)
 _closing.close()
 
 
+class HeldStep(asyncio.Handle):
+    """What a loop's `call_soon()` gives for a step that it does not queue yet."""
+
+    __slots__ = ()
+
+    def queue(self, call_soon: Callable[..., asyncio.Handle]) -> None:
+        """Queue the step, unless it was cancelled, by this."""
+        if not self.cancelled():
+            call_soon(self._callback, *self._args, context=self._context)  # type: ignore[attr-defined]
+
+
 def is_first_step(handle: Any, task: asyncio.Task[Any]) -> bool:
     """Whether this handle of this task's is the one that begins its coroutine."""
     callback = handle._callback
@@ -90,7 +105,10 @@ def add_done_callback(task: asyncio.Task[Any], callback: Callable[[Any], object]
 
 def runs_until_complete(callback: object) -> bool:
     """Whether it is what `loop.run_until_complete()` adds to the future that it waits for."""
-    return callback is asyncio.base_events._run_until_complete_cb  # type: ignore[attr-defined]
+    if callback is asyncio.base_events._run_until_complete_cb:  # type: ignore[attr-defined]
+        return True
+    *outer, name = str(getattr(callback, "__qualname__", "")).split(".")
+    return name == "_run_until_complete_cb" or outer[-2:] == ["run_until_complete", "<locals>"]
 
 
 def is_housekeeping(task: asyncio.Task[Any]) -> bool:

@@ -114,6 +114,7 @@ class TaskLimit:
         *,
         ready: Callable[[Handle], None],
         rank: Callable[[Handle], Any],
+        on_idle: Callable[[AbstractEventLoop, Callable[[], bool]], Callable[[], None]] = tasks.on_idle,
     ) -> None:
         checked = checked_max_tasks(max_tasks)
         if checked is None:
@@ -132,7 +133,9 @@ class TaskLimit:
         self._stalls = Stalls(loop, self._slots, self._seat)
         for task in asyncio.all_tasks(loop):  # they may have begun, and who are whose children is not known
             self._slots.put_outside(self._seated(task))
-        self._stop_idle = tasks.on_idle(loop, self._stalls.idle)
+        self.may_stall = self._stalls.possible
+        """Whether it matters when the loop is about to wait, `on_idle`, as some have taken steps and others wait."""
+        self._stop_idle = on_idle(loop, self._stalls.idle)
         _limits[loop] = weakref.ref(self)
 
     def __repr__(self) -> str:
@@ -146,9 +149,7 @@ class TaskLimit:
 
     def holds(self, handle: Handle, task: Task) -> bool:
         """Whether `handle`, about to be queued, is kept here until a slot is free, because it would begin `task`."""
-        seat = self._seats.get(id(task))
-        if seat is not None and seat() is task:
-            self._stalls.stepped(seat)
+        if self.knows(task):
             return False
         if self._lost:
             self._sweep()
@@ -159,6 +160,14 @@ class TaskLimit:
             return False
         with self._undisturbed:
             return self._enter(handle, task)
+
+    def knows(self, task: Task) -> bool:
+        """Whether this is a step of a task that may take steps: `holds()` for those who have no handle yet."""
+        seat = self._seats.get(id(task))
+        if seat is None or seat() is not task:
+            return False
+        self._stalls.stepped(seat)
+        return True
 
     def _enter(self, handle: Handle, task: Task) -> bool:
         current = asyncio.current_task(self._loop)
@@ -223,8 +232,8 @@ class TaskLimit:
 
     def _release(self, seats: list[_Seat]) -> None:
         for seat in seats:
-            self._let_go(seat)
             self._stalls.stepped(seat)
+            self._let_go(seat)
 
     def _let_go(self, seat: _Seat) -> None:
         """What is held back of its task, if anything, goes into the loop's queue."""

@@ -1,4 +1,4 @@
-"""Task schedulers on asyncio's standard loops."""
+"""Task schedulers on asyncio's standard loops, and bounds on tasks on any."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from loopwright.loops._asyncio_private import running_loop
 from loopwright.loops._asyncio_queues import queue_of, refusal, set_queue
 from loopwright.loops._asyncio_ready import ReadyQueue, context_of, task_of
 from loopwright.loops._limit import TaskLimit, checked_max_tasks
+from loopwright.loops._limit_foreign import LimitFront, front_of, no_front
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,7 +65,10 @@ def schedule(
 
     `max_tasks` counts tasks that have started and not finished. A task beyond it waits for its turn: by its deadline
     under `Deadlines`, else by its lane (those of `PriorityLanes()` where the scheduler has none), and first in, first
-    out. `task_limit()` shows how it stands. A task that was there before the limit is not held back by it.
+    out. `task_limit()` shows how it stands. A task that was there before the limit is not held back by it. Every loop
+    whose tasks are asyncio's can be bounded, uvloop's and rloop's too. Those get a `call_soon` and a `close` of ours in
+    front of their own, so that every `call_soon()` costs one call of a Python function more, for as long as the bound
+    is there.
 
     Only steps and wake-ups of tasks (`asyncio.Task`, in C and in Python, and classes derived from it) are reordered.
     Every other callback keeps its order among its like, and what is ready when a pass of the loop begins goes before
@@ -73,9 +77,9 @@ def schedule(
 
     NotALoopError (a TypeError) if `loop` is no event loop; UnknownSchedulerError (a ValueError) or NotASchedulerError
     (a TypeError) if `scheduler` is none; MaxTasksValueError or MaxTasksTypeError (a ValueError, a TypeError) if
-    `max_tasks` is no whole number of 1 or more. SchedulerRefusedError (a RuntimeError) if the loop can do neither
-    (uvloop, rloop, and whatever runs callbacks in its own way), is closed, runs in another thread, or runs with another
-    scheduler or limit.
+    `max_tasks` is no whole number of 1 or more. SchedulerRefusedError (a RuntimeError) if the loop takes no scheduler
+    but "fifo" (uvloop, rloop, and whatever runs callbacks in its own way) or no bound (what stands for another loop, or
+    takes no attributes), is closed, runs in another thread, or runs with another scheduler or limit.
     """
     if not isinstance(loop, asyncio.AbstractEventLoop):
         raise NotALoopError(f"loop must be an event loop (an asyncio.AbstractEventLoop), not {loop!r}")
@@ -91,16 +95,26 @@ def schedule(
 
 
 def _set_queue(loop: asyncio.AbstractEventLoop, wanted: TaskScheduler, most: int | None) -> None:
-    why_not = refusal(loop)
+    # By its class: one of a user's may derive from it, and have any notion of equality.
+    in_order = type(wanted) is FirstInFirstOut
+    queue, front, why_not = queue_of(loop), front_of(loop), refusal(loop)
+    in_front = in_order and queue is None and why_not is not None
+    if in_front:
+        why_not = None if most is None else no_front(loop)
     if why_not is not None:
-        what = "have its tasks bounded (max_tasks)" if wanted == FirstInFirstOut() else f"take the scheduler {wanted!r}"
+        what = "have its tasks bounded (max_tasks)" if in_order else f"take the scheduler {wanted!r}"
         raise SchedulerRefusedError(f"{loop!r} cannot {what}: {why_not}; take asyncio's own loop (loop='asyncio')")
-    queue = queue_of(loop)
-    if loop.is_running() and queue is not None:
+    if loop.is_running() and (queue is not None or front is not None):
         raise SchedulerRefusedError(
-            f"{loop!r} runs with {queue.scheduler!r} and max_tasks={_max_tasks(loop)}, which can be replaced only while"
-            " it does not run"
+            f"{loop!r} runs with {scheduler_of(loop)!r} and max_tasks={_max_tasks(loop)}, which can be replaced only"
+            " while it does not run"
         )
+    if front is not None:
+        front.lift()
+    if in_front:
+        if most is not None:
+            LimitFront(loop, most, lambda handle: _rank(loop, handle))
+        return
     old = None if queue is None else queue.limit
 
     def limit(append: Callable[[Any], None]) -> TaskLimit | None:
@@ -110,14 +124,13 @@ def _set_queue(loop: asyncio.AbstractEventLoop, wanted: TaskScheduler, most: int
             old.lift()
         return None if most is None else TaskLimit(loop, most, ready=append, rank=lambda handle: _rank(loop, handle))
 
-    # By its class: one of a user's may derive from it, and have any notion of equality.
-    in_order = type(wanted) is FirstInFirstOut
     set_queue(loop, wanted, None if in_order else lambda: _steps(loop, wanted), limit)
 
 
 def _max_tasks(loop: asyncio.AbstractEventLoop) -> int | None:
-    queue = queue_of(loop)
-    return None if queue is None or queue.limit is None else queue.limit.max_tasks
+    front = front_of(loop)
+    by = queue_of(loop) if front is None else front
+    return None if by is None or by.limit is None else by.limit.max_tasks
 
 
 def _rank(loop: asyncio.AbstractEventLoop, handle: Any) -> float:

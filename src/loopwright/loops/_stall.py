@@ -50,6 +50,10 @@ class Stalls:
         self.forget = self._stepped.discard
         """Call it with the seat of a task that has ended."""
 
+    def possible(self) -> bool:
+        """Whether there is anything to look at when the loop is about to wait."""
+        return not self._told and self._slots.waiting > 0 and bool(self._stepped) and self._slots.full
+
     def idle(self) -> bool:
         """The loop is about to wait. Whether it was told of a stall, and may have something to do now."""
         stepped = tuple(self._stepped)

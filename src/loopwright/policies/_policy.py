@@ -54,7 +54,8 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
     - `scheduler`: in which order the steps of tasks run on these loops: a `TaskScheduler` or the name of one; None is
       asyncio's order. `max_tasks`: how many tasks are under way at a time, 1 or more; None is any number. Both as
       `loopwright.loops.schedule()` takes them, and with the exceptions it raises: at once for what they never can be,
-      and for loops of uvloop and rloop, which can take neither (SchedulerRefusedError, a RuntimeError).
+      and a scheduler for loops of uvloop and rloop, which can take a bound but none of these (SchedulerRefusedError, a
+      RuntimeError).
     - `child_watcher`: the watcher that asyncio's subprocesses (`asyncio.create_subprocess_exec()`,
       `loop.subprocess_exec()` and so on) are handed to by the standard loops that this policy makes, on every Python;
       None is the process's own, `loopwright.watchers.process_watcher()`. uvloop and rloop hear of exits by
@@ -199,15 +200,10 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
 
     def _check_unscheduled(self, package: str) -> None:
         """What `schedule()` would say of the first loop, before there is one."""
-        asked = []
         if type(self._scheduler) is not FirstInFirstOut:
-            asked.append(f"scheduler={self._scheduler!r}")
-        if self._max_tasks is not None:
-            asked.append(f"max_tasks={self._max_tasks}")
-        if asked:
             raise SchedulerRefusedError(
-                f"{' and '.join(asked)} would do nothing on loops of {package}: they queue what is ready by themselves,"
-                " where nobody else can order or hold it; leave that out, or use it with loop='asyncio'"
+                f"scheduler={self._scheduler!r} would do nothing on loops of {package}: they queue what is ready by"
+                " themselves, where nobody else can order it; leave that out, or use it with loop='asyncio'"
             )
 
     def close(self) -> None:

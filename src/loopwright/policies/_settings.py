@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PolicyMistake", "Settings", "read"]
 
-#: What a policy does by way of a loop's queue, and so not on loops that keep it to themselves.
-QUEUED = ("scheduler", "max_tasks")
 OWN_QUEUE = "loops of {} queue what is ready by themselves"
 
 
@@ -165,23 +163,18 @@ class _Reader:
         self._relate_compiled(word_of(name))
 
     def _relate_compiled(self, word: str) -> None:
-        """A compiled loop has a queue of its own, in which nobody else puts anything in order or holds it back."""
+        """A compiled loop has a queue of its own, in which nobody else puts anything in order."""
         loop = self._values.get("loop") or word
         package = watches_by_itself(loop) if loop and not (isinstance(loop, str) and is_reference(loop)) else None
         if package is None:
             return
-        for key in QUEUED:
-            value = self._values.get(key)
-            if value is not None and (key != "scheduler" or _reorders(value)):
-                self._position = self._positions[key]
-                self._note(
-                    key,
-                    self._shown(self._given[key]),
-                    f"no {key}, or loop=asyncio: {OWN_QUEUE.format(package)}",
-                )
+        mend = f"no scheduler, or loop=asyncio: {OWN_QUEUE.format(package)}"
+        if _reorders(self._values.get("scheduler")):
+            self._position = self._positions["scheduler"]
+            self._note("scheduler", self._shown(self._given["scheduler"]), mend)
         if _reorders(word):  # "fair; loop=uvloop"
             self._position = self._positions["loop"]
-            self._note("loop", self._shown(loop), f"no scheduler, or loop=asyncio: {OWN_QUEUE.format(package)}")
+            self._note("loop", self._shown(loop), mend)
 
     def _note(self, key: str, found: str, right: str) -> None:
         self._found.append((self._position, PolicyMistake(self._source, key, found, right)))
