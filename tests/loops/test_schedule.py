@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import collections
 import logging
-import os
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,6 @@ from loopwright.errors import (
     SchedulerRefusedError,
 )
 from loopwright.loops import (
-    Deadlines,
     DefaultTaskScheduler,
     FairShares,
     FirstInFirstOut,
@@ -256,25 +256,33 @@ def test_a_select_sees_the_tasks(loop: Any) -> None:
     loop.run_until_complete(main())
 
 
-def test_a_forked_child_has_a_loop_of_its_own(loop: Any) -> None:
-    schedule(loop, Deadlines())
+def test_a_forked_child_has_a_loop_of_its_own() -> None:
+    # In a Python of its own: from 3.12 on, fork() warns where a process has threads, as this one may.
+    code = """
+import asyncio, os
+from loopwright.loops import Deadlines, schedule
 
-    async def main() -> int:
-        child = os.fork()
-        if child == 0:
-            try:
-                asyncio.set_event_loop(None)
-                own = asyncio.SelectorEventLoop()
-                asyncio._set_running_loop(None)
-                schedule(own, "priority")
-                own.run_until_complete(asyncio.sleep(0.001))
-                os._exit(7)
-            finally:
-                os._exit(1)
-        await asyncio.sleep(0)
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])  # noqa: ASYNC222 - it ends at once
+async def main():
+    child = os.fork()
+    if child == 0:
+        try:
+            asyncio._set_running_loop(None)
+            own = asyncio.SelectorEventLoop()
+            schedule(own, "priority")
+            own.run_until_complete(asyncio.sleep(0.001))
+            os._exit(7)
+        finally:
+            os._exit(1)
+    await asyncio.sleep(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-    assert loop.run_until_complete(main()) == 7
+loop = asyncio.SelectorEventLoop()
+schedule(loop, Deadlines())
+print(loop.run_until_complete(main()))
+loop.close()
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "7\n", "")
 
 
 def test_somebody_curious_about_the_queue_disturbs_nothing(loop: Any) -> None:
