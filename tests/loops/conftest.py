@@ -10,10 +10,10 @@ from tests.loops import limited
 
 @pytest.fixture(
     params=[
-        "the least queue",
+        pytest.param("the least queue", marks=pytest.mark.slow),
         "fifo",
         "priority",
-        "fair",
+        pytest.param("fair", marks=pytest.mark.slow),
         "uvloop",
         pytest.param("rloop", marks=[pytest.mark.slow, pytest.mark.filterwarnings(RLOOPS_OWN)]),
     ]
