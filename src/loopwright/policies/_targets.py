@@ -31,6 +31,8 @@ class Target(Protocol):
 
     loop: AbstractEventLoop
     unfinished: dict[int, Unfinished]
+    inherited: bool
+    """Whether its thread was left to the parent of this forked process, so that nothing in it will ever end."""
 
     def here(self) -> bool:
         """Whether the caller runs within the loop."""
@@ -38,12 +40,17 @@ class Target(Protocol):
     def running(self) -> bool:
         """Whether what is posted will be done."""
 
+    def gone(self) -> str:
+        """Why nothing can be posted."""
+
     def post(self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None) -> None:
         """Have the loop call this; RuntimeError if it is closed."""
 
 
 class ForeignLoop:
     """A loop that runs in whatever thread somebody else runs it in."""
+
+    inherited = False  # as far as is known here: a forked child may run its parent's loop on
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self.loop = loop
@@ -57,6 +64,10 @@ class ForeignLoop:
         """Whether what is posted will be done."""
         return self.loop.is_running()
 
+    def gone(self) -> str:
+        """Why nothing can be posted."""
+        return f"Event loop is closed: {self.loop!r}"
+
     def post(self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None) -> None:
         """Have the loop call this; LoopClosedError if it is closed."""
         try:
@@ -64,7 +75,7 @@ class ForeignLoop:
         except RuntimeError as error:
             if not self.loop.is_closed():
                 raise
-            raise LoopClosedError(f"Event loop is closed: {self.loop!r}") from error
+            raise LoopClosedError(self.gone()) from error
 
 
 def target_of(loop: Any) -> Target:
