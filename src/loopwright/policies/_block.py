@@ -15,8 +15,8 @@ Two things can go otherwise, and neither loses anything:
   other policy: whoever wants to keep that can set it behind the block. Rejected: to leave it. A test that forgets to
   clean up would then reach into all the others.
 
-Should the block itself have raised, that exception is what is raised, and what there is to tell is a note to it; but for
-the GeneratorExit of a generator that is closed in its block, in which nobody would read it.
+Should the block itself have raised, that exception is what is raised, and what there is to tell is a note to it. Not so
+the GeneratorExit of a generator that is closed in its block: in that one nobody would read it.
 """
 
 from __future__ import annotations
