@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from loopwright import watchers
 from loopwright.errors import NoLoopError, NotALoopError, SchedulerRefusedError
 from loopwright.loops import FirstInFirstOut, loop_factory, schedule, scheduler_named, watches_by_itself
-from loopwright.loops._asyncio_private import detach_inherited
 from loopwright.loops._limit import checked_max_tasks
 from loopwright.policies._abstract import AbstractEventLoopPolicy, checked_watcher
+from loopwright.policies._inherited import leave_to_parent
 from loopwright.policies._loop_watcher import give_watcher, ignored
 from loopwright.policies._made import MadeLoops
 from loopwright.policies._private_parts import LocalPart
@@ -247,7 +247,7 @@ class EventLoopPolicy(LocalPart, AbstractEventLoopPolicy):
         """In a forked child: have no loops."""
         loop = self._scope.place().loop
         if loop is not None:
-            detach_inherited(loop)  # somebody else may have made it, so _made need not know it
+            leave_to_parent(loop)  # somebody else may have made it, so _made need not know it
         self._scope.leave_to_parent()
         self._made.leave_to_parent()
 

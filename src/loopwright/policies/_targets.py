@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from loopwright.errors import LoopClosedError, NotALoopError
 from loopwright.loops._asyncio_private import running_loop
+from loopwright.policies._inherited import was_left
 from loopwright.policies._patience import PatientFuture
 
 if TYPE_CHECKING:
@@ -31,8 +32,10 @@ class Target(Protocol):
 
     loop: AbstractEventLoop
     unfinished: dict[int, Unfinished]
-    inherited: bool
-    """Whether its thread was left to the parent of this forked process, so that nothing in it will ever end."""
+
+    @property
+    def inherited(self) -> bool:
+        """Whether its thread was left to the parent of this forked process, so that nothing in it will ever end."""
 
     def here(self) -> bool:
         """Whether the caller runs within the loop."""
@@ -50,11 +53,14 @@ class Target(Protocol):
 class ForeignLoop:
     """A loop that runs in whatever thread somebody else runs it in."""
 
-    inherited = False  # as far as is known here: a forked child may run its parent's loop on
-
     def __init__(self, loop: AbstractEventLoop) -> None:
         self.loop = loop
         self.unfinished: dict[int, Unfinished] = {}
+
+    @property
+    def inherited(self) -> bool:
+        """Whether its thread was left to the parent of this forked process."""
+        return was_left(self.loop)
 
     def here(self) -> bool:
         """Whether the caller runs within the loop."""
@@ -66,10 +72,13 @@ class ForeignLoop:
 
     def gone(self) -> str:
         """Why nothing can be posted."""
-        return f"Event loop is closed: {self.loop!r}"
+        where = " runs in the parent of this forked process; make one here" if self.inherited else ""
+        return f"Event loop is closed: {self.loop!r}{where}"
 
     def post(self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None) -> None:
-        """Have the loop call this; LoopClosedError if it is closed."""
+        """Have the loop call this; LoopClosedError if it is closed, or was left to the parent of this process."""
+        if self.inherited:
+            raise LoopClosedError(self.gone())
         try:
             self.loop.call_soon_threadsafe(callback, *args, context=context)
         except RuntimeError as error:

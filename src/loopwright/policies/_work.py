@@ -63,8 +63,8 @@ class WorkFuture(PatientFuture[T]):
     the work was not done yet; the future is done when the work has ended, which need not be by that. Work that has not
     begun never does, and the future is cancelled at once. `result()`, `exception()`
     raise WrongThreadError (a RuntimeError) within the very loop that runs the work, which they would wait for for ever.
-    In a forked child they and `await` raise LoopClosedError (a RuntimeError) for work that was unfinished in a
-    `ThreadLoop` or `LoopPool` at the fork: its thread is the parent's.
+    In a forked child they and `await` raise LoopClosedError (a RuntimeError) for work that was unfinished at the
+    fork, in a `ThreadLoop`, a `LoopPool` or a loop of a policy of ours: its thread is the parent's.
     """
 
     def __init__(self, target: Target) -> None:
