@@ -158,8 +158,8 @@ def test_runs_unchanged_on_uvloop(name: str) -> None:
 
 
 def test_forks_unchanged_beside_a_loop_in_a_thread() -> None:
-    # Since 3.12 Python warns of fork() beside threads. As an error, that is raised in the parent when the child has been
-    # made already: the program would end, and leave a server behind that nobody asks.
+    # Since 3.12 Python warns of fork() beside threads. As an error, it is raised in the parent when the child is there
+    # already: the program would end, and leave a server behind that nobody asks.
     program = under("threaded", "prefork_server")
     run = (
         "-W",

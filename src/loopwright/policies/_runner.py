@@ -11,7 +11,7 @@ from loopwright.errors import ArgumentsConflictError, LoopRunningError
 from loopwright.loops import loop_factory as checked_factory
 from loopwright.loops._asyncio_private import running_loop
 from loopwright.policies._abstract import checked_policy
-from loopwright.policies._foreign import new_loop_of
+from loopwright.policies._foreign import new_loop_of, set_loop_of
 from loopwright.policies._registry import get_event_loop_policy
 
 if TYPE_CHECKING:
@@ -98,13 +98,13 @@ class Runner:
         finally:
             policy, self._set_on = self._set_on, None
             if policy is not None:
-                policy.set_event_loop(None)
+                set_loop_of(policy, None)
 
     def _new_loop(self) -> AbstractEventLoop:
         policy = get_event_loop_policy() if self._policy is None else self._policy
         loop = new_loop_of(policy)
         try:
-            policy.set_event_loop(loop)
+            set_loop_of(policy, loop)
         except BaseException:
             loop.close()
             raise
