@@ -105,7 +105,7 @@ class GivesNothing(EventLoopPolicy):
         return None  # type: ignore[return-value] # a `return` that was forgotten
 
 
-@pytest.mark.parametrize("use", [lambda: run(asyncio.sleep(0)), new_event_loop])
+@pytest.mark.parametrize("use", [lambda: run(asyncio.sleep(0)), lambda: Runner().get_loop()])
 @pytest.mark.filterwarnings("ignore:coroutine 'sleep' was never awaited")
 def test_one_that_makes_no_loop_is_told_of_by_its_name(use: Callable[[], object]) -> None:
     set_event_loop_policy(GivesNothing())
