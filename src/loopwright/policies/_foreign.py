@@ -34,11 +34,12 @@ _kept: weakref.WeakKeyDictionary[Any, ChildWatcher] = weakref.WeakKeyDictionary(
 
 def new_loop_of(policy: PolicyBase) -> AbstractEventLoop:
     """A new loop of this policy; if the policy knows of no watchers, one that asks for the watcher kept for it here."""
-    loop = policy.new_event_loop()
+    loop: Any = policy.new_event_loop()
     # Of what is no loop nothing is said here: a policy is believed, as asyncio believes it.
     if isinstance(loop, asyncio.AbstractEventLoop) and not _knows_watchers(policy):
         give_watcher(loop, functools.partial(watcher_of, policy), given=None)
-    return loop
+    made: AbstractEventLoop = loop
+    return made
 
 
 def _knows_watchers(policy: Any) -> bool:
