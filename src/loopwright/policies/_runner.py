@@ -7,11 +7,11 @@ import os
 import reprlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from loopwright.errors import ArgumentsConflictError, LoopRunningError
+from loopwright.errors import ArgumentsConflictError, LoopRunningError, NotALoopError
 from loopwright.loops import loop_factory as checked_factory
 from loopwright.loops._asyncio_private import running_loop
 from loopwright.policies._abstract import checked_policy
-from loopwright.policies._foreign import new_loop_of
+from loopwright.policies._foreign import new_loop_of, set_loop_of
 from loopwright.policies._registry import get_event_loop_policy
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ class Runner:
     become the policy of the process: what asks asyncio for a new loop meanwhile gets one of that one's.
 
     `debug`, unless it is None, sets the loop's debug mode. ArgumentsConflictError (a TypeError) if both a
-    policy and a factory are given; NotAPolicyError (a TypeError) if `policy` is no policy.
+    policy and a factory are given; NotAPolicyError (a TypeError) if `policy` is no policy. At the first use,
+    NotALoopError (a TypeError) if the policy makes something else than a loop.
     """
 
     # asyncio.Runner is documented as final, and is: this one has one instead of being one.
@@ -98,13 +99,15 @@ class Runner:
         finally:
             policy, self._set_on = self._set_on, None
             if policy is not None:
-                policy.set_event_loop(None)
+                set_loop_of(policy, None)
 
     def _new_loop(self) -> AbstractEventLoop:
         policy = get_event_loop_policy() if self._policy is None else self._policy
         loop = new_loop_of(policy)
+        if not isinstance(loop, asyncio.AbstractEventLoop):
+            raise NotALoopError(f"new_event_loop() of the policy {policy!r} gave {loop!r}, which is no event loop")
         try:
-            policy.set_event_loop(loop)
+            set_loop_of(policy, loop)
         except BaseException:
             loop.close()
             raise
