@@ -19,8 +19,8 @@ from loopwright._core import (
 )
 from loopwright.errors import NoLoopError, NotALoopError, SchedulerRefusedError
 from loopwright.loops._asyncio_private import running_loop
-from loopwright.loops._asyncio_queues import queue_of, refusal, set_queue
-from loopwright.loops._asyncio_ready import ReadyQueue, context_of, task_of
+from loopwright.loops._asyncio_queues import context_of, queue_of, refusal, set_queue, task_of
+from loopwright.loops._asyncio_ready import ReadyQueue
 from loopwright.loops._limit import TaskLimit, checked_max_tasks
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def schedule(
     out. `task_limit()` shows how it stands. A task that was there before the limit is not held back by it.
 
     Only steps and wake-ups of tasks (`asyncio.Task`, in C and in Python, and classes derived from it) are reordered.
-    Every other callback keeps its order among its like, and what is ready when a pass of the loop begins goes before
+    Every other callback keeps its order among its like, and is overtaken by no step that was queued later. What is ready when a pass of the loop begins goes before
     the steps; those end after about half a millisecond, when timers and I/O are looked at again. So a loop with more
     steps ready than fit into that makes shorter passes than asyncio's. Everything else is as asyncio documents it.
 
