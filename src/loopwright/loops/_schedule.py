@@ -67,9 +67,10 @@ def schedule(
     out. `task_limit()` shows how it stands. A task that was there before the limit is not held back by it.
 
     Only steps and wake-ups of tasks (`asyncio.Task`, in C and in Python, and classes derived from it) are reordered.
-    Every other callback keeps its order among its like, and is overtaken by no step that was queued later. What is ready when a pass of the loop begins goes before
-    the steps; those end after about half a millisecond, when timers and I/O are looked at again. So a loop with more
-    steps ready than fit into that makes shorter passes than asyncio's. Everything else is as asyncio documents it.
+    Every other callback keeps its order among its like, and no step overtakes one that was queued before it. What is
+    ready when a pass of the loop begins goes before the steps; those end after about half a millisecond, when timers
+    and I/O are looked at again. So a loop with more steps ready than fit into that makes shorter passes than asyncio's.
+    Everything else is as asyncio documents it.
 
     NotALoopError (a TypeError) if `loop` is no event loop; UnknownSchedulerError (a ValueError) or NotASchedulerError
     (a TypeError) if `scheduler` is none; MaxTasksValueError or MaxTasksTypeError (a ValueError, a TypeError) if
