@@ -223,3 +223,13 @@ def test_a_pass_is_long_where_steps_are_short() -> None:
         finally:
             loop.close()
         assert passes <= 4
+
+
+def test_fewer_steps_than_were_counted_end_the_pass_and_not_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.SelectorEventLoop()
+    schedule(loop, "fair")
+    steps = loop._ready.steps  # type: ignore[attr-defined]
+    counted = steps.ready
+    monkeypatch.setattr(steps, "ready", lambda most: counted(most) + 3)
+    assert loop.run_until_complete(asyncio.sleep(0.001, 5)) == 5
+    loop.close()

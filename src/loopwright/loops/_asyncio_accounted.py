@@ -39,7 +39,9 @@ class AccountedReadyQueue(ReadyQueue):
         self._clock = 0.0
 
     def _begin(self) -> int:
-        self._charge(0.0)  # of a pass that was broken off: what it cost nobody measured
+        if self._left > 0 or self._steps.charged:  # a pass that was broken off: what it cost nobody measured
+            self._steps.mend()
+        self._left = 1  # should this be broken off
         length = super()._begin()
         self._clock = thread_time()
         return length

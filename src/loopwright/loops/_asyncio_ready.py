@@ -43,7 +43,7 @@ would be done by whoever calls it through the class, too late or not at all, and
 restore.
 
 *A KeyboardInterrupt* can end a pass at any point. Counts are made anew when the next one begins; steps are moved by
-single calls into C.
+single calls into C. Should one have left a count of steps too high, the pass just ends earlier.
 """
 
 from __future__ import annotations
@@ -205,7 +205,10 @@ class ReadyQueue:
                 else:
                     self._sort(self._since)
             if left & self._mask or self._in_time(left):
-                step = self._pop(self._now)
+                try:
+                    step = self._pop(self._now)
+                except IndexError:
+                    return NOTHING
                 after = self._after and self._after.pop(step, 0)
                 return self._hold(step, after) if after and after > self._ran else step
         elif self._plain_left > 0:  # steps that were to go before it have gone in the pass before
