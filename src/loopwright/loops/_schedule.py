@@ -22,6 +22,7 @@ from loopwright.loops._asyncio_private import running_loop
 from loopwright.loops._asyncio_queues import context_of, queue_of, refusal, set_queue, task_of
 from loopwright.loops._asyncio_ready import ReadyQueue
 from loopwright.loops._limit import TaskLimit, checked_max_tasks
+from loopwright.loops._stands_for import loop_behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -156,7 +157,7 @@ def groups(loop: asyncio.AbstractEventLoop | None = None) -> dict[str | None, Gr
     the account when it has ended. NoLoopError (a RuntimeError) if none runs here and none is given;
     SchedulerRefusedError (a RuntimeError) if the loop's scheduler is not `FairShares`.
     """
-    asked = running_loop() if loop is None else loop
+    asked = running_loop() if loop is None else loop_behind(loop)
     if asked is None:
         raise NoLoopError("no event loop runs in this thread; say whose account is meant: groups(loop)")
     queue = queue_of(asked)
