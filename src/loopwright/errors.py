@@ -36,6 +36,7 @@ __all__ = [
     "MechanismUnavailableError",
     "NoLoopError",
     "NoSuchProcessError",
+    "NotACoroutineError",
     "NotALoopError",
     "NotAPolicyError",
     "NotAProcessError",
@@ -47,6 +48,7 @@ __all__ = [
     "PolicyOptionError",
     "PoolClosedError",
     "PoolFullError",
+    "PoolSizeError",
     "ProcessFailedError",
     "ProcessTimeoutError",
     "SchedulerRefusedError",
@@ -76,6 +78,10 @@ class CallerError(LoopwrightError):
 
 class ArgumentsConflictError(CallerError, TypeError):
     """Arguments were given together of which only one can hold."""
+
+
+class NotACoroutineError(CallerError, TypeError, ValueError):
+    """A coroutine function was given where its coroutine is needed. asyncio: ValueError up to 3.13, then TypeError."""
 
 
 class NotALoopError(CallerError, TypeError):
@@ -188,6 +194,10 @@ class WatcherIgnoredError(CallerError, RuntimeError):
 
 class WatcherInactiveError(CallerError, RuntimeError):
     """A subprocess was asked for while the child watcher in use would not tell of its end; nothing was started."""
+
+
+class PoolSizeError(CallerError, ValueError):
+    """A pool was asked to have a number of members with which it could do nothing."""
 
 
 class PoolClosedError(CallerError, RuntimeError):

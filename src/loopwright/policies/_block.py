@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from loopwright.errors import LoopRunningError, PolicyBlockError
 from loopwright.loops._asyncio_private import install_policy, installed_policy, running_loop
-from loopwright.policies._config import PolicyLike, policy_and_maker
+from loopwright.policies._config import PolicyLike, close_policy, policy_and_maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,7 +117,7 @@ class PolicyBlock(contextlib.ContextDecorator):
                 install_policy(made)
         if entered:
             if ours:
-                _close(made)
+                close_policy(made)
             raise PolicyBlockError(f"{self!r} is entered already, and a block can be entered once at a time")
         return made
 
@@ -132,7 +132,7 @@ class PolicyBlock(contextlib.ContextDecorator):
             told = self._put_back(mine, place)
         try:
             if mine.ours:
-                _close(mine.policy)
+                close_policy(mine.policy)
         except Exception as problem:
             if error is None:
                 raise
@@ -167,12 +167,6 @@ class PolicyBlock(contextlib.ContextDecorator):
             warnings.warn(told, stacklevel=3)
         else:
             raise told
-
-
-def _close(made: PolicyBase) -> None:
-    close = getattr(made, "close", None)  # which policies written for asyncio have not
-    if close is not None:
-        close()
 
 
 def _after_fork_in_child() -> None:

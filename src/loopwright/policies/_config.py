@@ -25,7 +25,15 @@ if TYPE_CHECKING:
 
     from loopwright.policies._settings import Settings
 
-__all__ = ["VARIABLE", "PolicyLike", "default_policy", "policy_and_maker", "policy_from", "policy_obstacle"]
+__all__ = [
+    "VARIABLE",
+    "PolicyLike",
+    "close_policy",
+    "default_policy",
+    "policy_and_maker",
+    "policy_from",
+    "policy_obstacle",
+]
 
 #: The environment variable that says which policy to use where none was set.
 VARIABLE: Final = "LOOPWRIGHT_POLICY"
@@ -95,6 +103,13 @@ def policy_and_maker(value: PolicyLike) -> tuple[PolicyBase, bool]:
     if isinstance(value, type) and issubclass(value, PolicyBase):
         return checked_policy(value()), True
     return checked_policy(value), False
+
+
+def close_policy(policy: Any) -> None:
+    """Close a policy that was made here, if it has a `close()`; those written for asyncio have none."""
+    close = getattr(policy, "close", None)
+    if close is not None:
+        close()
 
 
 def _made(value: str | Mapping[str, Any], source: str) -> tuple[PolicyBase, bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import inspect
 import threading
 from typing import TYPE_CHECKING, Any, TypeVarTuple, Unpack
 
@@ -104,6 +105,9 @@ def _guarded(name: str, function: Any) -> Callable[..., Any]:
     def method(self: Any, *args: Any, **options: Any) -> Any:
         if self._here():
             return getattr(self._loop, name)(*args, **options)
+        for given in (*args, *options.values()):
+            if inspect.iscoroutine(given):
+                given.close()  # or Python would say beneath this that it was never awaited
         raise WrongThreadError(
             f"{name}() was called in thread {threading.current_thread().name!r} on a loop that other threads share:"
             f" {self._loop!r}{self._whose()}. {_mend(name)}"
@@ -114,14 +118,17 @@ def _guarded(name: str, function: Any) -> Callable[..., Any]:
 
 def _mend(name: str) -> str:
     if name in ("run_until_complete", "run_forever", "create_task"):
-        return "Use handle.submit(coroutine), or a loop of this thread's own (asyncio.new_event_loop())"
+        return (
+            "Use submit() of what this was called on, as asyncio.get_event_loop().submit(coroutine), or a loop of this"
+            " thread's own (asyncio.new_event_loop())"
+        )
     if name == "close":
         return "Only who made it closes it"
     if name == "stop":
         return "Only its own thread stops it, or loop.call_soon_threadsafe(loop.stop)"
     return (
-        "Use handle.call_soon_threadsafe(...) to have it called there, handle.submit(...) for coroutines, or a loop of"
-        " this thread's own"
+        "Use call_soon_threadsafe() of what this was called on (as asyncio.get_event_loop()) to have it called there,"
+        " its submit() for coroutines, or a loop of this thread's own"
     )
 
 
