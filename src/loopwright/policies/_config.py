@@ -8,7 +8,7 @@ import importlib
 import importlib.util
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, overload
 
 from loopwright._core import scheduler_named
 from loopwright.errors import CallerError, LoopUnavailableError, PolicyConfigurationError
@@ -41,7 +41,17 @@ VARIABLE: Final = "LOOPWRIGHT_POLICY"
 PolicyLike: TypeAlias = str | Mapping[str, Any] | PolicyBase | type[PolicyBase] | None
 """What `policy_from()` understands."""
 
+AnyPolicy = TypeVar("AnyPolicy", bound=PolicyBase)
 
+
+@overload
+def policy_from(value: str | Mapping[str, Any] | None) -> EventLoopPolicy: ...
+@overload
+def policy_from(value: type[AnyPolicy]) -> AnyPolicy: ...
+@overload
+def policy_from(value: AnyPolicy) -> AnyPolicy: ...
+@overload
+def policy_from(value: PolicyLike) -> PolicyBase: ...
 def policy_from(value: PolicyLike) -> PolicyBase:
     """The policy that `value` asks for.
 
@@ -51,6 +61,8 @@ def policy_from(value: PolicyLike) -> PolicyBase:
       or scheduler of one's own goes by `module:attribute`, which is imported now, with the rights of this process.
     - A mapping with the same keys, such as a TOML table; `loop` and `scheduler` may also be objects.
     - A policy is given back as it is, a class of policies is called, and None is `default_policy()`.
+
+    Words are typed as giving an `EventLoopPolicy`, which all do but `module:attribute` of a policy that is no such one.
 
     PolicyConfigurationError (a ValueError) with everything that is wrong with text or a mapping, each with its key,
     what was found and what would be right. LoopUnavailableError (an ImportError) if nothing is wrong, but the loop is

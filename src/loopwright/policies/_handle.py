@@ -7,7 +7,7 @@ import contextvars
 import functools
 import inspect
 import threading
-from typing import TYPE_CHECKING, Any, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack, overload
 
 from loopwright.errors import WrongThreadError
 from loopwright.policies._bridge import submit
@@ -16,7 +16,7 @@ from loopwright.policies._targets import target_of
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from loopwright.policies._loop_thread import LoopThread
     from loopwright.policies._targets import Target
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LoopHandle"]
 
+T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 #: Reading one value, which any thread may.
@@ -77,7 +78,19 @@ class LoopHandle(LoopBase):  # type: ignore[misc]
             callback, *args, context=contextvars.copy_context() if context is None else context
         )
 
-    def submit(self, work: Any, /, *args: Any, context: contextvars.Context | None = None) -> WorkFuture[Any]:
+    @overload
+    def submit(
+        self, work: Coroutine[Any, Any, T], /, *, context: contextvars.Context | None = None
+    ) -> WorkFuture[T]: ...
+    @overload
+    def submit(
+        self,
+        work: Callable[[Unpack[Ts]], Awaitable[T]],
+        /,
+        *args: *Ts,
+        context: contextvars.Context | None = None,
+    ) -> WorkFuture[T]: ...
+    def submit(self, work: Any, /, *args: Any, context: contextvars.Context | None = None) -> WorkFuture[Any]:  # type: ignore[misc] # mypy: Any is no *Ts
         """Run a coroutine, or a coroutine function with arguments, in the loop: `loopwright.policies.submit()`."""
         return submit(self, work, *args, context=context)
 

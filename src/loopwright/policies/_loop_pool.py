@@ -19,7 +19,7 @@ import threading
 import time
 import warnings
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack, overload
 
 from loopwright.errors import (
     ArgumentsConflictError,
@@ -40,7 +40,7 @@ from loopwright.policies._work import WorkFuture
 
 if TYPE_CHECKING:
     import contextvars
-    from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
     from types import TracebackType
     from typing import Self
 
@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from loopwright.policies._config import PolicyLike
 
 __all__ = ["LoopPool"]
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class _Member:
@@ -149,7 +152,19 @@ class LoopPool:
         with self._lock:
             return tuple(member.load() for member in self._members)
 
-    def submit(self, work: Any, /, *args: Any, context: contextvars.Context | None = None) -> WorkFuture[Any]:
+    @overload
+    def submit(
+        self, work: Coroutine[Any, Any, T], /, *, context: contextvars.Context | None = None
+    ) -> WorkFuture[T]: ...
+    @overload
+    def submit(
+        self,
+        work: Callable[[Unpack[Ts]], Awaitable[T]],
+        /,
+        *args: *Ts,
+        context: contextvars.Context | None = None,
+    ) -> WorkFuture[T]: ...
+    def submit(self, work: Any, /, *args: Any, context: contextvars.Context | None = None) -> WorkFuture[Any]:  # type: ignore[misc] # mypy: Any is no *Ts
         """Run `work` on one of the loops; a future to be awaited on any loop, or waited for in any thread.
 
         `work` is a coroutine, or a function that gives an awaitable when it is called, with `args`, in that loop. It
@@ -159,7 +174,7 @@ class LoopPool:
         """
         return submit(self, work, *args, context=context)
 
-    def map(self, function: Callable[..., Any], /, *iterables: Iterable[Any]) -> Iterator[Any]:
+    def map(self, function: Callable[..., Awaitable[T]], /, *iterables: Iterable[Any]) -> Iterator[T]:
         """The results of `function(*items)` for the items of the iterables, in their order, as of `Executor.map()`.
 
         `function` gives an awaitable. All is submitted at once; the iterator waits in the calling thread, so it is for
