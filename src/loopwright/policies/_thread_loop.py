@@ -51,6 +51,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ThreadLoop"]
 
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
 #: Seconds that `close()` waits for the thread.
 CLOSE_TIMEOUT = 10.0
 
