@@ -46,6 +46,7 @@ __all__ = [
     "PolicyBlockError",
     "PolicyConfigurationError",
     "PolicyOptionError",
+    "PolicyUnmadeError",
     "PoolClosedError",
     "PoolFullError",
     "PoolSizeError",
@@ -94,6 +95,10 @@ class NotAPolicyError(CallerError, TypeError):
 
 class PolicyOptionError(CallerError, ValueError):
     """A part of a policy was given as something that it cannot be; the message names what it can be, nearest first."""
+
+
+class PolicyUnmadeError(CallerError, AttributeError):
+    """A policy was used whose class has an `__init__()` that does not call that of `EventLoopPolicy`."""
 
 
 class PolicyBlockError(CallerError, RuntimeError):

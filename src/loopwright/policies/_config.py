@@ -17,7 +17,7 @@ from loopwright.loops._asyncio_private import PolicyBase
 from loopwright.policies._abstract import checked_policy
 from loopwright.policies._named import DefaultEventLoopPolicy
 from loopwright.policies._policy import EventLoopPolicy
-from loopwright.policies._setting_values import Unfit, is_reference, named_policies, show, word_of
+from loopwright.policies._setting_values import Unfit, is_reference, named_policies, plain, show, word_of
 from loopwright.policies._settings import PolicyMistake, read
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ __all__ = [
 
 #: The environment variable that says which policy to use where none was set.
 VARIABLE: Final = "LOOPWRIGHT_POLICY"
+
+#: How much of what another exception says is told; it may be of any size.
+LONGEST: Final = 500
 
 PolicyLike: TypeAlias = str | Mapping[str, Any] | PolicyBase | type[PolicyBase] | None
 """What `policy_from()` understands."""
@@ -219,7 +222,7 @@ def _imported(reference: str) -> Any:
         try:
             found = getattr(found, attribute)
         except Exception as error:
-            near = difflib.get_close_matches(attribute, dir(found), 1)
+            near = difflib.get_close_matches(attribute, dir(found), 1, 0.8)  # not os.open for os:nope
             right = "a name that is there"
             if near:
                 right = f"{name}:{'.'.join([*attributes[:number], near[0], *attributes[number + 1 :]])}"
@@ -259,4 +262,4 @@ def _shown(found: Any) -> str:
 
 
 def _line(error: BaseException) -> str:
-    return show(str(error))[1:-1]
+    return plain(" ".join(str(error).split()), LONGEST)

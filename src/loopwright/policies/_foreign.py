@@ -6,11 +6,13 @@ is not: only who made a loop knows which those are.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import warnings
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from loopwright.errors import NotALoopError
 from loopwright.loops import watches_by_itself
 from loopwright.loops._asyncio_watchers import as_asyncio_watcher, is_asyncio_policy, lacks_watcher, ours_of
 from loopwright.policies._loop_watcher import give_watcher, ignored
@@ -31,7 +33,9 @@ _kept: weakref.WeakKeyDictionary[Any, ChildWatcher] = weakref.WeakKeyDictionary(
 
 def new_loop_of(policy: PolicyBase) -> AbstractEventLoop:
     """A new loop of this policy; if the policy knows of no watchers, one that asks for the watcher kept for it here."""
-    loop = policy.new_event_loop()
+    loop: Any = policy.new_event_loop()
+    if not isinstance(loop, asyncio.AbstractEventLoop):
+        raise NotALoopError(f"new_event_loop() of {policy!r} returned {loop!r}, which is no event loop")
     if not callable(getattr(policy, "get_child_watcher", None)):
         give_watcher(loop, functools.partial(watcher_of, policy), given=None)
     return loop
