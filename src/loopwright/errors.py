@@ -53,6 +53,8 @@ __all__ = [
     "ProcessFailedError",
     "ProcessTimeoutError",
     "SchedulerRefusedError",
+    "SchedulingTypeError",
+    "SchedulingValueError",
     "TaskStallWarning",
     "TextModeError",
     "UnknownBalanceError",
@@ -127,6 +129,14 @@ class UnknownLaneError(CallerError, ValueError):
 
 class SchedulerRefusedError(CallerError, RuntimeError):
     """A loop was given a task scheduler that it cannot take, or not now, or asked for what its scheduler has not."""
+
+
+class SchedulingTypeError(CallerError, TypeError):
+    """A part of a task scheduler, or what a block wishes of one, was given as something of the wrong type."""
+
+
+class SchedulingValueError(CallerError, ValueError):
+    """A part of a task scheduler, or what a block wishes of one, was given as something that it cannot be."""
 
 
 class MaxTasksTypeError(CallerError, TypeError):

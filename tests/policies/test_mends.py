@@ -11,17 +11,20 @@ import pytest
 
 from loopwright.errors import (
     ArgumentsConflictError,
+    CallerError,
     NoLoopError,
     NotALoopError,
     PolicyConfigurationError,
     PolicyUnmadeError,
     UnknownLoopError,
 )
+from loopwright.loops import PriorityLanes, group, task_limit
 from loopwright.policies import (
     AbstractEventLoopPolicy,
     DefaultEventLoopPolicy,
     EventLoopPolicy,
     FairEventLoopPolicy,
+    LoopPool,
     SharedEventLoopPolicy,
     UvloopEventLoopPolicy,
     get_event_loop_policy,
@@ -100,6 +103,20 @@ def test_a_part_that_the_name_says(kind: Any) -> None:
 def test_a_part_without_its_name(given: Any, words: str) -> None:
     with pytest.raises(TypeError, match=re.escape(words)):
         EventLoopPolicy(given)
+
+
+def test_mistakes_of_the_caller_are_of_that_family() -> None:
+    for wrong in (
+        lambda: LoopPool(0),
+        lambda: group(""),
+        lambda: group("a", weight=0),
+        lambda: PriorityLanes(lanes=()),
+    ):
+        with pytest.raises(CallerError) as caught:
+            wrong()
+        assert isinstance(caught.value, ValueError)
+    with pytest.raises(NoLoopError, match=r"task_limit\(loop\)"):
+        task_limit()
 
 
 def test_words_for_a_loop() -> None:
