@@ -36,6 +36,7 @@ __all__ = [
     "MechanismUnavailableError",
     "NoLoopError",
     "NoSuchProcessError",
+    "NotACoroutineError",
     "NotALoopError",
     "NotAPolicyError",
     "NotAProcessError",
@@ -45,11 +46,15 @@ __all__ = [
     "PolicyBlockError",
     "PolicyConfigurationError",
     "PolicyOptionError",
+    "PolicyUnmadeError",
     "PoolClosedError",
     "PoolFullError",
+    "PoolSizeError",
     "ProcessFailedError",
     "ProcessTimeoutError",
     "SchedulerRefusedError",
+    "SchedulingTypeError",
+    "SchedulingValueError",
     "TaskStallWarning",
     "TextModeError",
     "UnknownBalanceError",
@@ -78,6 +83,10 @@ class ArgumentsConflictError(CallerError, TypeError):
     """Arguments were given together of which only one can hold."""
 
 
+class NotACoroutineError(CallerError, TypeError, ValueError):
+    """A coroutine function was given where its coroutine is needed. asyncio: ValueError up to 3.13, then TypeError."""
+
+
 class NotALoopError(CallerError, TypeError):
     """Something that is no event loop, or does not make one, was given as one."""
 
@@ -88,6 +97,10 @@ class NotAPolicyError(CallerError, TypeError):
 
 class PolicyOptionError(CallerError, ValueError):
     """A part of a policy was given as something that it cannot be; the message names what it can be, nearest first."""
+
+
+class PolicyUnmadeError(CallerError, AttributeError):
+    """A policy was used whose class has an `__init__()` that does not call that of `EventLoopPolicy`."""
 
 
 class PolicyBlockError(CallerError, RuntimeError):
@@ -116,6 +129,14 @@ class UnknownLaneError(CallerError, ValueError):
 
 class SchedulerRefusedError(CallerError, RuntimeError):
     """A loop was given a task scheduler that it cannot take, or not now, or asked for what its scheduler has not."""
+
+
+class SchedulingTypeError(CallerError, TypeError):
+    """A part of a task scheduler, or what a block wishes of one, was given as something of the wrong type."""
+
+
+class SchedulingValueError(CallerError, ValueError):
+    """A part of a task scheduler, or what a block wishes of one, was given as something that it cannot be."""
 
 
 class MaxTasksTypeError(CallerError, TypeError):
@@ -188,6 +209,10 @@ class WatcherIgnoredError(CallerError, RuntimeError):
 
 class WatcherInactiveError(CallerError, RuntimeError):
     """A subprocess was asked for while the child watcher in use would not tell of its end; nothing was started."""
+
+
+class PoolSizeError(CallerError, ValueError):
+    """A pool was asked to have a number of members with which it could do nothing."""
 
 
 class PoolClosedError(CallerError, RuntimeError):

@@ -145,8 +145,11 @@ def test_an_unknown_lane_is_the_default_one_and_said_once(loop: Any, caplog: pyt
         for _ in range(2):
             loop.run_until_complete(loop.create_task(idle()))
     assert [record.getMessage() for record in caplog.records] == [
-        "no lane of this loop is called 'bulk': tasks that wish for it go by 'usual'"
+        "no lane of this loop is called 'bulk': tasks that wish for it go by 'usual'; there are: urgent, usual"
     ]
+    with priority("urgnt"), caplog.at_level(logging.WARNING, "loopwright.loops"):
+        loop.run_until_complete(loop.create_task(idle()))
+    assert caplog.records[-1].getMessage().endswith("did you mean 'urgent'? there are: urgent, usual")
 
 
 def test_an_account_is_asked_of_a_loop_that_keeps_one(loop: Any) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -94,10 +94,13 @@ def stalled(use: Use, slots: int = 1) -> None:
     "use", [directly, gathered, waited_for_all, shielded, in_time, without_time, timed, through_a_child]
 )
 def test_it_is_seen_however_they_wait(use: Use, caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.warns(TaskStallWarning, match=r"max_tasks=1: the only slot waits: task .* waits on task C, which wai"):
+    words = r"max_tasks=1: the only slot waits: task .* waits on task C, which wai"
+    with pytest.warns(TaskStallWarning, match=words) as caught:
         stalled(use)
-    records = [record for record in caplog.records if record.name == "loopwright.loops"]
-    assert [record.levelno for record in records] == [logging.WARNING]
+    assert caplog.records == [], "it is told once"
+    lines = Path(__file__).read_text().splitlines()
+    if use is not through_a_child:
+        assert (caught[0].filename, lines[caught[0].lineno - 1].strip()) == (__file__, "await use(await waited_for)")
     assert issubclass(TaskStallWarning, RuntimeWarning)
 
 

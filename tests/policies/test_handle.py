@@ -107,7 +107,7 @@ def test_everything_else_is_refused_with_what_to_do(shared: tuple[asyncio.Abstra
     for name in refused:
         with pytest.raises(WrongThreadError, match=rf"{name}\(\) was called in thread 'MainThread'.*'the owner'"):
             getattr(handle, name)()
-    with pytest.raises(WrongThreadError, match=r"handle\.submit\(coroutine\)"):
+    with pytest.raises(WrongThreadError, match=r"submit\(coroutine\)"):
         handle.run_until_complete(None)
     with pytest.raises(WrongThreadError, match="Only who made it closes it"):
         handle.close()

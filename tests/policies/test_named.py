@@ -118,7 +118,7 @@ def test_each_takes_the_other_parts() -> None:
     LimitedEventLoopPolicy(3, scheduler="priority", loop="selector")
     SharedEventLoopPolicy(scheduler="fair")
     LimitedEventLoopPolicy(3, loop="uvloop")
-    with pytest.raises(TypeError, match="multiple values for keyword argument 'loop'"):
+    with pytest.raises(TypeError, match="UvloopEventLoopPolicy says the loop already"):
         UvloopEventLoopPolicy(loop="asyncio")  # type: ignore[call-arg] # that is the mistake
     with pytest.raises(SchedulerRefusedError, match="loops of uvloop"):
         PriorityEventLoopPolicy(max_tasks=3, loop="uvloop")

@@ -117,6 +117,25 @@ def test_a_failure_that_nobody_asks_for_is_told(thread_loop: ThreadLoop) -> None
     thread_loop.run_until_complete(asyncio.sleep(0.01))
     gc.collect()
     assert [repr(context["exception"]) for context in told] == ["KeyError('that')"]
+    message = told[0]["message"]
+    assert "never retrieved: fail() on <" in message
+    assert f"of thread {thread_loop._core.name!r}" in message
+
+
+def test_it_says_what_is_done_and_where(thread_loop: ThreadLoop) -> None:
+    begun = threading.Event()
+
+    async def work(_: int) -> None:
+        begun.set()
+        await asyncio.sleep(1000)
+
+    future = submit(thread_loop, work, 3)
+    assert begun.wait(30)
+    assert repr(future).startswith("<WorkFuture of test_it_says_what_is_done_and_where.<locals>.work() on <")
+    assert repr(future).endswith(f"of thread {thread_loop._core.name!r}: running>")
+    future.cancel()
+    concurrent.futures.wait([future], timeout=30)
+    assert repr(future).endswith(": cancelled>")
 
 
 def test_the_loop_of_who_awaits_is_closed_meanwhile(thread_loop: ThreadLoop) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from loopwright._core._wishes import DEADLINE, GROUP, PRIORITY, checked_weight
-from loopwright.errors import NotASchedulerError, UnknownSchedulerError
+from loopwright.errors import NotASchedulerError, SchedulingTypeError, SchedulingValueError, UnknownSchedulerError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -129,12 +129,14 @@ class PriorityLanes(TaskScheduler):
     def __post_init__(self) -> None:
         lanes: Any = self.lanes
         if isinstance(lanes, str) or not all(isinstance(lane, str) for lane in lanes):
-            raise TypeError(f"lanes must be names of lanes, such as ('urgent', 'normal'), not {self.lanes!r}")
+            raise SchedulingTypeError(f"lanes must be names of lanes, such as ('urgent', 'normal'), not {self.lanes!r}")
         object.__setattr__(self, "lanes", tuple(self.lanes))
         if not self.lanes or "" in self.lanes or len(set(self.lanes)) < len(self.lanes):
-            raise ValueError(f"lanes must be at least one name, none of them empty or there twice, not {self.lanes!r}")
+            raise SchedulingValueError(
+                f"lanes must be at least one name, none of them empty or there twice, not {self.lanes!r}"
+            )
         if self.default not in self.lanes:
-            raise ValueError(f"default must be one of {', '.join(self.lanes)}, not {self.default!r}")
+            raise SchedulingValueError(f"default must be one of {', '.join(self.lanes)}, not {self.default!r}")
         if self.aging is not None:
             _check_seconds("aging", self.aging)
         _check_whole("aged_every", self.aged_every)
@@ -221,16 +223,16 @@ def selects_itself(scheduler: TaskScheduler) -> bool:
 
 def _check_seconds(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number of seconds above 0, or None, not {value!r}")
+        raise SchedulingTypeError(f"{name} must be a number of seconds above 0, or None, not {value!r}")
     if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be a finite number of seconds above 0, or None, not {value!r}")
+        raise SchedulingValueError(f"{name} must be a finite number of seconds above 0, or None, not {value!r}")
 
 
 def _check_whole(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be a whole number, 1 or more, not {value!r}")
+        raise SchedulingTypeError(f"{name} must be a whole number, 1 or more, not {value!r}")
     if value < 1:
-        raise ValueError(f"{name} must be a whole number, 1 or more, not {value!r}")
+        raise SchedulingValueError(f"{name} must be a whole number, 1 or more, not {value!r}")
 
 
 _NAMED: Final[Mapping[str, type[TaskScheduler]]] = {

@@ -12,7 +12,7 @@ import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from loopwright.errors import UnknownLaneError
+from loopwright.errors import SchedulingTypeError, SchedulingValueError, UnknownLaneError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,7 +89,7 @@ def priority(lane: str | None) -> Wish:
     not have counts as its default one, with one warning in the log. TypeError if `lane` is neither a str nor None.
     """
     if lane is not None and not isinstance(lane, str):
-        raise TypeError(f"lane must be the name of a lane, such as 'urgent', or None, not {lane!r}")
+        raise SchedulingTypeError(f"lane must be the name of a lane, such as 'urgent', or None, not {lane!r}")
     if lane == "":
         raise UnknownLaneError("lane must be the name of a lane, such as 'urgent', not ''")
     return Wish(PRIORITY, lambda _: _checked_lane(lane))
@@ -105,14 +105,14 @@ def group(name: str | None, weight: float | None = None) -> Wish:
     ValueError or TypeError if `weight` is no finite number above 0, or `name` no str, or empty.
     """
     if name is not None and not isinstance(name, str):
-        raise TypeError(f"name must be the name of a group, such as 'tenant-7', or None, not {name!r}")
+        raise SchedulingTypeError(f"name must be the name of a group, such as 'tenant-7', or None, not {name!r}")
     if name == "":
-        raise ValueError("name must be the name of a group, such as 'tenant-7', not ''")
+        raise SchedulingValueError("name must be the name of a group, such as 'tenant-7', not ''")
     if weight is not None:
         weight = checked_weight("weight", weight)
     if name is None:
         if weight is not None:
-            raise ValueError(f"a weight ({weight:g}) is that of a group, and none is named")
+            raise SchedulingValueError(f"a weight ({weight:g}) is that of a group, and none is named")
         return Wish(GROUP, lambda _: None)
     wish = GroupWish(name, weight)
     return Wish(GROUP, lambda _: wish)
@@ -129,9 +129,9 @@ def deadline(seconds: float | None) -> Wish:
     if seconds is None:
         return Wish(DEADLINE, lambda _: None)
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        raise TypeError(f"seconds must be a number, or None for no deadline, not {seconds!r}")
+        raise SchedulingTypeError(f"seconds must be a number, or None for no deadline, not {seconds!r}")
     if not math.isfinite(seconds):
-        raise ValueError(f"seconds must be a finite number, or None for no deadline, not {seconds!r}")
+        raise SchedulingValueError(f"seconds must be a finite number, or None for no deadline, not {seconds!r}")
 
     def find(outer: float | None) -> float:
         due = time.monotonic() + seconds
@@ -143,9 +143,9 @@ def deadline(seconds: float | None) -> Wish:
 def checked_weight(name: str, value: Any) -> float:
     """The weight as a float; ValueError or TypeError if it is no finite number above 0."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number above 0, not {value!r}")
+        raise SchedulingTypeError(f"{name} must be a number above 0, not {value!r}")
     if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be a finite number above 0, not {value!r}")
+        raise SchedulingValueError(f"{name} must be a finite number above 0, not {value!r}")
     return float(value)
 
 

@@ -28,6 +28,9 @@ import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from loopwright.errors import NoLoopError
+from loopwright.loops._asyncio_private import running_loop
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -36,6 +39,7 @@ __all__ = [
     "add_done_callback",
     "is_first_step",
     "is_housekeeping",
+    "loop_asked",
     "on_idle",
     "runs_until_complete",
     "stays_cancelled",
@@ -118,6 +122,14 @@ def is_housekeeping(task: asyncio.Task[Any]) -> bool:
     if code is None:
         return type(coro) is _AsyncGeneratorClosing
     return code.co_qualname in _HOUSEKEEPING and Path(code.co_filename).parent == _ASYNCIO
+
+
+def loop_asked(loop: asyncio.AbstractEventLoop | None) -> asyncio.AbstractEventLoop:
+    """The loop whose limit is meant; NoLoopError if that is the running one, and there is none."""
+    asked = running_loop() if loop is None else loop
+    if asked is None:
+        raise NoLoopError("no event loop runs in this thread; say whose limit is meant: task_limit(loop)")
+    return asked
 
 
 def stays_cancelled(task: Any) -> bool:

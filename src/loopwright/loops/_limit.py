@@ -344,8 +344,8 @@ _limits: weakref.WeakKeyDictionary[AbstractEventLoop, weakref.ref[TaskLimit]] = 
 def task_limit(loop: AbstractEventLoop | None = None) -> TaskLimitReport | None:
     """How the limit on tasks of `loop`, by default the running one, stands now; None if it has none.
 
-    From any thread. RuntimeError if no loop is given and none is running.
+    From any thread. NoLoopError (a RuntimeError) if no loop is given and none is running.
     """
-    reference = _limits.get(asyncio.get_running_loop() if loop is None else loop_behind(loop))
+    reference = _limits.get(loop_behind(tasks.loop_asked(loop)))
     limit = None if reference is None else reference()
     return None if limit is None else limit.report()

@@ -123,6 +123,8 @@ def _find(name: str) -> Callable[[], Any]:
     if known is None:
         near = difflib.get_close_matches(name.strip().lower(), loop_names(), n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
+        if ";" in name or "=" in name:
+            hint = "words that say more than the loop are for loopwright.policy_from(); "
         raise UnknownLoopError(f"no event loop is called {name!r}; {hint}there are: {', '.join(loop_names())}")
     return known()
 

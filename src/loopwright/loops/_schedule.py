@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
+import functools
 import logging
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -150,11 +152,21 @@ def _steps(loop: asyncio.AbstractEventLoop, scheduler: TaskScheduler) -> StepQue
             context["exception"] = error
         loop.call_exception_handler(context)
 
-    return step_queue(scheduler, task_of=task_of, failed=failed, unknown_lane=_unknown_lane)
+    return step_queue(
+        scheduler, task_of=task_of, failed=failed, unknown_lane=functools.partial(_unknown_lane, scheduler)
+    )
 
 
-def _unknown_lane(lane: str, default: str) -> None:
-    logger.warning("no lane of this loop is called %r: tasks that wish for it go by %r", lane, default)
+def _unknown_lane(scheduler: TaskScheduler, lane: str, default: str) -> None:
+    lanes = scheduler.lanes if isinstance(scheduler, PriorityLanes) else (default,)
+    near = difflib.get_close_matches(lane.strip().lower(), lanes, n=1)
+    logger.warning(
+        "no lane of this loop is called %r: tasks that wish for it go by %r; %sthere are: %s",
+        lane,
+        default,
+        f"did you mean {near[0]!r}? " if near else "",
+        ", ".join(lanes),
+    )
 
 
 def scheduler_of(loop: asyncio.AbstractEventLoop) -> TaskScheduler:

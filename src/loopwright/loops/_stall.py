@@ -11,7 +11,6 @@ tasks there are. If one of them waits so, every slot is looked at.
 from __future__ import annotations
 
 import asyncio
-import logging
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     Task = asyncio.Task[Any]
 
 __all__ = ["Stalls"]
-
-log = logging.getLogger("loopwright.loops")
 
 SHOWN = 5
 """How many of the slots a warning names."""
@@ -70,7 +67,7 @@ class Stalls:
                 return False
             chains.append(chain)
         self._told = True
-        self._tell(describe(self._slots.limit, chains))
+        self._tell(chains[0][0], describe(self._slots.limit, chains))
         return True
 
     def _first_chain(self, seats: Iterable[Any], dead_ends: set[Task]) -> list[Task] | None:
@@ -81,10 +78,13 @@ class Stalls:
         seat = self._seat_of(task)
         return seat is not None and self._slots.standing(seat) is Standing.WAITS
 
-    def _tell(self, message: str) -> None:
-        log.warning("%s", message)
+    def _tell(self, waiting: Task, message: str) -> None:
+        # The loop's own line, which calls this, is nobody's fault. Such a task has a frame, unless it is compiled.
+        frame = next(iter(waiting.get_stack(limit=1)), None)
+        file, line = ("<unknown>", 0) if frame is None else (frame.f_code.co_filename, frame.f_lineno)
+        module = None if frame is None else frame.f_globals.get("__name__")
         try:
-            warnings.warn(message, TaskStallWarning, stacklevel=2)
+            warnings.warn_explicit(message, TaskStallWarning, file, line, module)
         except TaskStallWarning as warning:
             # Under `-W error`. Raised from here it would end the loop, from between two callbacks.
             self._loop.call_exception_handler({"message": message, "exception": warning})

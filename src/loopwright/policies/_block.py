@@ -27,24 +27,34 @@ import os
 import threading
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from loopwright.errors import LoopRunningError, PolicyBlockError
 from loopwright.loops._asyncio_private import install_policy, installed_policy, running_loop
-from loopwright.policies._config import PolicyLike, policy_and_maker
+from loopwright.policies._config import PolicyLike, close_policy, policy_and_maker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from loopwright.loops._asyncio_private import PolicyBase
+    from loopwright.policies._policy import EventLoopPolicy
 
 __all__ = ["PolicyBlock", "policy"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
+AnyPolicy = TypeVar("AnyPolicy", bound="PolicyBase")
 
 
-def policy(value: PolicyLike) -> PolicyBlock:
+@overload
+def policy(value: str | Mapping[str, Any] | None) -> PolicyBlock[EventLoopPolicy]: ...
+@overload
+def policy(value: type[AnyPolicy]) -> PolicyBlock[AnyPolicy]: ...
+@overload
+def policy(value: AnyPolicy) -> PolicyBlock[AnyPolicy]: ...
+@overload
+def policy(value: PolicyLike) -> PolicyBlock[PolicyBase]: ...
+def policy(value: PolicyLike) -> PolicyBlock[Any]:
     """A block in which the process has the policy that `value` asks for, as `policy_from()` takes it; also a decorator.
 
     `with policy("shared; max_tasks=100") as p:` makes the policy and sets it; at the end what was set before is set
@@ -65,7 +75,7 @@ def policy(value: PolicyLike) -> PolicyBlock:
 class _Open:
     """One block that was entered and not left."""
 
-    block: PolicyBlock
+    block: PolicyBlock[Any]
     policy: PolicyBase
     ours: bool
     before: PolicyBase | None
@@ -76,7 +86,7 @@ _open: list[_Open] = []
 _lock = threading.RLock()
 
 
-class PolicyBlock(contextlib.ContextDecorator):
+class PolicyBlock(contextlib.ContextDecorator, Generic[AnyPolicy]):
     """What `policy()` gives: a context manager that may be used again once it was left, and a decorator."""
 
     def __init__(self, value: PolicyLike) -> None:
@@ -100,10 +110,12 @@ class PolicyBlock(contextlib.ContextDecorator):
                 )
         return super().__call__(func)
 
-    def _recreate_cm(self) -> PolicyBlock:  # asked by ContextDecorator at each call, so that calls can overlap
+    def _recreate_cm(
+        self,
+    ) -> PolicyBlock[AnyPolicy]:  # asked by ContextDecorator at each call, so that calls can overlap
         return PolicyBlock(self._value)
 
-    def __enter__(self) -> PolicyBase:
+    def __enter__(self) -> AnyPolicy:
         loop = running_loop()
         if loop is not None:
             raise LoopRunningError(
@@ -118,9 +130,10 @@ class PolicyBlock(contextlib.ContextDecorator):
                 install_policy(made)
         if entered:
             if ours:
-                _close(made)
+                close_policy(made)
             raise PolicyBlockError(f"{self!r} is entered already, and a block can be entered once at a time")
-        return made
+        entered_with: Any = made
+        return entered_with  # type: ignore[no-any-return] # `policy()` says which it is
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -135,7 +148,7 @@ class PolicyBlock(contextlib.ContextDecorator):
             told = self._put_back(mine, place)
         try:
             if mine.ours:
-                _close(mine.policy)
+                close_policy(mine.policy)
         except Exception as problem:
             if error is None:
                 raise
@@ -170,12 +183,6 @@ class PolicyBlock(contextlib.ContextDecorator):
             warnings.warn(told, stacklevel=3)
         else:
             raise told
-
-
-def _close(made: PolicyBase) -> None:
-    close = getattr(made, "close", None)  # which policies written for asyncio have not
-    if close is not None:
-        close()
 
 
 def _after_fork_in_child() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack, overload
 
 from loopwright.errors import LoopClosedError, WrongLoopError
 from loopwright.policies._targets import ForeignLoop, target_of
@@ -10,14 +10,29 @@ from loopwright.policies._work import WorkFuture, as_coroutine
 
 if TYPE_CHECKING:
     import contextvars
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from loopwright.policies._targets import Target
 
 __all__ = ["on", "start", "submit"]
 
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
-def submit(loop: Any, work: Any, /, *args: Any, context: contextvars.Context | None = None) -> WorkFuture[Any]:
+
+@overload
+def submit(
+    loop: Any, work: Coroutine[Any, Any, T], /, *, context: contextvars.Context | None = None
+) -> WorkFuture[T]: ...
+@overload
+def submit(
+    loop: Any,
+    work: Callable[[Unpack[Ts]], Awaitable[T]],
+    /,
+    *args: *Ts,
+    context: contextvars.Context | None = None,
+) -> WorkFuture[T]: ...
+def submit(loop: Any, work: Any, /, *args: Any, context: contextvars.Context | None = None) -> WorkFuture[Any]:  # type: ignore[misc] # mypy: Any is no *Ts
     """Run `work` on `loop`, from any thread; a future to be awaited on any loop, or waited for in any thread.
 
     `loop` is an event loop that runs in whatever thread, or will; a `ThreadLoop`, a `LoopHandle`, or a `LoopPool`,
@@ -48,7 +63,11 @@ def start(target: Target, coroutine: Any, context: contextvars.Context | None = 
     return future
 
 
-async def on(loop: Any, work: Any, /, *args: Any) -> Any:
+@overload
+async def on(loop: Any, work: Coroutine[Any, Any, T], /) -> T: ...
+@overload
+async def on(loop: Any, work: Callable[[Unpack[Ts]], Awaitable[T]], /, *args: *Ts) -> T: ...
+async def on(loop: Any, work: Any, /, *args: Any) -> Any:  # type: ignore[misc] # mypy: Any is no *Ts
     """Run `work` on another event loop, and give its result here: `await on(loop, coroutine)`.
 
     `loop` and `work` are those of `submit()`. On the loop that runs here already, the work is simply awaited. What the

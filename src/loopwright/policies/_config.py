@@ -8,7 +8,7 @@ import importlib
 import importlib.util
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, overload
 
 from loopwright._core import scheduler_named
 from loopwright.errors import CallerError, LoopUnavailableError, PolicyConfigurationError
@@ -17,7 +17,7 @@ from loopwright.loops._asyncio_private import PolicyBase
 from loopwright.policies._abstract import checked_policy
 from loopwright.policies._named import DefaultEventLoopPolicy
 from loopwright.policies._policy import EventLoopPolicy
-from loopwright.policies._setting_values import Unfit, is_reference, named_policies, show, word_of
+from loopwright.policies._setting_values import Unfit, is_reference, named_policies, plain, show, word_of
 from loopwright.policies._settings import PolicyMistake, read
 
 if TYPE_CHECKING:
@@ -25,15 +25,36 @@ if TYPE_CHECKING:
 
     from loopwright.policies._settings import Settings
 
-__all__ = ["VARIABLE", "PolicyLike", "default_policy", "policy_and_maker", "policy_from", "policy_obstacle"]
+__all__ = [
+    "VARIABLE",
+    "PolicyLike",
+    "close_policy",
+    "default_policy",
+    "policy_and_maker",
+    "policy_from",
+    "policy_obstacle",
+]
 
 #: The environment variable that says which policy to use where none was set.
 VARIABLE: Final = "LOOPWRIGHT_POLICY"
 
+#: How much of what another exception says is told; it may be of any size.
+LONGEST: Final = 500
+
 PolicyLike: TypeAlias = str | Mapping[str, Any] | PolicyBase | type[PolicyBase] | None
 """What `policy_from()` understands."""
 
+AnyPolicy = TypeVar("AnyPolicy", bound=PolicyBase)
 
+
+@overload
+def policy_from(value: str | Mapping[str, Any] | None) -> EventLoopPolicy: ...
+@overload
+def policy_from(value: type[AnyPolicy]) -> AnyPolicy: ...
+@overload
+def policy_from(value: AnyPolicy) -> AnyPolicy: ...
+@overload
+def policy_from(value: PolicyLike) -> PolicyBase: ...
 def policy_from(value: PolicyLike) -> PolicyBase:
     """The policy that `value` asks for.
 
@@ -43,6 +64,8 @@ def policy_from(value: PolicyLike) -> PolicyBase:
       or scheduler of one's own goes by `module:attribute`, which is imported now, with the rights of this process.
     - A mapping with the same keys, such as a TOML table; `loop` and `scheduler` may also be objects.
     - A policy is given back as it is, a class of policies is called, and None is `default_policy()`.
+
+    Words are typed as giving an `EventLoopPolicy`, which all do but `module:attribute` of a policy that is no such one.
 
     PolicyConfigurationError (a ValueError) with everything that is wrong with text or a mapping, each with its key,
     what was found and what would be right. LoopUnavailableError (an ImportError) if nothing is wrong, but the loop is
@@ -95,6 +118,13 @@ def policy_and_maker(value: PolicyLike) -> tuple[PolicyBase, bool]:
     if isinstance(value, type) and issubclass(value, PolicyBase):
         return checked_policy(value()), True
     return checked_policy(value), False
+
+
+def close_policy(policy: Any) -> None:
+    """Close a policy that was made here, if it has a `close()`; those written for asyncio have none."""
+    close = getattr(policy, "close", None)
+    if close is not None:
+        close()
 
 
 def _made(value: str | Mapping[str, Any], source: str) -> tuple[PolicyBase, bool]:
@@ -192,7 +222,7 @@ def _imported(reference: str) -> Any:
         try:
             found = getattr(found, attribute)
         except Exception as error:
-            near = difflib.get_close_matches(attribute, dir(found), 1)
+            near = difflib.get_close_matches(attribute, dir(found), 1, 0.8)  # not os.open for os:nope
             right = "a name that is there"
             if near:
                 right = f"{name}:{'.'.join([*attributes[:number], near[0], *attributes[number + 1 :]])}"
@@ -232,4 +262,4 @@ def _shown(found: Any) -> str:
 
 
 def _line(error: BaseException) -> str:
-    return show(str(error))[1:-1]
+    return plain(" ".join(str(error).split()), LONGEST)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import inspect
 import threading
-from typing import TYPE_CHECKING, Any, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack, overload
 
 from loopwright.errors import LoopClosedError, WrongThreadError
 from loopwright.policies._bridge import submit
@@ -15,7 +16,7 @@ from loopwright.policies._targets import target_of
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from loopwright.policies._loop_thread import LoopThread
     from loopwright.policies._targets import Target
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LoopHandle"]
 
+T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 #: Reading one value, which any thread may.
@@ -78,7 +80,19 @@ class LoopHandle(LoopBase):  # type: ignore[misc]
             callback, *args, context=contextvars.copy_context() if context is None else context
         )
 
-    def submit(self, work: Any, /, *args: Any, context: contextvars.Context | None = None) -> WorkFuture[Any]:
+    @overload
+    def submit(
+        self, work: Coroutine[Any, Any, T], /, *, context: contextvars.Context | None = None
+    ) -> WorkFuture[T]: ...
+    @overload
+    def submit(
+        self,
+        work: Callable[[Unpack[Ts]], Awaitable[T]],
+        /,
+        *args: *Ts,
+        context: contextvars.Context | None = None,
+    ) -> WorkFuture[T]: ...
+    def submit(self, work: Any, /, *args: Any, context: contextvars.Context | None = None) -> WorkFuture[Any]:  # type: ignore[misc] # mypy: Any is no *Ts
         """Run a coroutine, or a coroutine function with arguments, in the loop: `loopwright.policies.submit()`."""
         return submit(self, work, *args, context=context)
 
@@ -109,6 +123,9 @@ def _guarded(name: str, function: Any) -> Callable[..., Any]:
     def method(self: Any, *args: Any, **options: Any) -> Any:
         if self._here():
             return getattr(self._loop, name)(*args, **options)
+        for given in (*args, *options.values()):
+            if inspect.iscoroutine(given):
+                given.close()  # or Python would say beneath this that it was never awaited
         raise WrongThreadError(
             f"{name}() was called in thread {threading.current_thread().name!r} on a loop that other threads share:"
             f" {self._loop!r}{self._whose()}. {_mend(name)}"
@@ -119,14 +136,17 @@ def _guarded(name: str, function: Any) -> Callable[..., Any]:
 
 def _mend(name: str) -> str:
     if name in ("run_until_complete", "run_forever", "create_task"):
-        return "Use handle.submit(coroutine), or a loop of this thread's own (asyncio.new_event_loop())"
+        return (
+            "Use submit() of what this was called on, as asyncio.get_event_loop().submit(coroutine), or a loop of this"
+            " thread's own (asyncio.new_event_loop())"
+        )
     if name == "close":
         return "Only who made it closes it"
     if name == "stop":
         return "Only its own thread stops it, or loop.call_soon_threadsafe(loop.stop)"
     return (
-        "Use handle.call_soon_threadsafe(...) to have it called there, handle.submit(...) for coroutines, or a loop of"
-        " this thread's own"
+        "Use call_soon_threadsafe() of what this was called on (as asyncio.get_event_loop()) to have it called there,"
+        " its submit() for coroutines, or a loop of this thread's own"
     )
 
 

@@ -16,10 +16,11 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from loopwright.errors import InstallError, LoopRunningError
+from loopwright.errors import ArgumentsConflictError, InstallError, LoopRunningError
 from loopwright.loops import _asyncio_names as asyncio_names
 from loopwright.loops._asyncio_private import install_policy, installed_policy, running_loop
 from loopwright.policies._by_rules import BY_RULES, makes_loop
@@ -29,6 +30,7 @@ from loopwright.policies._low_level import ASKS, OURS
 from loopwright.policies._process_rules import use_process_rules
 from loopwright.policies._registry import get_event_loop_policy
 from loopwright.policies._rules import checked_rules
+from loopwright.policies._settings import read
 from loopwright.policies._watcher import get_child_watcher
 
 if TYPE_CHECKING:
@@ -77,7 +79,8 @@ def install(policy: PolicyLike = None, *, rules: str | None = None, names: bool 
 
     InstallError if it is installed already, and LoopRunningError if a loop is running in this thread (both are
     RuntimeErrors); PolicyOptionError (a ValueError) for rules that there are not; the errors of `policy_from()` for a
-    policy that there is not. Nothing is changed then.
+    policy that there is not; ArgumentsConflictError (a TypeError) for words that say other rules than `rules` does.
+    Nothing is changed then.
     """
     global _current  # noqa: PLW0603 - one for the process is what it is for
     with _lock:
@@ -88,6 +91,9 @@ def install(policy: PolicyLike = None, *, rules: str | None = None, names: bool 
             )
         _refuse_running("install()")
         generation = checked_rules(rules)
+        said = read(policy)[0].rules if isinstance(policy, str | Mapping) else None
+        if None not in (said, rules) and said != rules:
+            raise ArgumentsConflictError(f"{policy!r} says rules={said}, and rules={rules!r} is given; leave one out")
         before = installed_policy()
         new = (before or get_event_loop_policy()) if policy is None else policy_from(policy)
         by_rules = {} if rules is None else BY_RULES

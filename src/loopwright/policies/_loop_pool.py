@@ -19,37 +19,39 @@ import threading
 import time
 import warnings
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack, overload
 
 from loopwright.errors import (
     ArgumentsConflictError,
     LoopDiedError,
     LoopPoolClosedError,
     LoopStuckError,
-    NotALoopError,
     WrongThreadError,
 )
 from loopwright.loops import loop_factory
-from loopwright.policies._abstract import checked_policy
 from loopwright.policies._balance import LoopLoad, balance_named
 from loopwright.policies._bridge import submit
+from loopwright.policies._config import close_policy, policy_and_maker
 from loopwright.policies._handle import LoopHandle
 from loopwright.policies._loop_thread import LoopThread
-from loopwright.policies._thread_loop import CLOSE_TIMEOUT, ThreadLoop
+from loopwright.policies._pool_options import checked_number, policy_factory, results
+from loopwright.policies._thread_loop import CLOSE_TIMEOUT
 from loopwright.policies._work import WorkFuture
 
 if TYPE_CHECKING:
     import contextvars
-    from asyncio import AbstractEventLoop
-    from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
     from types import TracebackType
     from typing import Self
 
     from loopwright.loops import LoopFactory, LoopLike
-    from loopwright.loops._asyncio_private import PolicyBase
     from loopwright.policies._balance import Balance
+    from loopwright.policies._config import PolicyLike
 
 __all__ = ["LoopPool"]
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class _Member:
@@ -76,7 +78,8 @@ class LoopPool:
     """`n` event loops, each in a thread of its own, for work from any thread and any loop.
 
     `n` is how many, 1 or more; None is one for each CPU that this process may use. `loop` says which kind, as
-    `loopwright.loops.loop_factory()` takes it; or `policy` makes them, with its `new_event_loop()`. `balance` is
+    `loopwright.loops.loop_factory()` takes it; or `policy` makes them, with its `new_event_loop()`: anything
+    that `policy_from()` takes; one that is made here, of words, is closed at the end. `balance` is
     "round-robin", "least-busy" (the fewest unfinished pieces of work, the first of several), or a function as
     `Balance` describes it. Threads are named `name-1`, `name-2` and so on. `close_timeout` is how many seconds the end
     waits for what was cancelled.
@@ -92,15 +95,19 @@ class LoopPool:
         *,
         balance: str | Balance = "round-robin",
         loop: LoopLike | None = None,
-        policy: PolicyBase | None = None,
+        policy: PolicyLike = None,
         name: str = "pool",
         close_timeout: float = CLOSE_TIMEOUT,
     ) -> None:
-        number = _checked_number(n)
+        number = checked_number(n)
         if not close_timeout >= 0:
             raise ValueError(f"close_timeout must be a number of seconds, 0 or more, not {close_timeout!r}")
         self._balance = balance_named(balance)
-        make = _factory(loop, policy)
+        if loop is not None and policy is not None:
+            raise ArgumentsConflictError("loop and policy both say which loops the pool makes; give one of them")
+        made, self._ours = (None, False) if policy is None else policy_and_maker(policy)
+        self._policy = made
+        make = loop_factory("asyncio" if loop is None else loop) if made is None else policy_factory(made)
         self._name = name
         self._close_timeout = close_timeout
         self._lock = threading.RLock()
@@ -112,6 +119,7 @@ class LoopPool:
         except BaseException:
             self._closing = True
             self._end_loops()
+            self._close_policy()
             raise
         _pools.add(self)
 
@@ -144,7 +152,19 @@ class LoopPool:
         with self._lock:
             return tuple(member.load() for member in self._members)
 
-    def submit(self, work: Any, /, *args: Any, context: contextvars.Context | None = None) -> WorkFuture[Any]:
+    @overload
+    def submit(
+        self, work: Coroutine[Any, Any, T], /, *, context: contextvars.Context | None = None
+    ) -> WorkFuture[T]: ...
+    @overload
+    def submit(
+        self,
+        work: Callable[[Unpack[Ts]], Awaitable[T]],
+        /,
+        *args: *Ts,
+        context: contextvars.Context | None = None,
+    ) -> WorkFuture[T]: ...
+    def submit(self, work: Any, /, *args: Any, context: contextvars.Context | None = None) -> WorkFuture[Any]:  # type: ignore[misc] # mypy: Any is no *Ts
         """Run `work` on one of the loops; a future to be awaited on any loop, or waited for in any thread.
 
         `work` is a coroutine, or a function that gives an awaitable when it is called, with `args`, in that loop. It
@@ -154,14 +174,14 @@ class LoopPool:
         """
         return submit(self, work, *args, context=context)
 
-    def map(self, function: Callable[..., Any], /, *iterables: Iterable[Any]) -> Iterator[Any]:
+    def map(self, function: Callable[..., Awaitable[T]], /, *iterables: Iterable[Any]) -> Iterator[T]:
         """The results of `function(*items)` for the items of the iterables, in their order, as of `Executor.map()`.
 
         `function` gives an awaitable. All is submitted at once; the iterator waits in the calling thread, so it is for
         threads without a running loop. What is left is cancelled when it raises or is closed.
         """
         futures = [self.submit(function, *items) for items in zip(*iterables, strict=False)]
-        return _results(futures)
+        return results(futures)
 
     def _start(self, coroutine: Coroutine[Any, Any, Any], context: contextvars.Context | None) -> WorkFuture[Any]:
         try:
@@ -214,6 +234,11 @@ class LoopPool:
         deadline = time.monotonic() + self._close_timeout
         self._wait_for_all(deadline)
         self._end_loops(deadline)
+        self._close_policy()
+
+    def _close_policy(self) -> None:
+        if self._ours and self._policy is not None:
+            close_policy(self._policy)
 
     def _wait_for_all(self, deadline: float | None) -> None:
         for work in self._running():
@@ -282,47 +307,6 @@ class LoopPool:
         self._closing = True
         for member in self._members:
             member.works = {}
-
-
-def _factory(loop: LoopLike | None, policy: PolicyBase | None) -> LoopFactory:
-    if policy is None:
-        return loop_factory("asyncio" if loop is None else loop)
-    if loop is not None:
-        raise ArgumentsConflictError("loop and policy both say which loops the pool makes; give one of them")
-    make = loop_factory(checked_policy(policy).new_event_loop)
-
-    def new_loop() -> AbstractEventLoop:
-        made = make()
-        if isinstance(made, ThreadLoop):
-            made.close()
-            raise NotALoopError(
-                f"{policy!r} makes loops that have threads of their own, as the pool's have; give the pool loop=..."
-            )
-        return made
-
-    return new_loop
-
-
-def _checked_number(n: Any) -> int:
-    if n is not None:
-        if not isinstance(n, int) or isinstance(n, bool):
-            raise TypeError(f"n is how many loops the pool has, a whole number, or None, not {n!r}")
-        if n < 1:
-            raise ValueError(f"a pool needs 1 loop or more, not {n}")
-        return n
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _results(futures: list[WorkFuture[Any]]) -> Iterator[Any]:
-    futures.reverse()
-    try:
-        while futures:
-            yield futures.pop().result()
-    finally:
-        for future in futures:
-            future.cancel()
 
 
 _pools: weakref.WeakSet[LoopPool] = weakref.WeakSet()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from loopwright.errors import WrongPlatformError
+from loopwright.errors import ArgumentsConflictError, WrongPlatformError
 from loopwright.policies._policy import EventLoopPolicy
 from loopwright.policies._private_parts import PrivateParts
 from loopwright.policies._thread_loop import ThreadLoop
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from loopwright.loops import LoopLike, TaskScheduler
     from loopwright.policies._abstract import ChildWatcher
     from loopwright.policies._scopes import ScopeName
@@ -65,6 +67,15 @@ class _ButMaxTasks(_Parts, total=False):
     scheduler: TaskScheduler | str | None
 
 
+def _said_once(policy: type, part: str, parts: Mapping[str, Any]) -> None:
+    """ArgumentsConflictError for the part that this policy is: Python's own words would name a base class of it."""
+    if part in parts:
+        raise ArgumentsConflictError(
+            f"{policy.__name__} says the {part} already, so {part}={parts[part]!r} is too much; leave it out, or use"
+            f" EventLoopPolicy({part}={parts[part]!r})"
+        )
+
+
 # --- which loop
 
 
@@ -76,6 +87,7 @@ class DefaultEventLoopPolicy(PrivateParts, EventLoopPolicy):
 
     def __init__(self, **parts: Unpack[_ButLoop]) -> None:
         derived = type(self)._loop_factory is not PrivateParts._loop_factory
+        _said_once(DefaultEventLoopPolicy, "loop", parts)
         super().__init__(loop=self._loop_factory if derived else "asyncio", **parts)
 
 
@@ -83,6 +95,7 @@ class UvloopEventLoopPolicy(EventLoopPolicy):
     """Loops of uvloop. LoopUnavailableError (an ImportError) with the command that installs it, where it is missing."""
 
     def __init__(self, **parts: Unpack[_ButLoop]) -> None:
+        _said_once(UvloopEventLoopPolicy, "loop", parts)
         super().__init__(loop="uvloop", **parts)
 
 
@@ -90,6 +103,7 @@ class RloopEventLoopPolicy(EventLoopPolicy):
     """Loops of rloop. LoopUnavailableError (an ImportError) with the command that installs it, where it is missing."""
 
     def __init__(self, **parts: Unpack[_ButLoop]) -> None:
+        _said_once(RloopEventLoopPolicy, "loop", parts)
         super().__init__(loop="rloop", **parts)
 
 
@@ -98,6 +112,7 @@ class WindowsSelectorEventLoopPolicy(EventLoopPolicy):
 
     def __init__(self, **parts: Unpack[_ButLoop]) -> None:
         _only_on("win32", type(self), "EventLoopPolicy(loop='selector'), which makes selector loops everywhere")
+        _said_once(WindowsSelectorEventLoopPolicy, "loop", parts)
         super().__init__(loop="selector", **parts)
 
 
@@ -106,6 +121,7 @@ class WindowsProactorEventLoopPolicy(EventLoopPolicy):
 
     def __init__(self, **parts: Unpack[_ButLoop]) -> None:
         _only_on("win32", type(self), "DefaultEventLoopPolicy(), which makes proactor loops on Windows")
+        _said_once(WindowsProactorEventLoopPolicy, "loop", parts)
         super().__init__(loop="proactor", **parts)
 
 
@@ -114,6 +130,7 @@ class macOSPolicy(EventLoopPolicy):  # noqa: N801 - the name that people look fo
 
     def __init__(self, **parts: Unpack[_ButLoop]) -> None:
         _only_on("darwin", type(self), "DefaultEventLoopPolicy(), which makes the standard loop of every platform")
+        _said_once(macOSPolicy, "loop", parts)
         super().__init__(loop="selector", **parts)
 
 
@@ -136,6 +153,7 @@ class SharedEventLoopPolicy(EventLoopPolicy):
     """One loop for the process: the thread that runs it gets the loop, every other a `LoopHandle`."""
 
     def __init__(self, **parts: Unpack[_ButScope]) -> None:
+        _said_once(SharedEventLoopPolicy, "scope", parts)
         super().__init__(scope="shared", **parts)
 
 
@@ -143,6 +161,7 @@ class ContextEventLoopPolicy(EventLoopPolicy):
     """A loop for each context of `contextvars`; its copies see it until they set one of their own."""
 
     def __init__(self, **parts: Unpack[_ButScope]) -> None:
+        _said_once(ContextEventLoopPolicy, "scope", parts)
         super().__init__(scope="context", **parts)
 
 
@@ -164,6 +183,7 @@ class PriorityEventLoopPolicy(EventLoopPolicy):
     """Urgent tasks overtake others that are ready already: `with loopwright.priority("urgent"): ...`."""
 
     def __init__(self, **parts: Unpack[_ButScheduler]) -> None:
+        _said_once(PriorityEventLoopPolicy, "scheduler", parts)
         super().__init__(scheduler="priority", **parts)
 
 
@@ -171,6 +191,7 @@ class FairEventLoopPolicy(EventLoopPolicy):
     """Groups of tasks get the loop in proportion to weights: `with loopwright.group("tenant-7", weight=2): ...`."""
 
     def __init__(self, **parts: Unpack[_ButScheduler]) -> None:
+        _said_once(FairEventLoopPolicy, "scheduler", parts)
         super().__init__(scheduler="fair", **parts)
 
 
@@ -178,6 +199,7 @@ class DeadlineEventLoopPolicy(EventLoopPolicy):
     """Of the tasks that are ready, the one whose deadline is first: `with loopwright.deadline(...): ...`."""
 
     def __init__(self, **parts: Unpack[_ButScheduler]) -> None:
+        _said_once(DeadlineEventLoopPolicy, "scheduler", parts)
         super().__init__(scheduler="deadline", **parts)
 
 

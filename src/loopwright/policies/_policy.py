@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import threading
 import warnings
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from loopwright import watchers
-from loopwright.errors import NoLoopError, NotALoopError, SchedulerRefusedError
-from loopwright.loops import FirstInFirstOut, loop_factory, schedule, scheduler_named, watches_by_itself
+from loopwright._core import scheduler_names
+from loopwright.errors import NoLoopError, NotALoopError, PolicyUnmadeError, SchedulerRefusedError
+from loopwright.loops import (
+    FirstInFirstOut,
+    loop_factory,
+    loop_names,
+    schedule,
+    scheduler_named,
+    watches_by_itself,
+)
 from loopwright.loops._limit import checked_max_tasks
 from loopwright.policies._abstract import AbstractEventLoopPolicy, checked_watcher
 from loopwright.policies._inherited import leave_to_parent
@@ -21,16 +30,25 @@ from loopwright.policies._made import MadeLoops
 from loopwright.policies._private_parts import LocalPart
 from loopwright.policies._process_rules import process_rules
 from loopwright.policies._rules import WithoutLoop, checked_rules, stacklevel_outside, without_loop
-from loopwright.policies._scopes import NOWHERE, Place, new_scope
+from loopwright.policies._scopes import NOWHERE, Place, ScopeName, new_scope
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+    from collections.abc import Callable
 
     from loopwright.loops import LoopFactory, LoopLike, TaskScheduler
     from loopwright.policies._abstract import ChildWatcher
-    from loopwright.policies._scopes import ScopeName
 
 __all__ = ["EventLoopPolicy"]
+
+Init = TypeVar("Init", bound="Callable[..., None]")
+
+#: What `__init__()` gives an object.
+PARTS = ("_rules", "_scope", "_scheduler", "_max_tasks", "_kind", "_watcher", "_made")
+OLD_PROGRAM = (
+    " A program that was written for a Python that made one here runs with rules='3.11'"
+    " (EventLoopPolicy, install()), or by `loopwright run --legacy`."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +59,19 @@ class _Kind:
     make: LoopFactory
     compiled: str | None
     """The package, where they hear of exits and queue what is ready by means of their own."""
+
+
+def _by_name(init: Init) -> Init:
+    """As it is, but for what is said where a part is given without its name. By wrapping, which keeps the signature."""
+
+    @functools.wraps(init)
+    def checked(self: Any, *given: Any, **parts: Any) -> None:
+        if given:
+            raise TypeError(f"the parts of a policy go by name, and {given[0]!r} has none: {_named_part(given[0])}")
+        init(self, **parts)
+
+    checked_init: Any = checked
+    return checked_init  # type: ignore[no-any-return] # with the signature of what it wraps
 
 
 class EventLoopPolicy(LocalPart, AbstractEventLoopPolicy):
@@ -70,6 +101,7 @@ class EventLoopPolicy(LocalPart, AbstractEventLoopPolicy):
     is called from. After a fork, the child has none of its parent's loops, and `close()` there does not touch them.
     """
 
+    @_by_name
     def __init__(
         self,
         *,
@@ -90,7 +122,19 @@ class EventLoopPolicy(LocalPart, AbstractEventLoopPolicy):
         self._made = MadeLoops()
         _policies.add(self)
 
+    if not TYPE_CHECKING:  # for a type checker there would be every attribute
+
+        def __getattr__(self, name: str) -> Any:
+            if name in PARTS and "_made" not in vars(self):
+                raise PolicyUnmadeError(
+                    f"{type(self).__qualname__} has an __init__() that does not call super().__init__(), so it has no"
+                    " parts; call that first"
+                )
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+
     def __repr__(self) -> str:
+        if "_made" not in vars(self):
+            return f"<{type(self).__module__}.{type(self).__qualname__}, whose super().__init__() was not called>"
         given = self._kind.given
         parts = {
             "loop": given if isinstance(given, str) else getattr(given, "__qualname__", repr(given)),
@@ -119,9 +163,11 @@ class EventLoopPolicy(LocalPart, AbstractEventLoopPolicy):
             self._make_current(set_called=place.set_called)
             place = self._place()
         if place.loop is None:
+            made_once = without_loop("3.11", main_thread=_in_main_thread(), set_called=place.set_called)
+            old = "" if made_once is WithoutLoop.REFUSE else OLD_PROGRAM
             raise NoLoopError(
                 f"There is no current event loop in thread {threading.current_thread().name!r}."
-                " Run the code with loopwright.run(), or give this thread a loop with set_event_loop()."
+                f" Run the code with loopwright.run(), or give this thread a loop with set_event_loop().{old}"
             )
         return self._scope.seen(place.loop)
 
@@ -133,8 +179,7 @@ class EventLoopPolicy(LocalPart, AbstractEventLoopPolicy):
 
     def _make_current(self, *, set_called: bool) -> None:
         """Make and set a loop, if the rules say so."""
-        in_main_thread = threading.current_thread() is threading.main_thread()
-        todo = without_loop(self._rules or process_rules(), main_thread=in_main_thread, set_called=set_called)
+        todo = without_loop(self._rules or process_rules(), main_thread=_in_main_thread(), set_called=set_called)
         if todo is WithoutLoop.MAKE_AND_WARN:
             warnings.warn("There is no current event loop", DeprecationWarning, stacklevel=stacklevel_outside())
         if todo is not WithoutLoop.REFUSE:
@@ -151,7 +196,7 @@ class EventLoopPolicy(LocalPart, AbstractEventLoopPolicy):
         if loop is not None and not isinstance(loop, asyncio.AbstractEventLoop):
             raise NotALoopError(f"loop must be an instance of AbstractEventLoop or None, not {loop!r}")
         self._scope.put(Place(loop, ours=loop is not None and loop in self._made, set_called=True))
-        if self._watcher is not None and threading.current_thread() is threading.main_thread():
+        if self._watcher is not None and _in_main_thread():
             self._watcher.attach_loop(loop)
 
     def new_event_loop(self) -> AbstractEventLoop:
@@ -246,6 +291,19 @@ class EventLoopPolicy(LocalPart, AbstractEventLoopPolicy):
             leave_to_parent(loop)  # somebody else may have made it, so _made need not know it
         self._scope.leave_to_parent()
         self._made.leave_to_parent()
+
+
+def _named_part(given: Any) -> str:
+    if isinstance(given, str):
+        parts = {"loop": loop_names(), "scheduler": scheduler_names(), "scope": get_args(ScopeName)}
+        part = next((part for part, names in parts.items() if given in names), None)
+        return f"policy_from({given!r})" if part is None else f"EventLoopPolicy({part}={given!r})"
+    part = "max_tasks" if isinstance(given, int) else "loop"
+    return f"EventLoopPolicy({part}={given!r})"
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 _policies: weakref.WeakSet[EventLoopPolicy] = weakref.WeakSet()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import reprlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from loopwright.errors import ArgumentsConflictError, LoopRunningError, NotALoopError
+from loopwright.errors import ArgumentsConflictError, LoopRunningError, NotACoroutineError, NotALoopError
 from loopwright.loops import loop_factory as checked_factory
 from loopwright.loops._asyncio_private import running_loop
-from loopwright.policies._abstract import checked_policy
+from loopwright.policies._config import close_policy, policy_and_maker
 from loopwright.policies._foreign import new_loop_of, set_loop_of
 from loopwright.policies._registry import get_event_loop_policy
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from loopwright.loops import LoopLike
     from loopwright.loops._asyncio_private import PolicyBase
+    from loopwright.policies._config import PolicyLike
 
 __all__ = ["Runner", "run"]
 
@@ -40,7 +42,8 @@ class Runner:
     The loop is made at the first use, in the thread that uses it: by `policy` if one is given, which then has
     it as its current loop until the end; by `loop_factory` (as `loopwright.loops.loop_factory()` takes it,
     with its exceptions), and then no policy hears of it; else by the policy of the process. `policy` does not
-    become the policy of the process: what asks asyncio for a new loop meanwhile gets one of that one's.
+    become the policy of the process: what asks asyncio for a new loop meanwhile gets one of that one's. It is
+    anything that `policy_from()` takes, with its exceptions; one that is made here, of words, is closed at the end.
 
     `debug`, unless it is None, sets the loop's debug mode. ArgumentsConflictError (a TypeError) if both a
     policy and a factory are given; NotAPolicyError (a TypeError) if `policy` is no policy. At the first use,
@@ -54,14 +57,17 @@ class Runner:
         *,
         debug: bool | None = None,
         loop_factory: LoopLike | None = None,
-        policy: PolicyBase | None = None,
+        policy: PolicyLike = None,
     ) -> None:
         if loop_factory is not None and policy is not None:
             raise ArgumentsConflictError(
                 "loop_factory and policy both say which loop to use; give one of them,"
                 " or a policy made with that factory: EventLoopPolicy(loop=...)"
             )
-        self._policy = None if policy is None else checked_policy(policy)
+        self._policy: PolicyBase | None = None
+        self._ours = False
+        if policy is not None:
+            self._policy, self._ours = policy_and_maker(policy)
         self._set_on: PolicyBase | None = None
         self._runner = asyncio.Runner(
             debug=debug,
@@ -69,7 +75,11 @@ class Runner:
         )
 
     def __enter__(self) -> Self:
-        self._runner.get_loop()
+        try:
+            self._runner.get_loop()
+        except BaseException:
+            self._close_policy()  # nobody calls __exit__()
+            raise
         return self
 
     def __exit__(
@@ -83,10 +93,15 @@ class Runner:
         It runs in `context`, or in one that all runs of this runner share. RuntimeError if a loop is running
         in this thread already, or the runner is closed. What is no coroutine is refused as the running
         Python's `asyncio.Runner` refuses it: ValueError up to 3.13; since 3.14 other awaitables are taken,
-        and the rest is a TypeError. A command (a list, str, bytes or path) is a TypeError that says what runs it.
+        and the rest is a TypeError. A command (a list, str, bytes or path) is a TypeError that says what runs it, and
+        a coroutine function a NotACoroutineError, which is both. A coroutine that is not begun is closed.
         """
-        refuse_command(coro)
-        return self._runner.run(coro, context=context)
+        refuse_others(coro)
+        try:
+            return self._runner.run(coro, context=context)
+        except BaseException:
+            close_unbegun(coro)
+            raise
 
     def get_loop(self) -> AbstractEventLoop:
         """The loop, made now if it was not yet. RuntimeError if the runner is closed."""
@@ -98,8 +113,15 @@ class Runner:
             self._runner.close()
         finally:
             policy, self._set_on = self._set_on, None
-            if policy is not None:
-                set_loop_of(policy, None)
+            try:
+                if policy is not None:
+                    set_loop_of(policy, None)
+            finally:
+                self._close_policy()
+
+    def _close_policy(self) -> None:
+        if self._ours and self._policy is not None:
+            close_policy(self._policy)
 
     def _new_loop(self) -> AbstractEventLoop:
         policy = get_event_loop_policy() if self._policy is None else self._policy
@@ -120,24 +142,38 @@ def run(
     *,
     debug: bool | None = None,
     loop_factory: LoopLike | None = None,
-    policy: PolicyBase | None = None,
+    policy: PolicyLike = None,
 ) -> T:
     """Run the coroutine `main` on a new event loop, close the loop, and return the result or raise what it
     raised.
 
     The arguments are those of `Runner`, which does the work; this is `asyncio.run()` for every Python, with a
     policy. LoopRunningError (a RuntimeError) if a loop is running in this thread already; TypeError for a command,
-    which `loopwright.process.run()` runs.
+    which `loopwright.process.run()` runs. A coroutine that is not begun is closed.
     """
-    refuse_command(main)
+    refuse_others(main)
     if running_loop() is not None:
+        close_unbegun(main)
         raise LoopRunningError("run() cannot be called where an event loop is running already; await the coroutine")
-    with Runner(debug=debug, loop_factory=loop_factory, policy=policy) as runner:
-        return runner.run(main)
+    try:
+        with Runner(debug=debug, loop_factory=loop_factory, policy=policy) as runner:
+            return runner.run(main)
+    except BaseException:
+        close_unbegun(main)
+        raise
 
 
-def refuse_command(given: object) -> None:
+def close_unbegun(given: object) -> None:
+    """Or Python would say beneath what is wrong that the coroutine was never awaited."""
+    if inspect.iscoroutine(given) and inspect.getcoroutinestate(given) == inspect.CORO_CREATED:
+        given.close()
+
+
+def refuse_others(given: object) -> None:
     """TypeError for what `process.run()` takes: whoever has that one in mind must not be told of a running loop."""
+    if inspect.iscoroutinefunction(given):
+        name = getattr(given, "__name__", "main")
+        raise NotACoroutineError(f"run() runs a coroutine, and {given!r} is what makes one; call it first: {name}()")
     if isinstance(given, (list, tuple, str, bytes, os.PathLike)):
         raise TypeError(
             f"run() runs a coroutine on a new event loop, and {reprlib.repr(given)} is none; a command is run by "

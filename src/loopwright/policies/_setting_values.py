@@ -40,6 +40,7 @@ __all__ = [
     "meant",
     "named_policies",
     "nearest",
+    "plain",
     "show",
     "word_of",
 ]
@@ -200,7 +201,7 @@ def _names() -> tuple[str, ...]:
 def nearest(value: Any, *names: Iterable[str], reference: bool = True) -> str:
     """What would be right instead of `value`: the nearest name, or the names of the first kind."""
     if isinstance(value, str):
-        if "," in value:
+        if "," in value or "=" in value or value.partition(" ")[0] in {name for each in names for name in each}:
             return SEMICOLON
         by_lower = {name.lower(): name for each in names for name in each}
         near = difflib.get_close_matches(value.lower()[:100], by_lower, 1)
@@ -209,9 +210,11 @@ def nearest(value: Any, *names: Iterable[str], reference: bool = True) -> str:
     return f"one of {listed(names[0])}{f', or {A_REFERENCE}' if reference else ''}"
 
 
-def meant(key: Any, given: Mapping[str, Any]) -> str:
+def meant(key: Any, given: Mapping[str, Any], value: Any = None) -> str:
+    if key == "policy" and isinstance(value, Mapping):
+        return "its table alone: table['policy']"
     if isinstance(key, str):
-        if "," in key:
+        if "," in key or (key.split()[1:] and key.split()[-1] in KEYS):  # "uvloop max_tasks=100"
             return SEMICOLON
         plain = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key).lower().replace("-", "_").replace(" ", "_")[:100]
         if plain == "child_watcher":
@@ -223,12 +226,14 @@ def meant(key: Any, given: Mapping[str, Any]) -> str:
     return f"one of {listed(KEYS)}"
 
 
-def key_for(word: str) -> str:
-    """What would be right for a word that stands without a key behind the first part."""
+def key_for(word: str, name: str | None) -> str:
+    """What would be right for a word that stands without a key behind the first part, which is this name or none."""
     if word in KEYS:
         return f"{word} with its value: {word}=…"
     keys = {"scheduler": scheduler_names(), "loop": loop_names(), "scope": SCOPES, "rules": RULES}
     fit = next((key for key, names in keys.items() if word in names), "max_tasks" if word.isdecimal() else None)
+    if fit is not None and name is not None and not is_reference(name) and fit not in accepted(name)[0]:
+        return f"either of the two: {show(name)} says the {fit} already"
     if fit is not None:
         return show(f"{fit}={word}")
     return f"key=value, with one of {listed(KEYS)}"
@@ -244,8 +249,12 @@ def show(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, int) and abs(value) > LARGEST:
         return f"{'' if value > 0 else '-'}{LARGEST} and more"
-    text = json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
-    text = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+    return plain(json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value), SHOWN)
+
+
+def plain(text: str, longest: int) -> str:
+    """Text without what could steer a terminal, and not much over so many characters."""
+    text = text if len(text) <= longest else f"{text[:longest]}…"
     return "".join(char if char.isprintable() else f"\\u{ord(char):04X}" for char in text)
 
 

@@ -130,12 +130,12 @@ class _Reader:
             elif number == 0 and key not in KEYS:
                 self.take("name", key)
             else:
-                self._note("", show(key), key_for(key))
+                self._note("", show(key), key_for(key, self._values.get("name")))
 
     def take(self, key: Any, value: Any) -> None:
         self._position += 1
         if key not in KEYS:
-            self._note(key if isinstance(key, str) else show(key), "an unknown key", meant(key, self._given))
+            self._note(key if isinstance(key, str) else show(key), "an unknown key", meant(key, self._given, value))
         elif key in self._given:
             self._note(key, f"{self._shown(value)} after {self._shown(self._given[key])}", f"{key} once")
         elif value is not None:

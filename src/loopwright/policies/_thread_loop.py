@@ -35,7 +35,7 @@ import contextvars
 import queue
 import threading
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack, overload
 
 from loopwright.errors import LoopClosedError, LoopDiedError, LoopRunningError
 from loopwright.loops import loop_factory
@@ -50,12 +50,15 @@ from loopwright.policies._thread_methods import complete
 from loopwright.policies._thread_signals import SignalHandlers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator
 
     from loopwright.loops import LoopLike
     from loopwright.policies._work import WorkFuture
 
 __all__ = ["ThreadLoop"]
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 #: Seconds that `close()` waits for the thread.
 CLOSE_TIMEOUT = 10.0
@@ -254,7 +257,19 @@ class ThreadLoop(PostedCalls, SignalHandlers):
             )
         self._rest, self._held = None, []
 
-    def submit(self, work: Any, /, *args: Any, context: contextvars.Context | None = None) -> WorkFuture[Any]:
+    @overload
+    def submit(
+        self, work: Coroutine[Any, Any, T], /, *, context: contextvars.Context | None = None
+    ) -> WorkFuture[T]: ...
+    @overload
+    def submit(
+        self,
+        work: Callable[[Unpack[Ts]], Awaitable[T]],
+        /,
+        *args: *Ts,
+        context: contextvars.Context | None = None,
+    ) -> WorkFuture[T]: ...
+    def submit(self, work: Any, /, *args: Any, context: contextvars.Context | None = None) -> WorkFuture[Any]:  # type: ignore[misc] # mypy: Any is no *Ts
         """Run a coroutine, or a coroutine function with arguments, in the loop: `loopwright.policies.submit()`."""
         return submit(self, work, *args, context=context)
 

@@ -72,17 +72,27 @@ class WorkFuture(PatientFuture[T]):
         super().__init__()
         self._target = target
         self._task: asyncio.Task[T] | None = None
+        self._what = "work"
         self._untold: BaseException | None = None
         self._timer: Callable[[], asyncio.TimerHandle | None] = lambda: None
         """Weak: it is the loop alone that must hold what the tether hangs on."""
         self._unbegun: list[Coroutine[Any, Any, T]] = []
         """The coroutine, for whoever takes it first, to begin or to close it: to pop is one step for all threads."""
 
+    def __repr__(self) -> str:
+        state = "running" if self.running() else self._state.partition("_")[0].lower()
+        return f"<{type(self).__name__} of {self._what}() on {self._where()}: {state}>"
+
+    def _where(self) -> str:
+        thread = getattr(self._target, "name", None)
+        return f"{self._target.loop!r}" if thread is None else f"{self._target.loop!r} of thread {thread!r}"
+
     def _start_in(self, work: Coroutine[Any, Any, T], context: contextvars.Context | None) -> None:
         """Send the work there, to run in a copy of the context; it is closed if that fails."""
         context = contextvars.copy_context() if context is None else context.copy()
         target = self._target
         self._unbegun.append(work)
+        self._what = getattr(work, "__qualname__", None) or repr(work)
         tether: _Tether | None = None
         target.unfinished[id(self)] = self
         try:
@@ -238,7 +248,11 @@ class WorkFuture(PatientFuture[T]):
         error = getattr(self, "_untold", None)
         if error is not None:
             self._target.loop.call_exception_handler(
-                {"message": "the exception of work given to a loop was never retrieved", "exception": error}
+                {
+                    "message": f"the exception of work given to a loop was never retrieved: {self._what}() on"
+                    f" {self._where()}; await or ask result() of what submit() gave",
+                    "exception": error,
+                }
             )
 
 
@@ -287,7 +301,11 @@ def as_coroutine(work: Any, args: tuple[Any, ...]) -> Coroutine[Any, Any, Any]:
             raise TypeError("arguments go with a function; a coroutine has its own already")
         return work
     if callable(work):
-        return _called(work, args)
+        called: Any = _called(work, args)
+        # For those who look at the future, or at the task.
+        called.__name__ = getattr(work, "__name__", called.__name__)
+        called.__qualname__ = getattr(work, "__qualname__", called.__qualname__)
+        return called  # type: ignore[no-any-return]
     hint = "; an awaitable of one loop cannot be awaited on another" if inspect.isawaitable(work) else ""
     raise TypeError(f"work for a loop is a coroutine or a function that gives one, not {work!r}{hint}")
 
