@@ -96,7 +96,7 @@ def test_a_stop_in_the_pass_of_the_result_is_over_with_it(thread_loop: ThreadLoo
         while not thread_loop._run_by or not future._callbacks:
             time.sleep(0.001)
         future.add_done_callback(stop_late)  # goes after that by which run_until_complete() hears of the result
-        future.set_result(5)
+        thread_loop.call_soon(future.set_result, 5)  # within the loop, so that both go in one pass
 
     thread = threading.Thread(target=complete)
     thread.start()
