@@ -18,7 +18,7 @@ import inspect
 CELLS = [
     "answer = 6\nprint('no await:', answer)",
     "started = asyncio.ensure_future(clock())\nawait asyncio.sleep(0)\nprint('started a task:', clock.__name__)",
-    "await asyncio.sleep(0.01)\nprint('awaited: 6 * 7 =', await times(answer, 7))",
+    "while ticks < 3:\n    await asyncio.sleep(0.001)\nprint('awaited: 6 * 7 =', await times(answer, 7))",
     "started.cancel()\nawait asyncio.wait([started])\nprint('the task went on with each that awaited:', ticks > 2)",
 ]
 
