@@ -6,7 +6,6 @@ is not: only who made a loop knows which those are.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import warnings
 import weakref
@@ -33,9 +32,9 @@ _kept: weakref.WeakKeyDictionary[Any, ChildWatcher] = weakref.WeakKeyDictionary(
 
 def new_loop_of(policy: PolicyBase) -> AbstractEventLoop:
     """A new loop of this policy; if the policy knows of no watchers, one that asks for the watcher kept for it here."""
-    loop: Any = policy.new_event_loop()
-    if not isinstance(loop, asyncio.AbstractEventLoop):
-        raise NotALoopError(f"new_event_loop() of {policy!r} returned {loop!r}, which is no event loop")
+    loop: AbstractEventLoop | None = policy.new_event_loop()
+    if loop is None:  # no more than that: a policy is believed, as asyncio does, whatever it takes for a loop
+        raise NotALoopError(f"new_event_loop() of {policy!r} returned None, which is no event loop")
     if not callable(getattr(policy, "get_child_watcher", None)):
         give_watcher(loop, functools.partial(watcher_of, policy), given=None)
     return loop
