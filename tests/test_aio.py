@@ -123,6 +123,19 @@ def test_those_that_had_low_level_names_have_them_and_all_else() -> None:
         aio.events.nothing_of_the_kind  # type: ignore[attr-defined] # noqa: B018 - that is the mistake
 
 
+def test_they_have_what_programs_derive_from_though_it_never_was_public() -> None:
+    assert aio.events.BaseDefaultEventLoopPolicy is loopwright.DefaultEventLoopPolicy
+    assert issubclass(aio.unix_events.BaseChildWatcher, aio.unix_events.AbstractChildWatcher)
+    assert issubclass(aio.unix_events._UnixDefaultEventLoopPolicy, aio.events.AbstractEventLoopPolicy)
+
+
+def test_submodules_cannot_be_imported_as_those_of_a_package() -> None:
+    for name in ("subprocess", "events"):
+        with pytest.raises(ModuleNotFoundError, match="is not a package"):
+            importlib.import_module(f"loopwright.aio.{name}")
+    assert aio.subprocess is asyncio.subprocess
+
+
 def test_dir_lists_ours_and_asyncios() -> None:
     assert {*aio.__all__, "events", "streams", "__name__"} < set(dir(aio))
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from loopwright import policies as _policies
 from loopwright.loops._asyncio_names import LOW_LEVEL as _LOW_LEVEL
+from loopwright.loops._asyncio_names import UNDERNEATH as _UNDERNEATH
 from loopwright.policies._low_level import ASKS as _ASKS
 from loopwright.policies._low_level import OURS as _OURS
 
@@ -151,7 +152,9 @@ if not TYPE_CHECKING:
         {
             name: _WithNames(
                 vars(_asyncio)[name],
-                {low: _OURS[low] for low in names if low in _OURS} | (_ASKS if name == "events" else {}),
+                {low: _OURS[low] for low in names if low in _OURS}
+                | (_ASKS if name == "events" else {})
+                | {low: _OURS[like] for low, like in _UNDERNEATH[name].items()},
             )
             for name, names in _LOW_LEVEL.items()
             if name in vars(_asyncio)  # each platform has one of two
@@ -159,6 +162,9 @@ if not TYPE_CHECKING:
     )
 
     def __getattr__(name: str) -> Any:
+        # With asyncio's this would be a package, and `import loopwright.aio.subprocess` a second copy of that module.
+        if name == "__path__":
+            raise AttributeError(f"module {__name__!r} is no package")
         try:
             return getattr(_asyncio, name)
         except AttributeError:

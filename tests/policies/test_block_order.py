@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -22,6 +22,9 @@ from loopwright.policies import (
     set_event_loop_policy,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
 
 class Loop(asyncio.SelectorEventLoop):
     pass
@@ -35,6 +38,21 @@ class Recording(EventLoopPolicy):
     def close(self) -> None:
         self.closed += 1
         super().close()
+
+
+def test_a_generator_that_is_closed_too_late_is_told_of() -> None:
+    def within() -> Generator[None, None, None]:
+        with policy("context"):
+            yield
+
+    before = installed_policy()
+    generator = within()
+    next(generator)
+    with policy("selector") as other:
+        with pytest.raises(PolicyBlockError, match="was left before policy"):
+            generator.close()
+        assert installed_policy() is other
+    assert installed_policy() is before
 
 
 def test_left_in_the_wrong_order() -> None:

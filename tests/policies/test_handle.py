@@ -174,3 +174,52 @@ def test_of_a_loop_in_a_thread_of_its_own(thread_loop: ThreadLoop) -> None:
     assert asyncio.run_coroutine_threadsafe(which_loop(), handle).result(30) is thread_loop._core.loop
     with pytest.raises(WrongThreadError, match="create_task"):
         handle.create_task(None)
+
+
+@pytest.mark.parametrize("loop_name", ["asyncio", "uvloop"])
+def test_a_forked_child_is_told_that_the_loop_is_its_parents(script: Callable[..., str], loop_name: str) -> None:
+    pytest.importorskip(loop_name)
+    source = """
+        import asyncio, os, signal, sys, threading, warnings
+        from loopwright.errors import LoopClosedError
+        from loopwright.policies import SharedEventLoopPolicy, on, run, set_event_loop_policy, submit
+
+        warnings.simplefilter("ignore")  # of fork() beside threads, and of what the child drops
+        set_event_loop_policy(SharedEventLoopPolicy(loop=sys.argv[1]))
+        serving, stop = threading.Event(), threading.Event()
+        loops = []
+
+        async def serve():
+            loops.append(asyncio.get_running_loop())
+            serving.set()
+            while not stop.is_set():  # in no executor: one that begins while another thread forks can break
+                await asyncio.sleep(0.01)
+
+        thread = threading.Thread(target=lambda: asyncio.run(serve()))
+        thread.start()
+        serving.wait()
+        handle = asyncio.get_event_loop_policy().get_event_loop()
+        pending = handle.submit(asyncio.sleep, 0.3, "parent")
+        pid = os.fork()
+        if not pid:
+            signal.alarm(20)  # in place of waiting for ever
+            for use in (
+                lambda: handle.submit(asyncio.sleep, 0).result(),
+                lambda: handle.call_soon_threadsafe(print),
+                lambda: submit(loops[0], asyncio.sleep, 0).result(),
+                lambda: asyncio.run(on(loops[0], asyncio.sleep, 0)),
+                pending.result,
+            ):
+                try:
+                    use()
+                except LoopClosedError as error:
+                    assert "runs in the parent of this forked process" in str(error)
+                else:
+                    os._exit(1)
+            os._exit(0)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        print(pending.result(30), handle.submit(asyncio.sleep, 0, 5).result(30))
+        stop.set()
+        thread.join()
+    """
+    assert script(source, loop_name) == "0\nparent 5\n"

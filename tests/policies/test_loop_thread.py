@@ -134,3 +134,60 @@ def test_a_forked_child_has_none(script: Callable[..., str]) -> None:
         pool.close()
     """
     assert script(source) == "parent\n"
+
+
+def test_a_forked_child_does_not_wait_for_what_its_parent_does(script: Callable[..., str]) -> None:
+    source = """
+        import asyncio, os, signal, warnings
+        from loopwright.errors import LoopClosedError
+        from loopwright.policies import LoopPool, ThreadLoop, run
+
+        warnings.simplefilter("ignore")  # of fork() beside threads, and of what the child drops
+
+        async def awaiting(future):
+            await future
+
+        def forked(waits):
+            pid = os.fork()
+            if pid:
+                return ended(pid)
+            signal.alarm(30)  # in place of waiting for ever
+            try:
+                waits()
+            except LoopClosedError as error:
+                os._exit("parent of this forked process" not in str(error))
+            finally:
+                os._exit(2)
+
+        def ended(pid):
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+        with LoopPool(1) as pool:
+            loop = ThreadLoop("asyncio")
+            for given_to in (loop, pool):
+                future = given_to.submit(asyncio.sleep, 1000)
+                for wait in (future.result, future.exception, lambda: run(awaiting(future))):
+                    print(forked(wait))
+                future.cancel()
+
+            # A handler that forks while the thread waits for the loop.
+            pids = []
+            def fork(*_):
+                pid = os.fork()
+                if pid:
+                    pids.append(pid)
+                    stopped.set_result(None)
+                else:
+                    signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+                    signal.alarm(30)
+            stopped = loop.create_future()
+            signal.signal(signal.SIGUSR1, fork)
+            loop.call_later(0.1, os.kill, os.getpid(), signal.SIGUSR1)
+            try:
+                loop.run_until_complete(stopped)
+            except LoopClosedError:
+                os._exit(0)
+            print(ended(*pids))
+            loop.close()
+    """
+    assert script(source) == "0\n" * 7

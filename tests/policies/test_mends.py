@@ -136,7 +136,7 @@ def test_a_class_that_forgets_its_base() -> None:
 
 
 def test_a_policy_that_makes_no_loop() -> None:
-    with pytest.raises(NotALoopError, match=r"new_event_loop\(\) of <.*Nothing.*> returned None"):
+    with pytest.raises(NotALoopError, match=r"new_event_loop\(\) of the policy <.*Nothing.*> gave None"):
         run(nothing(), policy=Nothing())
 
 

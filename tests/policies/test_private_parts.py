@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from loopwright.errors import NoLoopError
-from loopwright.policies import DefaultEventLoopPolicy
+from loopwright.policies import DefaultEventLoopPolicy, EventLoopPolicy
 from loopwright.watchers import PidfdChildWatcher, process_watcher
 
 
@@ -53,6 +53,22 @@ def test_local_tells_of_the_thread_that_asks():
     thread.start()
     thread.join()
     assert elsewhere == [(None, False)]
+    policy.close()
+
+
+@pytest.mark.parametrize("scope", ["thread", "context", "shared"])
+def test_every_policy_has_local_for_whoever_patches_its_class(scope):
+    class Policy(EventLoopPolicy):
+        def get_event_loop(self):  # as nest_asyncio has it
+            if self._local._loop is None:
+                self.set_event_loop(self.new_event_loop())
+            return self._local._loop
+
+    policy = Policy(scope=scope)
+    loop = policy.get_event_loop()
+    assert policy.get_event_loop() is loop
+    policy._local = None  # as asyncio puts something there after a fork, since 3.12
+    assert policy._local._loop is loop
     policy.close()
 
 

@@ -43,6 +43,9 @@ def test_the_running_python_is_among_them() -> None:
     [
         (3.12, "none of 3.12; did you mean the string '3.12'? "),
         ("3.12.1", "none of '3.12.1'; did you mean the string '3.12'? "),
+        (313, "did you mean the string '3.13'? "),
+        ("3.10", "none of '3.10'; there are: "),
+        ("3.16", "none of '3.16'; there are: "),
         ("py311", "none of 'py311'; there are: '3.11', '3.12', '3.13', '3.14', '3.15', and None"),
         ("", "none of ''; there are"),
         (["3.11"], "there are"),

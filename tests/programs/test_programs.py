@@ -157,6 +157,23 @@ def test_runs_unchanged_on_uvloop(name: str) -> None:
     assert_does_as_ever(program, python(program, *run, *program.command, *program.arguments[0]))
 
 
+def test_forks_unchanged_beside_a_loop_in_a_thread() -> None:
+    # Since 3.12 Python warns of fork() beside threads. As an error, it is raised in the parent when the child is there
+    # already: the program would end, and leave a server behind that nobody asks.
+    program = under("threaded", "prefork_server")
+    run = (
+        "-W",
+        "error",
+        "-W",
+        "ignore:This process:DeprecationWarning",
+        "-m",
+        "loopwright",
+        "run",
+        "--policy=threaded",
+    )
+    assert_does_as_ever(program, python(program, *run, "--legacy", *program.command, *program.arguments[0]))
+
+
 def test_a_signal_stops_a_loop_in_a_thread_while_the_main_thread_waits_for_it() -> None:
     code = (
         "import asyncio, os, signal, threading\n"

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LOW_LEVEL",
     "MISSING",
+    "UNDERNEATH",
     "Change",
     "exported",
     "names_back",
@@ -68,7 +69,7 @@ LOW_LEVEL: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 #: Names that never were public, but which programs are known to derive from, and what is put there.
-_UNDERNEATH: Final[Mapping[str, Mapping[str, str]]] = {
+UNDERNEATH: Final[Mapping[str, Mapping[str, str]]] = {
     "events": {"BaseDefaultEventLoopPolicy": "DefaultEventLoopPolicy"},
     "unix_events": {
         "BaseChildWatcher": "AbstractChildWatcher",
@@ -118,7 +119,7 @@ def names_back(ours: Mapping[str, Any]) -> Iterator[Change]:
             yield Change(asyncio, name, ours[name])
             if module is _events or name not in vars(module):
                 yield Change(module, name, ours[name])
-        for name, like in _UNDERNEATH[module_name].items():
+        for name, like in UNDERNEATH[module_name].items():
             # In `events` always: some derive from its class and from `asyncio.DefaultEventLoopPolicy` at once.
             if module is _events or name not in vars(module):
                 yield Change(module, name, ours[like])

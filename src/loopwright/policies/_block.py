@@ -15,7 +15,8 @@ Two things can go otherwise, and neither loses anything:
   other policy: whoever wants to keep that can set it behind the block. Rejected: to leave it. A test that forgets to
   clean up would then reach into all the others.
 
-Should the block itself have raised, that exception is what is raised, and what there is to tell is a note to it.
+Should the block itself have raised, that exception is what is raised, and what there is to tell is a note to it. Not so
+the GeneratorExit of a generator that is closed in its block: in that one nobody would read it.
 """
 
 from __future__ import annotations
@@ -137,6 +138,8 @@ class PolicyBlock(contextlib.ContextDecorator, Generic[AnyPolicy]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, GeneratorExit):
+            error = None  # a generator that was closed in its block: whoever closed it does not get to see that
         with _lock:
             place = next((number for number, each in enumerate(_open) if each.block is self), None)
             if place is None:

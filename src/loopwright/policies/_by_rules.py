@@ -14,7 +14,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from loopwright.loops._asyncio_private import running_loop
-from loopwright.policies._foreign import new_loop_of
+from loopwright.policies._foreign import new_loop_of, set_loop_of
 from loopwright.policies._policy import EventLoopPolicy
 from loopwright.policies._process_rules import process_rules
 from loopwright.policies._registry import get_event_loop_policy
@@ -61,14 +61,14 @@ def get_event_loop() -> AbstractEventLoop:
         if isinstance(policy, EventLoopPolicy) or not makes_loop(set_called=policy in _here.set_called):
             raise
     loop = new_loop_of(policy)
-    policy.set_event_loop(loop)
+    set_loop_of(policy, loop)
     return loop
 
 
 def set_event_loop(loop: AbstractEventLoop | None) -> None:
     """Make `loop` the one of the policy's current context (mostly: this thread); None for none."""
     policy = get_event_loop_policy()
-    policy.set_event_loop(loop)
+    set_loop_of(policy, loop)
     _here.set_called.add(policy)
 
 

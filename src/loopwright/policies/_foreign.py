@@ -6,14 +6,18 @@ is not: only who made a loop knows which those are.
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import threading
 import warnings
 import weakref
 from typing import TYPE_CHECKING, Any
 
 from loopwright.errors import NotALoopError
 from loopwright.loops import watches_by_itself
+from loopwright.loops._asyncio_private import PolicyBase
 from loopwright.loops._asyncio_watchers import as_asyncio_watcher, is_asyncio_policy, lacks_watcher, ours_of
+from loopwright.policies._abstract import AbstractEventLoopPolicy
 from loopwright.policies._loop_watcher import give_watcher, ignored
 from loopwright.policies._policy import EventLoopPolicy
 from loopwright.watchers import process_watcher
@@ -21,10 +25,9 @@ from loopwright.watchers import process_watcher
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-    from loopwright.loops._asyncio_private import PolicyBase
     from loopwright.policies._abstract import ChildWatcher
 
-__all__ = ["new_loop_of", "set_watcher_of", "watcher_of"]
+__all__ = ["new_loop_of", "set_loop_of", "set_watcher_of", "watcher_of"]
 
 #: The watchers of policies that have no place for one, such as asyncio's own since 3.14.
 _kept: weakref.WeakKeyDictionary[Any, ChildWatcher] = weakref.WeakKeyDictionary()
@@ -32,12 +35,29 @@ _kept: weakref.WeakKeyDictionary[Any, ChildWatcher] = weakref.WeakKeyDictionary(
 
 def new_loop_of(policy: PolicyBase) -> AbstractEventLoop:
     """A new loop of this policy; if the policy knows of no watchers, one that asks for the watcher kept for it here."""
-    loop: AbstractEventLoop | None = policy.new_event_loop()
-    if loop is None:  # no more than that: a policy is believed, as asyncio does, whatever it takes for a loop
-        raise NotALoopError(f"new_event_loop() of {policy!r} returned None, which is no event loop")
-    if not callable(getattr(policy, "get_child_watcher", None)):
+    loop: Any = policy.new_event_loop()
+    if loop is None:
+        raise NotALoopError(f"new_event_loop() of the policy {policy!r} gave None, which is no event loop")
+    # Of what else is no loop nothing is said here: a policy is believed, as asyncio believes it.
+    if isinstance(loop, asyncio.AbstractEventLoop) and not _knows_watchers(policy):
         give_watcher(loop, functools.partial(watcher_of, policy), given=None)
-    return loop
+    made: AbstractEventLoop = loop
+    return made
+
+
+def _knows_watchers(policy: Any) -> bool:
+    """Whether it has more to say of child watchers than the base classes of policies."""
+    method = getattr(policy, "get_child_watcher", None)
+    bases = [getattr(base, "get_child_watcher", None) for base in (PolicyBase, AbstractEventLoopPolicy)]
+    return callable(method) and getattr(method, "__func__", method) not in bases
+
+
+def set_loop_of(policy: PolicyBase, loop: AbstractEventLoop | None) -> None:
+    """Make `loop` the policy's current one, and attach to it the watcher kept here: asyncio's policies did both."""
+    policy.set_event_loop(loop)
+    kept = _kept.get(policy)
+    if kept is not None and threading.current_thread() is threading.main_thread():
+        kept.attach_loop(loop)
 
 
 def watcher_of(policy: Any) -> Any:

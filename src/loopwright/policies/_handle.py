@@ -9,7 +9,7 @@ import inspect
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack, overload
 
-from loopwright.errors import WrongThreadError
+from loopwright.errors import LoopClosedError, WrongThreadError
 from loopwright.policies._bridge import submit
 from loopwright.policies._loop_base import LoopBase
 from loopwright.policies._targets import target_of
@@ -73,7 +73,9 @@ class LoopHandle(LoopBase):  # type: ignore[misc]
         self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         """Have the loop call this in its thread, in `context` or a copy of the caller's; what it gives can be cancelled
-        within the loop only."""
+        within the loop only. LoopClosedError (a RuntimeError) in a forked child, whose parent has the loop's thread."""
+        if self._target.inherited:
+            raise LoopClosedError(self._target.gone())
         return self._loop.call_soon_threadsafe(
             callback, *args, context=contextvars.copy_context() if context is None else context
         )

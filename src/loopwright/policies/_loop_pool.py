@@ -68,7 +68,7 @@ class _Member:
 
     def _pause(self, error: BaseException | None) -> None:
         # A stop() means nothing here. SystemExit of a task is its future's, of a callback it would be nobody's.
-        if error is not None and self.core.died is None:
+        if error is not None and self.core.died is None and not self.core.inherited:
             self.core.loop.call_exception_handler(
                 {"message": f"{error!r} in the loop {self.core.name!r} of a pool, which goes on", "exception": error}
             )

@@ -201,6 +201,8 @@ class LoopThread:
         self.closing = self.inherited = True
         detach_inherited(self.loop)
         _inherited.append(self.loop)
+        # A signal handler may fork while its thread waits for the loop: in the child nothing else would end that wait.
+        self._on_pause(LoopClosedError(self.gone()))
 
 
 def _idle(frame: Any) -> bool:

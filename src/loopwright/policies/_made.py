@@ -8,7 +8,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 from loopwright.errors import LoopRunningError
-from loopwright.loops._asyncio_private import detach_inherited
+from loopwright.policies._inherited import leave_to_parent
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -65,7 +65,7 @@ class MadeLoops:
     def leave_to_parent(self) -> None:
         """In a forked child: forget all, so that nothing done here reaches the parent's loops."""
         for loop in self.alive():
-            detach_inherited(loop)
+            leave_to_parent(loop)
         # New ones: another thread may have held the lock when the process was copied, and is not there to
         # release it.
         self._refs = {}

@@ -22,11 +22,12 @@ from loopwright.loops import (
     scheduler_named,
     watches_by_itself,
 )
-from loopwright.loops._asyncio_private import detach_inherited
 from loopwright.loops._limit import checked_max_tasks
 from loopwright.policies._abstract import AbstractEventLoopPolicy, checked_watcher
+from loopwright.policies._inherited import leave_to_parent
 from loopwright.policies._loop_watcher import give_watcher, ignored
 from loopwright.policies._made import MadeLoops
+from loopwright.policies._private_parts import LocalPart
 from loopwright.policies._process_rules import process_rules
 from loopwright.policies._rules import WithoutLoop, checked_rules, stacklevel_outside, without_loop
 from loopwright.policies._scopes import NOWHERE, Place, ScopeName, new_scope
@@ -73,7 +74,7 @@ def _by_name(init: Init) -> Init:
     return checked_init  # type: ignore[no-any-return] # with the signature of what it wraps
 
 
-class EventLoopPolicy(AbstractEventLoopPolicy):
+class EventLoopPolicy(LocalPart, AbstractEventLoopPolicy):
     """A policy put together from parts, each of which may be left out.
 
     - `loop`: which loops it makes: a name, a class or a factory, as `loopwright.loops.loop_factory()` takes it, and
@@ -112,7 +113,6 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
         rules: str | None = None,
     ) -> None:
         self._rules = None if rules is None else checked_rules(rules)
-        # Not `_local`: since 3.12 asyncio puts a thread-local of its own there after a fork.
         self._scope = new_scope(scope)
         self._scheduler = scheduler_named(scheduler)
         self._max_tasks = checked_max_tasks(max_tasks)
@@ -288,7 +288,7 @@ class EventLoopPolicy(AbstractEventLoopPolicy):
         """In a forked child: have no loops."""
         loop = self._scope.place().loop
         if loop is not None:
-            detach_inherited(loop)  # somebody else may have made it, so _made need not know it
+            leave_to_parent(loop)  # somebody else may have made it, so _made need not know it
         self._scope.leave_to_parent()
         self._made.leave_to_parent()
 

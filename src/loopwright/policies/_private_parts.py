@@ -3,7 +3,8 @@
 Read in CPython 3.11.7, asyncio/events.py and asyncio/unix_events.py. The default policy keeps what it knows of a thread
 in `_local`, as `_loop` and `_set_called`; it makes loops by calling `_loop_factory`, a class, and its watcher in
 `_init_watcher()`, which puts it into `_watcher`. Policies are known that are derived from it and read or override any
-of these (Home Assistant's, trio-asyncio's, shellous's), so they are here, with the same meaning.
+of these (Home Assistant's, trio-asyncio's, shellous's), so they are here, with the same meaning. `_local` every policy
+of ours has: nest_asyncio gives the class of whatever policy is set a `get_event_loop()` that reads `_local._loop`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from loopwright.loops import LoopLike
 
-__all__ = ["PrivateParts"]
+__all__ = ["LocalPart", "PrivateParts"]
 
 
 class _Caller:
@@ -53,6 +54,18 @@ class _Caller:
         scope.put(dataclasses.replace(scope.place(), **changes))
 
 
+class LocalPart:
+    """Gives an `EventLoopPolicy` what asyncio's policies know of the caller, under their name for it."""
+
+    @property
+    def _local(self) -> Any:
+        return _Caller(self)
+
+    @_local.setter
+    def _local(self, _new: Any) -> None:
+        """asyncio's way to have a policy forget its loops in a forked child; ours has by then."""
+
+
 class PrivateParts:
     """Gives an `EventLoopPolicy` that is derived from it, too, the private parts of asyncio's default one."""
 
@@ -65,14 +78,6 @@ class PrivateParts:
 
         _loop = None
         _set_called = False
-
-    @property
-    def _local(self) -> Any:
-        return _Caller(self)
-
-    @_local.setter
-    def _local(self, _new: Any) -> None:
-        """asyncio's way to have a policy forget its loops in a forked child; ours has by then."""
 
     def _init_watcher(self) -> None:
         """Called when a watcher is asked for and `_watcher` is None; if it stays so, the process's own is given."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from loopwright.loops._asyncio_private import install_policy, installed_policy_or, running_loop
 from loopwright.policies._abstract import checked_policy
 from loopwright.policies._config import default_policy
-from loopwright.policies._foreign import new_loop_of
+from loopwright.policies._foreign import new_loop_of, set_loop_of
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -60,7 +60,7 @@ def get_event_loop() -> AbstractEventLoop:
 
 def set_event_loop(loop: AbstractEventLoop | None) -> None:
     """Make `loop` the one of the policy's current context (mostly: this thread); None for none."""
-    get_event_loop_policy().set_event_loop(loop)
+    set_loop_of(get_event_loop_policy(), loop)
 
 
 def new_event_loop() -> AbstractEventLoop:

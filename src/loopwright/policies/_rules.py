@@ -6,7 +6,6 @@ Source: `BaseDefaultEventLoopPolicy.get_event_loop` in asyncio/events.py of CPyt
 
 from __future__ import annotations
 
-import difflib
 import enum
 import inspect
 from typing import TYPE_CHECKING, Any, Final
@@ -53,8 +52,9 @@ def checked_rules(rules: Any) -> Rules:
         return PYTHON_RULES
     if isinstance(rules, str) and rules in RULES:
         return RULES[rules]
-    near = difflib.get_close_matches(str(rules), RULES, n=1, cutoff=0.7)
-    hint = f"did you mean the string {near[0]!r}? " if near else ""
+    # Not by likeness: "3.10" and "3.16" are like "3.15", and that is not what was meant.
+    near = next((name for name in RULES if str(rules).replace(".", "").startswith(name.replace(".", ""))), None)
+    hint = f"did you mean the string {near!r}? " if near else ""
     raise PolicyOptionError(
         f"rules names the Python whose rules hold where no loop is set, and there are none of {rules!r}; {hint}"
         f"there are: {', '.join(map(repr, RULES))}, and None for those of the running Python"

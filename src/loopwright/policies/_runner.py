@@ -8,11 +8,11 @@ import os
 import reprlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from loopwright.errors import ArgumentsConflictError, LoopRunningError, NotACoroutineError
+from loopwright.errors import ArgumentsConflictError, LoopRunningError, NotACoroutineError, NotALoopError
 from loopwright.loops import loop_factory as checked_factory
 from loopwright.loops._asyncio_private import running_loop
 from loopwright.policies._config import close_policy, policy_and_maker
-from loopwright.policies._foreign import new_loop_of
+from loopwright.policies._foreign import new_loop_of, set_loop_of
 from loopwright.policies._registry import get_event_loop_policy
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class Runner:
     anything that `policy_from()` takes, with its exceptions; one that is made here, of words, is closed at the end.
 
     `debug`, unless it is None, sets the loop's debug mode. ArgumentsConflictError (a TypeError) if both a
-    policy and a factory are given; NotAPolicyError (a TypeError) if `policy` is no policy.
+    policy and a factory are given; NotAPolicyError (a TypeError) if `policy` is no policy. At the first use,
+    NotALoopError (a TypeError) if the policy makes something else than a loop.
     """
 
     # asyncio.Runner is documented as final, and is: this one has one instead of being one.
@@ -114,7 +115,7 @@ class Runner:
             policy, self._set_on = self._set_on, None
             try:
                 if policy is not None:
-                    policy.set_event_loop(None)
+                    set_loop_of(policy, None)
             finally:
                 self._close_policy()
 
@@ -125,8 +126,10 @@ class Runner:
     def _new_loop(self) -> AbstractEventLoop:
         policy = get_event_loop_policy() if self._policy is None else self._policy
         loop = new_loop_of(policy)
+        if not isinstance(loop, asyncio.AbstractEventLoop):
+            raise NotALoopError(f"new_event_loop() of the policy {policy!r} gave {loop!r}, which is no event loop")
         try:
-            policy.set_event_loop(loop)
+            set_loop_of(policy, loop)
         except BaseException:
             loop.close()
             raise

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from loopwright.errors import LoopClosedError, NotALoopError
 from loopwright.loops._asyncio_private import running_loop
+from loopwright.policies._inherited import was_left
 from loopwright.policies._patience import PatientFuture
 
 if TYPE_CHECKING:
@@ -32,11 +33,18 @@ class Target(Protocol):
     loop: AbstractEventLoop
     unfinished: dict[int, Unfinished]
 
+    @property
+    def inherited(self) -> bool:
+        """Whether its thread was left to the parent of this forked process, so that nothing in it will ever end."""
+
     def here(self) -> bool:
         """Whether the caller runs within the loop."""
 
     def running(self) -> bool:
         """Whether what is posted will be done."""
+
+    def gone(self) -> str:
+        """Why nothing can be posted."""
 
     def post(self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None) -> None:
         """Have the loop call this; RuntimeError if it is closed."""
@@ -49,6 +57,11 @@ class ForeignLoop:
         self.loop = loop
         self.unfinished: dict[int, Unfinished] = {}
 
+    @property
+    def inherited(self) -> bool:
+        """Whether its thread was left to the parent of this forked process."""
+        return was_left(self.loop)
+
     def here(self) -> bool:
         """Whether the caller runs within the loop."""
         return running_loop() is self.loop
@@ -57,14 +70,21 @@ class ForeignLoop:
         """Whether what is posted will be done."""
         return self.loop.is_running()
 
+    def gone(self) -> str:
+        """Why nothing can be posted."""
+        where = " runs in the parent of this forked process; make one here" if self.inherited else ""
+        return f"Event loop is closed: {self.loop!r}{where}"
+
     def post(self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None) -> None:
-        """Have the loop call this; LoopClosedError if it is closed."""
+        """Have the loop call this; LoopClosedError if it is closed, or was left to the parent of this process."""
+        if self.inherited:
+            raise LoopClosedError(self.gone())
         try:
             self.loop.call_soon_threadsafe(callback, *args, context=context)
         except RuntimeError as error:
             if not self.loop.is_closed():
                 raise
-            raise LoopClosedError(f"Event loop is closed: {self.loop!r}") from error
+            raise LoopClosedError(self.gone()) from error
 
 
 def target_of(loop: Any) -> Target:

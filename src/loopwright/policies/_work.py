@@ -63,6 +63,8 @@ class WorkFuture(PatientFuture[T]):
     the work was not done yet; the future is done when the work has ended, which need not be by that. Work that has not
     begun never does, and the future is cancelled at once. `result()`, `exception()`
     raise WrongThreadError (a RuntimeError) within the very loop that runs the work, which they would wait for for ever.
+    In a forked child they and `await` raise LoopClosedError (a RuntimeError) for work that was unfinished at the
+    fork, in a `ThreadLoop`, a `LoopPool` or a loop of a policy of ours: its thread is the parent's.
     """
 
     def __init__(self, target: Target) -> None:
@@ -197,7 +199,7 @@ class WorkFuture(PatientFuture[T]):
 
         TimeoutError if it has not ended, `concurrent.futures.CancelledError` if it was cancelled.
         """
-        self._check_not_here("result")
+        self._check_can_end("result")
         try:
             return super().result(timeout)
         finally:
@@ -205,7 +207,7 @@ class WorkFuture(PatientFuture[T]):
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait as `result()`; what the work raised, or None."""
-        self._check_not_here("exception")
+        self._check_can_end("exception")
         try:
             return super().exception(timeout)
         finally:
@@ -215,8 +217,13 @@ class WorkFuture(PatientFuture[T]):
         if self.done():
             self._untold = None
 
-    def _check_not_here(self, method: str) -> None:
-        if not self.done() and self._target.here():
+    def _check_can_end(self, method: str) -> None:
+        if self.done():
+            return
+        # Asked here, and not told to every future by the fork: their locks may be held by threads that are not there.
+        if self._target.inherited:
+            raise LoopClosedError(self._target.gone())
+        if self._target.here():
             raise WrongThreadError(
                 f"{method}() was called within {self._target.loop!r}, which runs the work that it would wait for: it"
                 " would wait for ever. await the future instead"
@@ -226,6 +233,8 @@ class WorkFuture(PatientFuture[T]):
         loop = running_loop()
         if loop is None:
             raise NoLoopError("await needs a running event loop; in a thread without one, call result()")
+        if not self.done() and self._target.inherited:
+            raise LoopClosedError(self._target.gone())
         waiter: _Waiter[T] = _Waiter(self, loop)
         return (yield from waiter.__await__())
 
