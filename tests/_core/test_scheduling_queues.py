@@ -14,11 +14,8 @@ from loopwright._core import (
     FairShares,
     FirstInFirstOut,
     PriorityLanes,
-    ReadyStep,
-    TaskScheduler,
 )
 from loopwright._core._scheduling_queues import UNKNOWN_LANES, waiting_rank
-from loopwright._core._wishes import GroupWish
 from tests._core.queued import context_with, queue_for
 
 LANES = ("urgent", "normal", "bulk")
@@ -161,68 +158,6 @@ def test_unknown_lanes_are_told_of_once_each_and_not_for_ever() -> None:
     assert len(told) < 2 * UNKNOWN_LANES
     assert len(set(told)) == len(told)
     assert told[0] == ("lane-0", "normal")
-
-
-class Choosing(TaskScheduler):
-    def __init__(self, *choices: Any) -> None:
-        self.choices = list(choices)
-        self.seen: list[Any] = []
-
-    def select(self, ready: Any) -> Any:
-        self.seen.append([step.task for step in ready])
-        choice = self.choices.pop(0)
-        if isinstance(choice, BaseException):
-            raise choice
-        return choice(ready) if callable(choice) else choice
-
-
-@pytest.mark.parametrize("wrong", [ValueError("of mine"), 3, -4, "one", None, True, 1.0, lambda _: object()])
-def test_a_wrong_choice_is_told_of_once_and_no_step_is_lost(wrong: Any) -> None:
-    told: list[Any] = []
-    queue = queue_for(Choosing(wrong, wrong, wrong), told)
-    for name in "abc":
-        queue.push(name, context_with(), 0.0)
-    assert [queue.pop(0.0) for _ in range(3)] == ["a", "b", "c"]
-    assert len(told) == 1
-
-
-def test_a_step_or_an_index_is_a_choice() -> None:
-    scheduler = Choosing(lambda ready: ready[1], -1, 0)
-    queue = queue_for(scheduler)
-    for name in "abc":
-        queue.push(name, context_with(), 0.0)
-    assert [queue.pop(0.0) for _ in range(3)] == ["b", "c", "a"]
-    assert scheduler.seen == [["a", "b", "c"], ["a", "c"], ["a"]]
-
-
-def test_the_steps_of_a_task_stay_in_order_whatever_is_chosen() -> None:
-    queue = queue_for(Choosing(-1, -1, -1))
-    for step in (("a", 1), ("b", 1), ("a", 2)):
-        queue.push(step, context_with(), 0.0)
-    assert [queue.pop(0.0) for _ in range(3)] == [("a", 1), ("a", 2), ("b", 1)]
-
-
-def test_a_keyboard_interrupt_in_select_loses_nothing() -> None:
-    queue = queue_for(Choosing(KeyboardInterrupt(), 0))
-    queue.push("a", context_with(), 0.0)
-    with pytest.raises(KeyboardInterrupt):
-        queue.pop(0.0)
-    assert queue.pop(0.0) == "a"
-
-
-def test_what_is_to_be_chosen_from_cannot_be_changed_and_tells_everything() -> None:
-    def look(ready: Any) -> int:
-        with pytest.raises(TypeError):
-            ready[0] = None
-        step: ReadyStep = ready[0]
-        assert (step.task, step.since, step.priority) == ("a", 2.5, "low")
-        assert (step.group, step.weight, step.deadline) == ("g", 2.0, 7.0)
-        assert "low" in repr(step)
-        return 0
-
-    queue = queue_for(Choosing(look))
-    queue.push("a", context_with("low", GroupWish("g", 2.0), 7.0), 2.5)
-    assert queue.pop(3.0) == "a"
 
 
 def test_tasks_that_wait_stand_by_deadline_or_lane() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import defaultdict
 from typing import Any
 
@@ -137,3 +138,38 @@ def test_a_weight_without_a_number_stays_what_it_is() -> None:
     for weight, expected in ((None, 5.0), (2.0, 2.0), (None, 2.0), (3.0, 3.0)):
         queue.push("step", context_with(group=GroupWish("a", weight)), 0.0)
         assert queue.account()["a"].weight == expected
+
+
+@pytest.mark.parametrize("where", ["heappop", "heappush"])
+@pytest.mark.parametrize("before", [True, False])
+def test_a_keyboard_interrupt_anywhere_loses_nothing(monkeypatch: pytest.MonkeyPatch, where: str, before: bool) -> None:
+    queue = queue_for(FairShares())
+    contexts = [context_with(group=GroupWish(name, None)) for name in "ab"]
+    for number in range(2):
+        for context in contexts:
+            queue.push((number, context), context, 0.0)
+    really = getattr(heapq, where)
+
+    def interrupted(*args: Any) -> None:
+        monkeypatch.undo()
+        if not before:
+            really(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"loopwright._core._scheduling_shares.heapq.{where}", interrupted)
+    late = context_with(group=GroupWish("late", None))
+
+    def push_and_pop() -> None:
+        queue.push("late", late, 0.0)
+        queue.pop(0.0)
+
+    with pytest.raises(KeyboardInterrupt):
+        push_and_pop()
+    queue.mend()
+    assert len(queue) == queue.ready(100) == 5
+    for _ in range(5):
+        queue.pop(0.0)
+        queue.charge(0.01)
+    assert len(queue) == 0
+    with pytest.raises(IndexError):
+        queue.pop(0.0)

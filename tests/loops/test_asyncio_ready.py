@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loopwright.loops import PriorityLanes, priority, schedule
+from loopwright.loops import PriorityLanes, deadline, group, priority, schedule
 from loopwright.loops import _asyncio_ready as ready
 
 ACTIONS = ("give way", "call soon", "await a task", "start a task", "set the future", "await the future", "cancel soon")
@@ -47,7 +47,9 @@ async def play(programs: list[list[str]], log: list[Any], wishes: list[Any]) -> 
                 case "set the future" if not future.done():
                     future.set_result(None)
                 case "await the future" if number:
+                    waited = not future.done()
                     await future
+                    assert not waited or "the future is done" in log
                 case "cancel soon" if children:
                     loop.call_soon(children[-1].cancel)
         await asyncio.gather(*children, return_exceptions=True)
@@ -97,6 +99,78 @@ def test_nothing_is_lost_whatever_is_wished_and_however_short_a_pass_is(
                 assert [entry for entry in mine if entry in ACTIONS] == program, "in the task's own order"
                 assert mine.count("called") == program.count("call soon")
                 assert mine.count("done") == program.count("start a task")
+                assert_no_step_overtakes_a_callback(log, number, program)
+
+
+def assert_no_step_overtakes_a_callback(log: list[Any], number: int, program: list[str]) -> None:
+    """What a task has called soon has run when the task, which has given way since, goes on."""
+    called: list[Any] = []
+    gave_way = False
+    for place, action in enumerate(program):
+        if gave_way:
+            here = log.index(((number, place), action))
+            assert all(log.index((name, "called")) < here for name in called)
+        if action == "call soon" and not gave_way:
+            called.append((number, place))
+        gave_way = gave_way or action == "give way"
+
+
+@pytest.mark.parametrize("scheduler", ["priority", "fair", "deadline"])
+def test_done_callbacks_go_before_the_task_that_waits_as_asyncio_itself_needs_it(scheduler: str) -> None:
+    """`sock_connect()` takes its writer away in one, and complains where a transport has the socket by then."""
+    told: list[Any] = []
+
+    async def connect(port: int, urgent: bool) -> None:
+        with priority("urgent" if urgent else "bulk"), deadline(0.1 if urgent else 9), group("a" if urgent else "b"):
+            for _ in range(3):
+                _, writer = await asyncio.ensure_future(asyncio.open_connection("127.0.0.1", port))
+                writer.close()
+                await writer.wait_closed()
+
+    async def main() -> None:
+        schedule(asyncio.get_running_loop(), scheduler)
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            await asyncio.gather(*(connect(port, bool(number % 2)) for number in range(20)))
+
+    asyncio.run(main())
+    assert told == []
+
+
+@pytest.mark.parametrize("scheduler", ["priority", "fair"])
+def test_what_came_in_a_pass_goes_before_who_waits_for_it_also_where_that_stops_the_loop(scheduler: str) -> None:
+    loop = asyncio.SelectorEventLoop()
+    schedule(loop, scheduler)
+    log: list[Any] = []
+
+    async def waits() -> None:
+        await future
+        log.append("urgent")
+
+    async def sets() -> None:
+        future.set_result(None)
+
+    async def bulk() -> None:
+        log.append("bulk")
+
+    future = loop.create_future()
+    for word in ("one", "two", "three"):
+        future.add_done_callback(lambda _, word=word: log.append(word))  # type: ignore[misc]
+    future.add_done_callback(lambda _: loop.stop())
+    with priority("urgent"):
+        tasks = [loop.create_task(waits())]
+    tasks.append(loop.create_task(sets()))
+    with priority("bulk"):
+        tasks += [loop.create_task(bulk()) for _ in range(4)]
+    loop.run_forever()
+    loop.run_until_complete(asyncio.wait(tasks))
+    loop.close()
+    assert sorted(log) == ["bulk"] * 4 + ["one", "three", "two", "urgent"]
+    if scheduler == "priority":
+        assert log[:4] == ["one", "two", "three", "urgent"], "in the places of bulk steps"
+    assert [each for each in log if each != "bulk"] == ["one", "two", "three", "urgent"]
 
 
 @pytest.mark.parametrize("scheduler", ["priority", "fair", "deadline"])
@@ -149,3 +223,13 @@ def test_a_pass_is_long_where_steps_are_short() -> None:
         finally:
             loop.close()
         assert passes <= 4
+
+
+def test_fewer_steps_than_were_counted_end_the_pass_and_not_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.SelectorEventLoop()
+    schedule(loop, "fair")
+    steps = loop._ready.steps  # type: ignore[attr-defined]
+    counted = steps.ready
+    monkeypatch.setattr(steps, "ready", lambda most: counted(most) + 3)
+    assert loop.run_until_complete(asyncio.sleep(0.001, 5)) == 5
+    loop.close()

@@ -5,6 +5,7 @@ import concurrent.futures
 import contextvars
 import gc
 import threading
+import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -185,3 +186,17 @@ def test_a_loop_in_a_thread_that_is_closed_meanwhile(thread_loop: ThreadLoop) ->
     thread_loop.close()
     with pytest.raises(concurrent.futures.CancelledError):
         future.result(30)
+
+
+def test_a_loop_that_is_being_closed_is_closed(thread_loop: ThreadLoop) -> None:
+    go_on, closing = threading.Event(), threading.Thread(target=thread_loop.close)
+    thread_loop.call_soon(go_on.wait, 30)
+    closing.start()
+    try:
+        while not thread_loop.is_closed():
+            time.sleep(0.001)
+        with pytest.raises(LoopClosedError, match="is closed"):
+            asyncio.run(on(thread_loop, asyncio.sleep, 0))
+    finally:
+        go_on.set()
+        closing.join()

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loopwright.errors import LoopClosedError, LoopDiedError, LoopRunningError, NotALoopError
-from loopwright.policies import ThreadLoop, on
+from loopwright.loops import groups, schedule, task_limit
+from loopwright.policies import LoopHandle, ThreadLoop, on
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -258,3 +259,25 @@ def test_a_loop_that_breaks_fails_what_waits() -> None:
         loop.call_soon(str)
     loop.close()
     assert any(str(context.get("exception")) == "the selector is gone" for context in told)
+
+
+def test_a_loop_of_a_thread_is_none_that_has_one_already(thread_loop: ThreadLoop) -> None:
+    for made in (thread_loop, LoopHandle(thread_loop)):
+        with pytest.raises(NotALoopError, match="none of its own"):
+            ThreadLoop(lambda made=made: made)  # type: ignore[misc]
+    assert thread_loop.run_until_complete(asyncio.sleep(0, 3)) == 3
+
+
+def test_what_reads_a_scheduler_reads_that_of_the_loop_in_the_thread() -> None:
+    def make() -> asyncio.AbstractEventLoop:
+        loop = asyncio.SelectorEventLoop()
+        schedule(loop, "fair", max_tasks=7)
+        return loop
+
+    loop = ThreadLoop(make)
+    for each in (loop, LoopHandle(loop)):
+        report = task_limit(each)
+        assert report is not None
+        assert report.max_tasks == 7
+        assert groups(each) == {}
+    loop.close()

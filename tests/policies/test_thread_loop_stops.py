@@ -61,6 +61,50 @@ def test_stop_within_run_until_complete(thread_loop: ThreadLoop) -> None:
         thread_loop.run_until_complete(main())
 
 
+async def three() -> int:
+    return 3
+
+
+def test_what_ends_in_the_pass_of_a_stop_gives_its_result(thread_loop: ThreadLoop) -> None:
+    for _ in range(20):
+        thread_loop.stop()
+        assert thread_loop.run_until_complete(three()) == 3
+
+
+def test_what_is_left_may_stop_the_loop_as_it_ends(thread_loop: ThreadLoop) -> None:
+    async def endless() -> None:
+        await asyncio.sleep(1000)
+
+    task = thread_loop.create_task(endless())
+    task.add_done_callback(lambda _: thread_loop.stop())
+    thread_loop.run_until_complete(asyncio.sleep(0))
+    left = asyncio.all_tasks(thread_loop)
+    for each in left:
+        each.cancel()
+    assert thread_loop.run_until_complete(asyncio.gather(*left, return_exceptions=True)) == [None]
+    assert thread_loop.run_until_complete(asyncio.sleep(0.01, 4)) == 4
+
+
+def test_a_stop_in_the_pass_of_the_result_is_over_with_it(thread_loop: ThreadLoop) -> None:
+    future = thread_loop.create_future()
+
+    def stop_late(_: object) -> None:
+        time.sleep(0.05)  # for as long as a result that is told too early needs to begin the next run
+        asyncio.get_running_loop().stop()
+
+    def complete() -> None:
+        while not thread_loop._run_by or not future._callbacks:
+            time.sleep(0.001)
+        future.add_done_callback(stop_late)  # goes after that by which run_until_complete() hears of the result
+        future.set_result(5)
+
+    thread = threading.Thread(target=complete)
+    thread.start()
+    assert thread_loop.run_until_complete(future) == 5
+    assert thread_loop.run_until_complete(asyncio.sleep(0.1, 6)) == 6
+    thread.join()
+
+
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt("raised")])
 def test_an_exit_within_is_raised_where_the_loop_is_run(
     loop_factory: Callable[[], asyncio.AbstractEventLoop], error: BaseException

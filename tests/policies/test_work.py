@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loopwright.errors import WrongThreadError
-from loopwright.policies import ThreadLoop, submit
+from loopwright.errors import LoopClosedError, WrongThreadError
+from loopwright.policies import ThreadLoop, WorkFuture, submit
+from loopwright.policies._targets import target_of
 from tests.policies.test_handle import running
 
 if TYPE_CHECKING:
@@ -167,3 +168,30 @@ def test_work_that_ends_leaves_nothing_in_the_loop(loop_factory: Callable[[], as
         loop.call_soon_threadsafe(loop_has_passed.set)
         assert loop_has_passed.wait(30)
         assert len(weakref.finalize._registry) == before  # type: ignore[attr-defined]
+
+
+class MetWork(WorkFuture[None]):
+    """One that something happens to just when it was seen not to be done: a moment of some instructions only."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def done(self) -> bool:
+        done = super().done()
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return done
+
+
+def test_who_cancels_work_may_meet_the_end_of_its_loop(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    loop = loop_factory()
+    loop.close()
+    gone = LoopClosedError("gone")
+    cancelled, failed = MetWork(target_of(loop)), MetWork(target_of(loop))
+    cancelled.meanwhile = lambda: cancelled._end(None, cancelled=True)
+    cancelled._end(gone)
+    failed.meanwhile = lambda: failed._end(gone)
+    failed._end(None, cancelled=True)
+    assert cancelled.cancelled()
+    assert failed.exception(0) is gone
+    assert not concurrent.futures.wait([cancelled, failed], timeout=0).not_done

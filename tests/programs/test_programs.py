@@ -174,6 +174,12 @@ def test_forks_unchanged_beside_a_loop_in_a_thread() -> None:
     assert_does_as_ever(program, python(program, *run, "--legacy", *program.command, *program.arguments[0]))
 
 
+def test_a_bot_runs_unchanged_in_a_loop_with_a_thread_of_its_own() -> None:
+    program = under("threaded", "bot_until_sigterm")
+    run = ("-W", "error", "-m", "loopwright", "run", "--policy=threaded", "--legacy")
+    assert_does_as_ever(program, python(program, *run, *program.command, *program.arguments[0]))
+
+
 def test_a_signal_stops_a_loop_in_a_thread_while_the_main_thread_waits_for_it() -> None:
     code = (
         "import asyncio, os, signal, threading\n"

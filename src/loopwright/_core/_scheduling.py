@@ -16,7 +16,7 @@ from loopwright._core._wishes import DEADLINE, GROUP, PRIORITY, checked_weight
 from loopwright.errors import NotASchedulerError, SchedulingTypeError, SchedulingValueError, UnknownSchedulerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from contextvars import Context
 
 __all__ = [
@@ -35,20 +35,16 @@ __all__ = [
 class ReadyStep:
     """One step of a task, or its wake-up, that could run now: what a `TaskScheduler` chooses from."""
 
-    __slots__ = ("_step", "_task_of", "context", "since")
+    __slots__ = ("_step", "context", "since", "task")
 
-    def __init__(self, step: Any, context: Context, since: float, task_of: Callable[[Any], Any]) -> None:
+    def __init__(self, step: Any, context: Context, since: float, task: Any) -> None:
         self._step = step
-        self._task_of = task_of
+        self.task = task
+        """The task (an `asyncio.Task`, or of a class like it)."""
         self.context = context
         """The context that the step will run in."""
         self.since = since
         """When it was seen to be ready, in seconds of `time.monotonic()`, to the length of a slice of a pass."""
-
-    @property
-    def task(self) -> Any:
-        """The task (an `asyncio.Task`, or of a class like it)."""
-        return self._task_of(self._step)
 
     @property
     def priority(self) -> str | None:

@@ -7,7 +7,7 @@ first is the one that has waited longest. `take(until)` gives out all that was p
 is being stopped runs what was ready, and nothing since.
 
 Steps of one task stay in order since a task has one step at a time in the queue of a loop, except where somebody calls
-a task's private methods; `Selected` holds even then, because a user's choice is checked anyway.
+a task's private methods; `Selected` (`_scheduling_selected`) holds even then, as a user's choice is checked anyway.
 
 Rejected: one heap for everything, keyed by lane or virtual time. Priorities that change with time (aging, shares) would
 need every key of it made anew, and a heap of 10,000 bulk steps makes each urgent one pay for them.
@@ -19,10 +19,10 @@ import heapq
 import itertools
 import math
 from collections import deque
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from loopwright._core._scheduling import Deadlines, FairShares, PriorityLanes, ReadyStep, selects_itself
+from loopwright._core._scheduling import Deadlines, FairShares, PriorityLanes, selects_itself
+from loopwright._core._scheduling_selected import Selected
 from loopwright._core._scheduling_shares import Shares
 from loopwright._core._wishes import DEADLINE, PRIORITY
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from loopwright._core._scheduling import TaskScheduler
 
-__all__ = ["DueFirst", "InOrder", "Lanes", "Selected", "StepQueue", "step_queue", "waiting_rank"]
+__all__ = ["DueFirst", "InOrder", "Lanes", "StepQueue", "step_queue", "waiting_rank"]
 
 #: So many unknown lanes are remembered, and told of, each.
 UNKNOWN_LANES = 100
@@ -249,91 +249,6 @@ class DueFirst:
 
     def __len__(self) -> int:
         return len(self._due) + len(self._never_due)
-
-
-class _View(Sequence[ReadyStep]):
-    """A list to be looked at: who selects from it cannot take from it."""
-
-    __slots__ = ("_steps",)
-
-    def __init__(self, steps: list[ReadyStep]) -> None:
-        self._steps = steps
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._steps[index]
-
-    def __len__(self) -> int:
-        return len(self._steps)
-
-    def __iter__(self) -> Any:
-        return iter(self._steps)
-
-
-class Selected:
-    """Asks the `select()` of a user's scheduler, and does not trust it."""
-
-    def __init__(
-        self,
-        select: Callable[[Sequence[ReadyStep]], int | ReadyStep],
-        task_of: Callable[[Any], Any],
-        failed: Callable[[str, BaseException | None], None],
-    ) -> None:
-        self._select = select
-        self._task_of = task_of
-        self._failed = failed
-        self._told = False
-        self._ready: list[ReadyStep] = []
-        self._view = _View(self._ready)
-
-    def push(self, step: Any, context: Context, since: float, /) -> None:
-        self._ready.append(ReadyStep(step, context, since, self._task_of))
-
-    def pop(self, _now: float, /) -> Any:
-        ready = self._ready
-        if not ready:
-            raise IndexError("no step is ready")
-        return ready.pop(self._first_of_its_task(self._chosen(ready)))._step
-
-    def _chosen(self, ready: list[ReadyStep]) -> int:
-        try:
-            choice = self._select(self._view)
-        except Exception as error:  # noqa: BLE001 - of a user's, and told of
-            return self._failure("raised an exception", error)
-        if isinstance(choice, int) and not isinstance(choice, bool):
-            if -len(ready) <= choice < len(ready):
-                return choice % len(ready)
-            return self._failure(f"gave {choice}, and {len(ready)} steps are ready", None)
-        for index, step in enumerate(ready):
-            if step is choice:
-                return index
-        return self._failure(f"gave {choice!r}, which is no step that is ready, nor the index of one", None)
-
-    def _failure(self, what: str, error: BaseException | None) -> int:
-        if not self._told:
-            self._told = True
-            self._failed(what, error)
-        return 0
-
-    def _first_of_its_task(self, index: int) -> int:
-        task = self._ready[index].task
-        return next(earlier for earlier, step in enumerate(self._ready) if step.task is task)
-
-    def take(self, until: float, /) -> list[Any]:
-        taken = [step._step for step in self._ready if step.since <= until]
-        self._ready[:] = [step for step in self._ready if step.since > until]
-        return taken
-
-    def entries(self) -> list[tuple[float, Any]]:
-        return [(step.since, step._step) for step in self._ready]
-
-    def clear(self) -> None:
-        self._ready.clear()
-
-    def ready(self, most: int, /) -> int:
-        return min(most, len(self._ready))
-
-    def __len__(self) -> int:
-        return len(self._ready)
 
 
 def _since(entry: tuple[float, Any]) -> float:

@@ -76,8 +76,9 @@ class Shares:
 
     def _enter(self, group: _Group) -> None:
         group.virtual = max(group.virtual, self._virtual)
-        group.in_heap = True
+        # In this order: a KeyboardInterrupt in between has it in there twice, and not never. `mend()` puts that right.
         heapq.heappush(self._heap, (group.virtual, next(self._count), group))
+        group.in_heap = True
 
     def _group(self, context: Context) -> _Group:
         """The group that work in this context belongs to, with the weight last asked for."""
@@ -112,7 +113,8 @@ class Shares:
             if virtual != group.virtual:
                 heapq.heapreplace(heap, (group.virtual, next(self._count), group))
                 continue
-            # In this order: a KeyboardInterrupt between any two leaves no group with steps out of heap and `_running`.
+            # In this order: a KeyboardInterrupt between any two leaves no group with steps out of heap and `_running`,
+            # but one that stays in the heap, to which `charge()` adds it.
             self._running = group
             group.in_heap = False
             heapq.heappop(heap)
@@ -163,6 +165,11 @@ class Shares:
                 taken.append(group.waiting.popleft())
         self._put_in_heap()
         return [step for _, step in sorted(taken, key=_since)]
+
+    def mend(self) -> None:
+        """What a KeyboardInterrupt anywhere in here may have left behind is put right; nothing runs."""
+        self.charge(0.0)
+        self._put_in_heap()
 
     def _put_in_heap(self) -> None:
         """Make the heap anew of the groups that have something waiting."""

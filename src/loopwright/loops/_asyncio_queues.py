@@ -10,15 +10,17 @@ import collections
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from loopwright._core import FirstInFirstOut, Shares
-from loopwright.loops._asyncio_ready import AccountedReadyQueue, ReadyQueue, is_step
+from loopwright.loops._asyncio_accounted import AccountedReadyQueue
+from loopwright.loops._asyncio_ready import ReadyQueue, is_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import Context
 
     from loopwright._core import StepQueue, TaskScheduler
     from loopwright.loops._limit import TaskLimit
 
-__all__ = ["LimitedQueue", "OurQueue", "queue_of", "refusal", "set_queue"]
+__all__ = ["LimitedQueue", "OurQueue", "context_of", "queue_of", "refusal", "set_queue", "task_of"]
 
 
 def holding_append(inbox: collections.deque[Any], limit: TaskLimit) -> Callable[[Any], None]:
@@ -76,6 +78,17 @@ def refusal(loop: Any) -> str | None:
     if type(queue) is not collections.deque and queue_of(loop) is None:
         return f"something else has replaced its queue of ready callbacks by {queue!r}"
     return None
+
+
+def task_of(handle: Any) -> Any:
+    """The task whose step or wake-up this handle is; None if it was cancelled."""
+    return getattr(handle._callback, "__self__", None)
+
+
+def context_of(handle: Any) -> Context:
+    """The context that this handle's callback runs in."""
+    context: Context = handle._context
+    return context
 
 
 def queue_of(loop: Any) -> OurQueue | None:

@@ -25,6 +25,11 @@ in it, so that urgent work overtakes; the number of steps does not grow by it. H
 pass, for each of the length must be popped: what is left when the time is over is answered with a handle that counts as
 cancelled, and that should not be 10,000 times.
 
+*Who was queued first.* asyncio calls the done callbacks of a future before the task that awaited it goes on, and leans
+on that itself: `sock_connect()` takes its writer away so. Hence a step overtakes other steps, and no plain callback
+that was queued before it. Where one is chosen that would, it is held until those have run, at once, and those of them
+that this pass did not count go in the place of steps.
+
 *Other threads* only ever append, and that is the `append` of a deque itself, as atomic as before, for which nothing of
 ours runs: the inbox. It is sorted into plain callbacks and steps in the loop's thread, when a pass begins and before
 each step is chosen. Where a loop is given a scheduler, its own deque becomes the inbox: so whoever is about to append
@@ -38,7 +43,7 @@ would be done by whoever calls it through the class, too late or not at all, and
 restore.
 
 *A KeyboardInterrupt* can end a pass at any point. Counts are made anew when the next one begins; steps are moved by
-single calls into C.
+single calls into C. Should one have left a count of steps too high, the pass just ends earlier.
 """
 
 from __future__ import annotations
@@ -47,19 +52,16 @@ import asyncio
 import math
 import types
 from collections import deque
-from time import monotonic, thread_time
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
-
-from loopwright._core import Shares
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from contextvars import Context
 
     from loopwright._core import StepQueue, TaskScheduler
     from loopwright.loops._limit import TaskLimit
 
-__all__ = ["AccountedReadyQueue", "ReadyQueue", "context_of", "is_step", "task_of"]
+__all__ = ["NOTHING", "ReadyQueue", "is_step"]
 
 #: Seconds of steps in a pass, after which timers and I/O have their turn. A look at them costs some microseconds.
 SLICE: Final = 0.0005
@@ -81,18 +83,7 @@ class _Nothing:
     _cancelled = True
 
 
-_NOTHING: Final = _Nothing()
-
-
-def task_of(handle: Any) -> Any:
-    """The task whose step or wake-up this handle is; None if it was cancelled."""
-    return getattr(handle._callback, "__self__", None)
-
-
-def context_of(handle: Any) -> Context:
-    """The context that this handle's callback runs in."""
-    context: Context = handle._context
-    return context
+NOTHING: Final = _Nothing()
 
 
 def is_step(callback: Any) -> bool:
@@ -114,12 +105,15 @@ class ReadyQueue:
 
     __slots__ = (
         "__weakref__",
+        "_after",
         "_before",
         "_boundary",
         "_budget",
         "_exact",
         "_final",
         "_gap",
+        "_held",
+        "_held_after",
         "_in_between",
         "_inbox",
         "_left",
@@ -131,6 +125,7 @@ class ReadyQueue:
         "_plain_left",
         "_pop",
         "_push",
+        "_ran",
         "_since",
         "_size",
         "_steps",
@@ -167,6 +162,10 @@ class ReadyQueue:
         self._in_between = False  # whether steps go between plain callbacks in this pass, and not after them
         self._before = 0  # if so, how many go before the next plain one
         self._gap = 0  # how many came since the last plain one did
+        self._ran = 0  # how many plain callbacks have run
+        self._after: dict[Any, int] = {}  # of steps that go after plain callbacks: how many must have run
+        self._held: Any = None  # a step that was chosen, and goes as soon as `_held_after` have
+        self._held_after = 0
         self._set_budget(MOST_STEPS)
         self._now = self._boundary = self._since = monotonic()
         self._until = 0.0
@@ -187,7 +186,9 @@ class ReadyQueue:
         self._pass_due = False
         return self._begin()
 
-    def popleft(self) -> Any:
+    def popleft(self) -> Any:  # noqa: C901 - a call for a part of it costs as much as the part
+        if self._held is not None:
+            return self._next_before_held()
         if self._plain_left > 0:
             if self._before <= 0:
                 return self._next_plain()
@@ -197,20 +198,25 @@ class ReadyQueue:
             inbox = self._inbox
             if inbox and not self._loop._stopping:
                 # Mostly one, of the step before. What follows is _sort() without a call for it.
-                if len(inbox) == 1 and type(inbox[0]._callback) is _step_type:
+                if len(inbox) == 1 and not self._plain and type(inbox[0]._callback) is _step_type:
                     handle = inbox.popleft()
                     self._push(handle, handle._context, self._since)
                     self._gap += 1
                 else:
                     self._sort(self._since)
             if left & self._mask or self._in_time(left):
-                return self._pop(self._now)
+                try:
+                    step = self._pop(self._now)
+                except IndexError:
+                    return NOTHING
+                after = self._after and self._after.pop(step, 0)
+                return self._hold(step, after) if after and after > self._ran else step
         elif self._plain_left > 0:  # steps that were to go before it have gone in the pass before
             self._left = 1
             return self._next_plain()
         elif left == 0:
             self._end()
-        return _NOTHING
+        return NOTHING
 
     def clear(self) -> None:
         if self.limit is not None:
@@ -218,6 +224,8 @@ class ReadyQueue:
         self._inbox.clear()
         self._plain.clear()
         self._steps.clear()
+        self._after.clear()
+        self._held = None
         self._plain_left = self._left = self._exact = self._final = 0
 
     # Ours
@@ -233,7 +241,10 @@ class ReadyQueue:
         The queue must not be used any more. In the loop's thread, or while it does not run.
         """
         self._sort(monotonic())
-        return self._inbox, [handle for _, handle in self._plain], self._steps.entries()
+        steps = self._steps.entries()
+        if self._held is not None:
+            steps.insert(0, (steps[0][0] if steps else self._boundary, self._held))
+        return self._inbox, [handle for _, handle in self._plain], steps
 
     def _begin(self) -> int:
         """A pass begins: how many times it may call `popleft()`."""
@@ -256,14 +267,36 @@ class ReadyQueue:
             self._in_between = True
         self._before = self._plain[0][0] if plain and self._in_between else 0
         self._size, self._left, self._gap = steps, steps + 1, 0
-        return plain + steps + 1
+        return plain + steps + 1 + (self._held is not None)
 
     def _next_plain(self) -> Any:
         self._plain_left -= 1
+        self._ran += 1
         handle = self._plain.popleft()[1]
-        if self._in_between and self._plain_left > 0:
-            self._before = self._plain[0][0]
+        if not self._plain:
+            self._after.clear()
+        elif self._in_between and self._plain_left > 0:
+            self._before += self._plain[0][0]
         return handle
+
+    def _hold(self, step: Any, after: int) -> Any:
+        """Hold the step until so many plain callbacks have run; the first of those."""
+        self._held, self._held_after = step, after
+        return self._next_before_held()
+
+    def _next_before_held(self) -> Any:
+        """The next plain callback that goes before the step that is held; if there is none, that step."""
+        if self._ran >= self._held_after:
+            step, self._held = self._held, None
+            return step
+        if self._plain_left <= 0:  # those of this pass have run: one that came in it goes, in the place of a step
+            left = self._left = self._left - 1
+            if left <= 0:
+                if left == 0:
+                    self._end()
+                return NOTHING
+            self._plain_left = 1
+        return self._next_plain()
 
     def _sort(self, since: float) -> None:
         """Put what came into the inbox where it belongs; its steps are ready since `since`."""
@@ -274,6 +307,8 @@ class ReadyQueue:
             if type(callback) is _step_type or is_step(callback):
                 push(handle, handle._context, since)
                 self._gap += 1
+                if self._plain:
+                    self._after[handle] = self._ran + len(self._plain)
             else:
                 self._plain.append((self._gap, handle))
                 self._gap = 0
@@ -303,42 +338,7 @@ class ReadyQueue:
             if rest:
                 self._plain.extendleft((0, step) for step in reversed(rest))
                 self._final = len(rest)
+                self._ran -= len(rest)  # which these will add to
                 loop._stopping = False
         elif self._size == self._budget < MOST_STEPS and monotonic() < self._until:
             self._set_budget(self._budget * 2)
-
-
-class AccountedReadyQueue(ReadyQueue):
-    """One that tells `Shares` what each callback cost, from the end of `popleft()` to the next."""
-
-    __slots__ = ("_charge", "_clock")
-
-    _steps: Shares
-
-    def __init__(
-        self,
-        loop: Any,
-        inbox: deque[Any],
-        plain: Iterable[Any],
-        steps: Shares,
-        scheduler: TaskScheduler,
-        limit: TaskLimit | None,
-    ) -> None:
-        super().__init__(loop, inbox, plain, steps, scheduler, limit)
-        self._charge = steps.charge
-        self._clock = 0.0
-
-    def _begin(self) -> int:
-        self._charge(0.0)  # of a pass that was broken off: what it cost nobody measured
-        length = super()._begin()
-        self._clock = thread_time()
-        return length
-
-    def popleft(self) -> Any:
-        clock = thread_time()
-        self._charge(clock - self._clock)
-        self._clock = clock
-        handle = ReadyQueue.popleft(self)  # super() is dearer, and this is the hottest line
-        if handle is not _NOTHING and not self._steps.charged:
-            self._steps.begin(handle._context)
-        return handle

@@ -21,10 +21,11 @@ from loopwright._core import (
 )
 from loopwright.errors import NoLoopError, NotALoopError, SchedulerRefusedError
 from loopwright.loops._asyncio_private import running_loop
-from loopwright.loops._asyncio_queues import queue_of, refusal, set_queue
-from loopwright.loops._asyncio_ready import ReadyQueue, context_of, task_of
+from loopwright.loops._asyncio_queues import context_of, queue_of, refusal, set_queue, task_of
+from loopwright.loops._asyncio_ready import ReadyQueue
 from loopwright.loops._limit import TaskLimit, checked_max_tasks
 from loopwright.loops._limit_foreign import LimitFront, front_of, no_front
+from loopwright.loops._stands_for import loop_behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,9 +74,10 @@ def schedule(
     is there.
 
     Only steps and wake-ups of tasks (`asyncio.Task`, in C and in Python, and classes derived from it) are reordered.
-    Every other callback keeps its order among its like, and what is ready when a pass of the loop begins goes before
-    the steps; those end after about half a millisecond, when timers and I/O are looked at again. So a loop with more
-    steps ready than fit into that makes shorter passes than asyncio's. Everything else is as asyncio documents it.
+    Every other callback keeps its order among its like, and no step overtakes one that was queued before it. What is
+    ready when a pass of the loop begins goes before the steps; those end after about half a millisecond, when timers
+    and I/O are looked at again. So a loop with more steps ready than fit into that makes shorter passes than asyncio's.
+    Everything else is as asyncio documents it.
 
     NotALoopError (a TypeError) if `loop` is no event loop; UnknownSchedulerError (a ValueError) or NotASchedulerError
     (a TypeError) if `scheduler` is none; MaxTasksValueError or MaxTasksTypeError (a ValueError, a TypeError) if
@@ -180,7 +182,7 @@ def groups(loop: asyncio.AbstractEventLoop | None = None) -> dict[str | None, Gr
     the account when it has ended. NoLoopError (a RuntimeError) if none runs here and none is given;
     SchedulerRefusedError (a RuntimeError) if the loop's scheduler is not `FairShares`.
     """
-    asked = running_loop() if loop is None else loop
+    asked = running_loop() if loop is None else loop_behind(loop)
     if asked is None:
         raise NoLoopError("no event loop runs in this thread; say whose account is meant: groups(loop)")
     queue = queue_of(asked)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack, overload
 
 from loopwright.errors import LoopClosedError, WrongLoopError
-from loopwright.policies._targets import target_of
+from loopwright.policies._targets import ForeignLoop, target_of
 from loopwright.policies._work import WorkFuture, as_coroutine
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ async def on(loop: Any, work: Any, /, *args: Any) -> Any:  # type: ignore[misc] 
 def _check_running(target: Target, loop: Any) -> None:
     if target.running():
         return
-    if target.loop.is_closed():
+    if target.loop.is_closed() or not isinstance(target, ForeignLoop):  # one in a thread of ours runs until it is ended
         raise LoopClosedError(f"Event loop is closed: {loop!r}")
     raise WrongLoopError(
         f"{loop!r} is not running, so nobody would do the work that was to be done there; run it in a thread"

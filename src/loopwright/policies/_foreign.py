@@ -13,7 +13,6 @@ import warnings
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from loopwright.errors import NotALoopError
 from loopwright.loops import watches_by_itself
 from loopwright.loops._asyncio_private import PolicyBase
 from loopwright.loops._asyncio_watchers import as_asyncio_watcher, is_asyncio_policy, lacks_watcher, ours_of
@@ -36,9 +35,7 @@ _kept: weakref.WeakKeyDictionary[Any, ChildWatcher] = weakref.WeakKeyDictionary(
 def new_loop_of(policy: PolicyBase) -> AbstractEventLoop:
     """A new loop of this policy; if the policy knows of no watchers, one that asks for the watcher kept for it here."""
     loop: Any = policy.new_event_loop()
-    if loop is None:
-        raise NotALoopError(f"new_event_loop() of the policy {policy!r} gave None, which is no event loop")
-    # Of what else is no loop nothing is said here: a policy is believed, as asyncio believes it.
+    # Of what is no loop nothing is said here: a policy is believed, as asyncio believes it.
     if isinstance(loop, asyncio.AbstractEventLoop) and not _knows_watchers(policy):
         give_watcher(loop, functools.partial(watcher_of, policy), given=None)
     made: AbstractEventLoop = loop

@@ -103,6 +103,9 @@ class LoopHandle(LoopBase):  # type: ignore[misc]
         else:
             self._loop.call_exception_handler(context)
 
+    def _loop_behind(self) -> AbstractEventLoop:
+        return self._loop
+
     def _work_target(self) -> Target:
         return self._target
 

@@ -37,7 +37,7 @@ import warnings
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from loopwright.errors import LoopClosedError, LoopDiedError, LoopStuckError
+from loopwright.errors import LoopClosedError, LoopDiedError, LoopStuckError, NotALoopError
 from loopwright.loops._asyncio_private import detach_inherited, running_loop
 from loopwright.policies._patience import patient_get
 
@@ -156,6 +156,8 @@ class LoopThread:
     def _main(self, make: LoopFactory, started: queue.SimpleQueue[Any]) -> None:
         try:
             loop = make()
+            if hasattr(type(loop), "_loop_behind"):
+                raise NotALoopError(f"a thread runs a loop that has none of its own, and not {loop!r}")  # noqa: TRY301
         except BaseException as error:  # noqa: BLE001 - it is raised where the loop was asked for
             started.put(error)
             return

@@ -157,5 +157,8 @@ class PostedCalls(LoopBase):  # type: ignore[misc]
         if not self._core.closing:
             self._rest = Rest(self)
 
+    def _loop_behind(self) -> AbstractEventLoop:
+        return self._core.loop
+
     def _work_target(self) -> LoopThread:
         return self._core

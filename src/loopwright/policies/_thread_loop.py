@@ -20,6 +20,11 @@ something, and policies that ask it before they close.
 *Stops are kept.* `stop()`, and SystemExit or KeyboardInterrupt out of a task, end the call that runs the loop. With
 none, the next one ends at once, as if it had been called before it: that is how asyncio has it, where nothing happens
 outside those calls. An exception that nobody waited for until `close()` goes to the exception handler.
+
+*A stop and a result at once.* asyncio gives the result if the future is done by the end of the pass in which it was
+stopped, and such a stop, by a done callback of the future for example, is over then. Here the news of the result takes
+some passes more than that of the stop, a pass for each future on the way. So a stop waits for some passes of the thread
+before it counts, and a result for the end of the pass in which it came.
 """
 
 from __future__ import annotations
@@ -39,6 +44,7 @@ from loopwright.policies._bridge import submit
 from loopwright.policies._loop_thread import LoopThread
 from loopwright.policies._patience import patient_get
 from loopwright.policies._remote import RemoteFuture, RemoteTask, Rest
+from loopwright.policies._targets import Answer
 from loopwright.policies._thread_calls import PostedCalls
 from loopwright.policies._thread_methods import complete
 from loopwright.policies._thread_signals import SignalHandlers
@@ -56,6 +62,12 @@ Ts = TypeVarTuple("Ts")
 
 #: Seconds that `close()` waits for the thread.
 CLOSE_TIMEOUT = 10.0
+#: Passes of the loop in which a future may still become done after a stop: three are needed for `gather()` of a `Rest`.
+GRACE = 4
+
+
+def _nothing() -> None:
+    """To be called in the loop, by whoever wants to know that it is there again."""
 
 
 class _Told:
@@ -152,18 +164,24 @@ class ThreadLoop(PostedCalls, SignalHandlers):
             self._run_by = None
             self._one_runs.release()
 
-    def _wait(self, future: asyncio.Future[Any] | None) -> None:
-        """Until the future is done, or the loop was stopped; raises what stopped it."""
+    def _wait(self, future: asyncio.Future[Any] | None, landed: list[object]) -> None:
+        """Until something is in `landed`, or the loop was stopped; raises what stopped it."""
+        told, passes = self._told, 0
         while True:
-            told = self._told
             if told.stopped_by is not None:
                 if isinstance(future, RemoteTask):
                     future._known_to_caller()
                 raise told.stopped_by
-            if told.stopped or (future is not None and future.done()):
+            if landed:
                 return
-            # In the main thread signal handlers run meanwhile, and what they raise is raised here.
-            patient_get(told.changed)
+            if not told.stopped:
+                # In the main thread signal handlers run meanwhile, and what they raise is raised here.
+                patient_get(told.changed)
+            elif future is None or future.done() or passes == GRACE:
+                return
+            else:
+                passes += 1
+                Answer(self._core, _nothing).result()
 
     def run_until_complete(self, future: Any) -> Any:
         """Wait until the future or coroutine is done, give its result or raise what it raised.
@@ -178,23 +196,28 @@ class ThreadLoop(PostedCalls, SignalHandlers):
                 waited: asyncio.Future[Any] = self._begun(RemoteTask(self, lambda: inner))
             else:
                 waited = asyncio.ensure_future(future, loop=self)
-            wake = self._wake
+            landed: list[object] = []  # of this call alone: the news of one that Ctrl-C ended may still be on its way
+
+            def land() -> None:
+                landed.append(None)
+                self._told.changed.put(None)
+
+            def wake(_: object) -> None:  # in the loop's thread
+                self._core.loop.call_soon(land)
+
             waited.add_done_callback(wake)
             try:
-                self._wait(waited)
+                self._wait(waited, landed)
             finally:
                 waited.remove_done_callback(wake)
             if not waited.done():
                 raise RuntimeError("Event loop stopped before Future completed.")
             return waited.result()
 
-    def _wake(self, _: object) -> None:
-        self._told.changed.put(None)
-
     def run_forever(self) -> None:
         """Wait until `stop()` is called. LoopRunningError (a RuntimeError) as from `run_until_complete()`."""
         with self._running("run_forever"):
-            self._wait(None)
+            self._wait(None, [])
 
     def stop(self) -> None:
         """End the call that runs the loop, or the next one if there is none. The thread goes on until `close()`."""

@@ -24,6 +24,7 @@ handler of its loop is told, as it is of asyncio's futures.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import contextvars
 import inspect
@@ -141,15 +142,20 @@ class WorkFuture(PatientFuture[T]):
 
     def _end(self, error: BaseException | None, result: Any = None, *, cancelled: bool = False) -> None:
         self._target.unfinished.pop(id(self), None)
-        if not self.done():
-            if cancelled:
-                super().cancel()
-                super().set_running_or_notify_cancel()
+        # Who cancels work that has not begun may meet, in another thread, the end of its loop: the first one counts.
+        try:
+            if self.done():
+                pass
+            elif cancelled:
+                if super().cancel():
+                    super().set_running_or_notify_cancel()
             elif error is not None:
                 self._untold = error
                 super().set_exception(error)
             else:
                 super().set_result(result)
+        except concurrent.futures.InvalidStateError:
+            self._untold = None
         # Only now: this drops the tether.
         timer = self._timer()
         if timer is not None:

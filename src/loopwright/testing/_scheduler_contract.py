@@ -83,6 +83,23 @@ class TaskSchedulerContract(SchedulerLoops):
             stage.run(main())
             assert stage.log[:3] == ["first", "urgent", "bulk 0"]
 
+    def test_no_step_overtakes_a_callback_that_was_queued_before_it(self) -> None:
+        with self.stage("priority") as stage:
+
+            async def main() -> None:
+                future = asyncio.get_running_loop().create_future()
+                future.add_done_callback(lambda _: stage.log.append("callback"))
+                with priority("urgent"):
+                    urgent = asyncio.ensure_future(_awaiting(future, stage.log))
+                await asyncio.sleep(0)
+                with priority("bulk"):
+                    bulk = stage.task("bulk")
+                future.set_result(None)
+                await asyncio.gather(urgent, bulk)
+
+            stage.run(main())
+            assert stage.log == ["callback", "woken", "bulk"]
+
     def test_a_task_that_wishes_anew_is_there_from_its_next_step_on(self) -> None:
         with self.stage("priority") as stage:
 
