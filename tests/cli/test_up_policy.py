@@ -85,8 +85,9 @@ def test_check_shows_policies_and_all_mistakes_in_them(loopwright: Loopwright, t
     done = loopwright("check")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith(
-        "\nweb: sh\n  1 instance; always restarted; policy max_tasks=3\n\n"
-        "db: sh\n  1 instance; always restarted; policy fair\n"
+        "\nweb: sh\n  1 instance; always restarted; policy max_tasks=3, "
+        "if it asks Loopwright or is run by `loopwright run`\n\n"
+        "db: sh\n  1 instance; always restarted; policy fair, if it asks Loopwright or is run by `loopwright run`\n"
     )  # fmt: skip
     file.write_text("policy = { max_tasks = 0 }\n[services.web]\ncommand = 'sh'\npolicy = 'uvlop; scop=thread'")
     done = loopwright("check")
@@ -107,6 +108,16 @@ def test_a_policy_in_a_file_cannot_steer_the_terminal(loopwright: Loopwright, tm
     done = loopwright("check")
     assert done.returncode == 2
     assert "\x1b" not in done.stderr
+
+
+def test_doctor_tells_of_a_policy_that_makes_no_loop(loopwright: Loopwright, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import loopwright\nclass Mine(loopwright.EventLoopPolicy):\n    def new_event_loop(self): return None\n"
+    )
+    done = loopwright("doctor", LOOPWRIGHT_POLICY="mine:Mine", PYTHONPATH=str(tmp_path))
+    assert done.stderr == ""
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("no  policy "))
+    assert "makes no loop: NotALoopError" in line
 
 
 def test_doctor_says_what_the_variable_leads_to(loopwright: Loopwright) -> None:

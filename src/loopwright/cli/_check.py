@@ -53,7 +53,7 @@ def _traits(service: ServiceSpec) -> Iterator[str]:
     if service.essential:
         yield "essential"
     if policy := service.environment.get(POLICY):
-        yield f"policy {safe(policy)}"
+        yield f"policy {safe(policy)}, if it asks Loopwright or is run by `loopwright run`"
     if service.depends_on:
         yield f"depends on {', '.join(service.depends_on)}"
     if service.restart_on_output:

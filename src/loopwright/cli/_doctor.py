@@ -15,7 +15,7 @@ from loopwright import _native
 from loopwright._spawning import compiled_obstacle
 from loopwright.errors import LoopUnavailableError, PolicyConfigurationError
 from loopwright.loops import available_loops
-from loopwright.policies import get_event_loop_policy
+from loopwright.policies import get_event_loop_policy, new_event_loop
 from loopwright.process import Guarantee, cgroup_obstacle, keeper_obstacle
 from loopwright.watchers import probe
 
@@ -100,11 +100,12 @@ def _policy() -> _Finding:
         policy = get_event_loop_policy()
     except (PolicyConfigurationError, LoopUnavailableError) as error:  # of LOOPWRIGHT_POLICY, which they name
         return _Finding("policy", False, "; ".join(str(error).splitlines()))
-    loop = policy.new_event_loop()
     try:
-        made = f"{type(loop).__module__}.{type(loop).__qualname__}"
-    finally:
-        loop.close()
+        loop = new_event_loop()
+    except Exception as error:  # noqa: BLE001 - a policy of the program's own, which may fail in any way
+        return _Finding("policy", False, f"{policy!r} makes no loop: {type(error).__name__}: {error}")
+    made = f"{type(loop).__module__}.{type(loop).__qualname__}"
+    loop.close()
     return _Finding("policy", True, f"{policy!r}, which makes {made}")
 
 

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from loopwright.errors import NoLoopError
 from loopwright.loops._asyncio_private import running_loop
+from loopwright.loops._stands_for import loop_behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -125,11 +126,12 @@ def is_housekeeping(task: asyncio.Task[Any]) -> bool:
 
 
 def loop_asked(loop: asyncio.AbstractEventLoop | None) -> asyncio.AbstractEventLoop:
-    """The loop whose limit is meant; NoLoopError if that is the running one, and there is none."""
+    """The loop whose limit is meant, not what stands for it; NoLoopError if it is the running one, and none runs."""
     asked = running_loop() if loop is None else loop
     if asked is None:
         raise NoLoopError("no event loop runs in this thread; say whose limit is meant: task_limit(loop)")
-    return asked
+    meant: asyncio.AbstractEventLoop = loop_behind(asked)
+    return meant
 
 
 def stays_cancelled(task: Any) -> bool:

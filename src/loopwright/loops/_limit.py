@@ -40,7 +40,6 @@ from loopwright._core._task_slots import Standing, TaskSlots
 from loopwright.errors import MaxTasksTypeError, MaxTasksValueError
 from loopwright.loops import _asyncio_tasks as tasks
 from loopwright.loops._stall import Stalls
-from loopwright.loops._stands_for import loop_behind
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Handle
@@ -346,6 +345,6 @@ def task_limit(loop: AbstractEventLoop | None = None) -> TaskLimitReport | None:
 
     From any thread. NoLoopError (a RuntimeError) if no loop is given and none is running.
     """
-    reference = _limits.get(loop_behind(tasks.loop_asked(loop)))
+    reference = _limits.get(tasks.loop_asked(loop))
     limit = None if reference is None else reference()
     return None if limit is None else limit.report()

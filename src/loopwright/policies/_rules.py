@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import inspect
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from loopwright.errors import PolicyOptionError
@@ -52,13 +53,20 @@ def checked_rules(rules: Any) -> Rules:
         return PYTHON_RULES
     if isinstance(rules, str) and rules in RULES:
         return RULES[rules]
-    # Not by likeness: "3.10" and "3.16" are like "3.15", and that is not what was meant.
-    near = next((name for name in RULES if str(rules).replace(".", "").startswith(name.replace(".", ""))), None)
+    near = _nearest(str(rules))
     hint = f"did you mean the string {near!r}? " if near else ""
     raise PolicyOptionError(
         f"rules names the Python whose rules hold where no loop is set, and there are none of {rules!r}; {hint}"
         f"there are: {', '.join(map(repr, RULES))}, and None for those of the running Python"
     )
+
+
+def _nearest(given: str) -> str | None:
+    """By number and not by likeness, by which "3.10" is nearer to "3.15" than to "3.11"."""
+    near = next((name for name in RULES if given.replace(".", "").startswith(name.replace(".", ""))), None)
+    if near is None and (version := re.fullmatch(r"3\.(\d{1,3})", given)):
+        near = min(RULES, key=lambda name: abs(int(name.partition(".")[2]) - int(version[1])))
+    return near
 
 
 def without_loop(rules: Rules, *, main_thread: bool, set_called: bool) -> WithoutLoop:
