@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 import platform
 import resource
@@ -101,9 +102,11 @@ def _policy() -> _Finding:
     except (PolicyConfigurationError, LoopUnavailableError) as error:  # of LOOPWRIGHT_POLICY, which they name
         return _Finding("policy", False, "; ".join(str(error).splitlines()))
     try:
-        loop = new_event_loop()
+        loop: object = new_event_loop()
     except Exception as error:  # noqa: BLE001 - a policy of the program's own, which may fail in any way
         return _Finding("policy", False, f"{policy!r} makes no loop: {type(error).__name__}: {error}")
+    if not isinstance(loop, asyncio.AbstractEventLoop):  # a policy is believed until somebody needs the loop
+        return _Finding("policy", False, f"{policy!r} makes no loop: new_event_loop() gave {loop!r}")
     made = f"{type(loop).__module__}.{type(loop).__qualname__}"
     loop.close()
     return _Finding("policy", True, f"{policy!r}, which makes {made}")
