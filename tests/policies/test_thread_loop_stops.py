@@ -95,6 +95,7 @@ def test_a_stop_in_the_pass_of_the_result_is_over_with_it(thread_loop: ThreadLoo
     def complete() -> None:
         while not thread_loop._run_by or not future._callbacks:
             time.sleep(0.001)
+        time.sleep(0.2)  # some microseconds go before run_until_complete() waits, of which nothing can be seen
         future.add_done_callback(stop_late)  # goes after that by which run_until_complete() hears of the result
         thread_loop.call_soon(future.set_result, 5)  # within the loop, so that both go in one pass
 
