@@ -47,6 +47,15 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-c", PROGRAM + code]
 
 
+def until_it_reads(pid: int) -> None:
+    """Wait until a process is within read(2) of its standard input (proc(5): number and arguments of the call)."""
+    status, deadline = Path(f"/proc/{pid}/stat"), time.monotonic() + SOON
+    call = Path(f"/proc/{pid}/syscall")
+    while status.read_text().rpartition(") ")[2][0] != "S" or call.read_text().split()[1:2] != ["0x0"]:
+        assert time.monotonic() < deadline, f"process {pid} does not read: {call.read_text()}"
+        time.sleep(0.001)
+
+
 class Terminal(Screen):
     """A terminal, and a command that leads its session."""
 
@@ -125,6 +134,8 @@ def test_it_reads_from_the_terminal_and_hears_ctrl_c_once(terminal: Open) -> Non
     assert keeper == tty.popen.pid
     tty.shows("^ready$")
     for number in range(3):
+        # Python looks for signals before it reads: one that comes in the microsecond between is heard only by the next.
+        until_it_reads(pid)
         tty.type("\x03")
         tty.shows("caught 2")
         tty.type(f"line {number}\n")
