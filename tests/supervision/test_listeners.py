@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import threading
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loopwright._core import ExitStatus, Pacing
 from loopwright.supervision import (
     Event,
     Exited,
@@ -19,7 +17,6 @@ from loopwright.supervision import (
     Restarting,
     RestartPolicy,
     RestartRule,
-    ServiceSpec,
     Started,
     State,
     Stopped,
@@ -27,24 +24,10 @@ from loopwright.supervision import (
     Supervisor,
 )
 from loopwright.testing import Run, ScriptedPlacement, run_with_fake_clock
+from tests.supervision.scripted import CRASH, DAY, KILL, TERM, Play, service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-Play: TypeAlias = "Callable[..., Any]"
-"""The fixture that makes a `Scene` (conftest.py)."""
-
-TERM, KILL = signal.SIGTERM, signal.SIGKILL
-#: For ever, as far as a test can tell.
-DAY = 86_400.0
-EXACT = Pacing(initial_delay=0.5, factor=2.0, max_delay=4.0, jitter=0.0)
-CRASH = Run(seconds=1.0, status=ExitStatus(1))
-
-
-def service(name: str, *depends_on: str, restart: RestartPolicy | None = None, **options: Any) -> ServiceSpec:
-    return ServiceSpec(
-        name, ("program",), depends_on=depends_on, restart=restart or RestartPolicy(pacing=EXACT), **options
-    )
+    pass
 
 
 def test_a_listener_that_raises_costs_no_service(play: Play) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import signal
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,7 +23,6 @@ from loopwright.supervision import (
     Restarting,
     RestartPolicy,
     RestartRule,
-    ServiceSpec,
     Started,
     State,
     Stopped,
@@ -31,25 +30,10 @@ from loopwright.supervision import (
     Supervisor,
 )
 from loopwright.testing import Refusal, Run, ScriptedPlacement, run_with_fake_clock
+from tests.supervision.scripted import CRASH, DAY, EXACT, KILL, TERM, Play, service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-Play: TypeAlias = "Callable[..., Any]"
-"""The fixture that makes a `Scene` (conftest.py)."""
-
-TERM, KILL = signal.SIGTERM, signal.SIGKILL
-#: For ever, as far as a test can tell.
-DAY = 86_400.0
-EXACT = Pacing(initial_delay=0.5, factor=2.0, max_delay=4.0, jitter=0.0)
-CRASH = Run(seconds=1.0, status=ExitStatus(1))
-
-
-def service(name: str, *depends_on: str, restart: RestartPolicy | None = None, **options: Any) -> ServiceSpec:
-    return ServiceSpec(
-        name, ("program",), depends_on=depends_on, restart=restart or RestartPolicy(pacing=EXACT), **options
-    )
-
+    pass
 
 # --- restarts
 
