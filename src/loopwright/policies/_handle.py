@@ -7,31 +7,29 @@ import contextvars
 import functools
 import inspect
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeVarTuple, Unpack
 
 from loopwright.errors import LoopClosedError, WrongThreadError
-from loopwright.policies._bridge import submit
 from loopwright.policies._loop_base import LoopBase
+from loopwright.policies._submits import Submits
 from loopwright.policies._targets import target_of
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Callable
 
     from loopwright.policies._loop_thread import LoopThread
     from loopwright.policies._targets import Target
-    from loopwright.policies._work import WorkFuture
 
 __all__ = ["LoopHandle"]
 
-T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 #: Reading one value, which any thread may.
 READ = ("get_debug", "get_exception_handler", "get_task_factory", "is_closed", "is_running", "time")
 
 
-class LoopHandle(LoopBase):  # type: ignore[misc]
+class LoopHandle(Submits, LoopBase):  # type: ignore[misc]
     """An event loop as other threads may use it: `call_soon_threadsafe()`, `submit()`, and what only reads.
 
     `owner` is the thread that may use all of the loop, also while it is not running; without one, that is whichever
@@ -79,22 +77,6 @@ class LoopHandle(LoopBase):  # type: ignore[misc]
         return self._loop.call_soon_threadsafe(
             callback, *args, context=contextvars.copy_context() if context is None else context
         )
-
-    @overload
-    def submit(
-        self, work: Coroutine[Any, Any, T], /, *, context: contextvars.Context | None = None
-    ) -> WorkFuture[T]: ...
-    @overload
-    def submit(
-        self,
-        work: Callable[[Unpack[Ts]], Awaitable[T]],
-        /,
-        *args: *Ts,
-        context: contextvars.Context | None = None,
-    ) -> WorkFuture[T]: ...
-    def submit(self, work: Any, /, *args: Any, context: contextvars.Context | None = None) -> WorkFuture[Any]:  # type: ignore[misc] # mypy: Any is no *Ts
-        """Run a coroutine, or a coroutine function with arguments, in the loop: `loopwright.policies.submit()`."""
-        return submit(self, work, *args, context=context)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Have the loop's exception handler called, in its thread; here, if the loop is closed or not running."""

@@ -35,30 +35,27 @@ import contextvars
 import queue
 import threading
 import warnings
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack, overload
+from typing import TYPE_CHECKING, Any
 
 from loopwright.errors import LoopClosedError, LoopDiedError, LoopRunningError
 from loopwright.loops import loop_factory
 from loopwright.loops._asyncio_private import running_loop
-from loopwright.policies._bridge import submit
 from loopwright.policies._loop_thread import LoopThread
 from loopwright.policies._patience import patient_get
 from loopwright.policies._remote import RemoteFuture, RemoteTask, Rest
+from loopwright.policies._submits import Submits
 from loopwright.policies._targets import Answer
 from loopwright.policies._thread_calls import PostedCalls
 from loopwright.policies._thread_methods import complete
 from loopwright.policies._thread_signals import SignalHandlers
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterator
+    from collections.abc import Callable, Iterator
 
     from loopwright.loops import LoopLike
-    from loopwright.policies._work import WorkFuture
 
 __all__ = ["ThreadLoop"]
 
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
 
 #: Seconds that `close()` waits for the thread.
 CLOSE_TIMEOUT = 10.0
@@ -94,7 +91,7 @@ class _Told:
 
 
 @complete
-class ThreadLoop(PostedCalls, SignalHandlers):
+class ThreadLoop(Submits, PostedCalls, SignalHandlers):
     """An event loop that `make` makes in a new thread, where it runs until `close()`.
 
     `make` is what `loopwright.loops.loop_factory()` takes, with its exceptions; what it raises in the thread is raised
@@ -256,22 +253,6 @@ class ThreadLoop(PostedCalls, SignalHandlers):
                 {"message": "a loop was stopped by an exception", "exception": error}
             )
         self._rest, self._held = None, []
-
-    @overload
-    def submit(
-        self, work: Coroutine[Any, Any, T], /, *, context: contextvars.Context | None = None
-    ) -> WorkFuture[T]: ...
-    @overload
-    def submit(
-        self,
-        work: Callable[[Unpack[Ts]], Awaitable[T]],
-        /,
-        *args: *Ts,
-        context: contextvars.Context | None = None,
-    ) -> WorkFuture[T]: ...
-    def submit(self, work: Any, /, *args: Any, context: contextvars.Context | None = None) -> WorkFuture[Any]:  # type: ignore[misc] # mypy: Any is no *Ts
-        """Run a coroutine, or a coroutine function with arguments, in the loop: `loopwright.policies.submit()`."""
-        return submit(self, work, *args, context=context)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Have the loop's exception handler called, in the loop's thread; here, if it is closed."""
