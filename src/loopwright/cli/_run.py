@@ -199,7 +199,7 @@ def _prepared_script(request: Request) -> Callable[[], None]:
     except OSError as error:
         _refuse(f"can't open file {path!r}: [Errno {error.errno}] {error.strerror}")
     # The folder of what a link leads to, though the link's name is kept: pathconfig.c, _PyPathConfig_ComputeSysPath0.
-    main = _begin(request.what, request.arguments, os.path.dirname(os.path.realpath(path)))  # noqa: PTH120
+    main = _begin(request.what, request.arguments, os.path.dirname(os.path.realpath(path)))  # noqa: PTH120 - a str
     compiled = _compiled(content)
     loader = importlib.machinery.SourceFileLoader if compiled is None else importlib.machinery.SourcelessFileLoader
     main.__file__ = path
