@@ -105,7 +105,6 @@ class Handle:
         return _asyncio_handle.__repr__(self)
 
 
-@cython.freelist(512)
 @cython.cclass
 class TimerHandle(Handle):
     """A callback that is due at a time of the loop's clock, as `asyncio.TimerHandle` describes it."""
