@@ -5,7 +5,7 @@
     make bench BENCH=loops ARGS='--only scheduling,timers'
                                           some of it: scheduling timers echo udp unix tls memory latency storm
     make bench BENCH=loops ARGS='--rows protocol-1k-100,"timers-*" --sides loopwright,uvloop'
-                                          some rows (--rows '?' tells which there are), some sides
+                                          some rows (--rows help tells which there are), some sides
     make bench BENCH=loops ARGS=--whole   echo of all kinds at 1, 10, 100 KiB over 1, 10, 100, 1,000 connections
 
 docs/performance.md says what is measured and how it is judged.
@@ -57,7 +57,7 @@ def main() -> int:
     data = as_data(rows, bench.absent, facts, chosen)
     (options.out / "loops.txt").write_text(text, encoding="utf-8")
     (options.out / "loops.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    pictures = draw(rows, options.out, " · ".join(text.split("\n")[:3]))
+    pictures = [] if options.no_pictures else draw(rows, options.out, " · ".join(text.split("\n")[:3]))
     written = [options.out / "loops.txt", options.out / "loops.json", *pictures]
     print("written:", *written, sep="\n  ", file=sys.stderr)
     return 0
@@ -101,11 +101,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", type=_words(PARTS), default=PARTS, help="parts, with commas between")
     parser.add_argument("--rows", type=_rows, help="these rows and no others; patterns with * and ? are allowed")
     parser.add_argument("--sides", type=_words(NAMES), help="sides, with commas between")
+    parser.add_argument("--no-pictures", action="store_true", help="figures alone; matplotlib is not needed")
     parser.add_argument("--out", type=Path, help="folder for the results")
     options = parser.parse_args()
     if options.out is None:
         # What is committed comes of whole runs.
-        some = options.quick or options.rows is not None or options.sides is not None
+        some = options.quick or options.only != PARTS or options.rows is not None or options.sides is not None
         options.out = HERE.parent / "build" / "benchmarks" if some else HERE / "results" / "loops"
     return options
 

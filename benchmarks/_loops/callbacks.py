@@ -12,46 +12,49 @@ from _loops.workloads import Clock, expect, workload
 BATCH = 1_000
 
 
-def _in_batches(loop: asyncio.AbstractEventLoop, count: int, call: Any, *words: object) -> Clock:
+def _in_batches(loop: asyncio.AbstractEventLoop, count: int, call: Any, callback: Any, *words: object) -> Clock:
     """Have `call` (a method of the loop) called BATCH times in a turn, until `count` callbacks have run."""
-    ran = 0
+    _in_order(loop, call)
     batch = min(BATCH, count)
-
-    def callback(*_: object) -> None:
-        nonlocal ran
-        ran += 1
+    turns = count // batch
 
     def fill() -> None:
+        nonlocal turns
+        turns -= 1
         for _ in range(batch):
             call(callback, *words)
-        if ran + batch < count:
-            loop.call_soon(fill)
-        else:
-            loop.call_soon(loop.stop)
+        loop.call_soon(fill if turns else loop.stop)
 
     loop.call_soon(fill)
     with Clock() as clock:
         loop.run_forever()
-    expect(ran, count, "callbacks that ran")
-    _in_order(loop, call)
+    expect(turns, 0, "turns left")
     return clock
 
 
 def _in_order(loop: asyncio.AbstractEventLoop, call: Any) -> None:
-    """First in, first out; what a callback asks for comes after what was there before."""
+    """First in, first out, all of a batch, once; what a callback asks for comes after what was there before."""
     seen: list[Any] = []
-    for number in range(5):
+    for number in range(BATCH):
         call(seen.append, number)
     loop.call_soon(call, seen.append, "later")
     loop.call_soon(seen.append, "between")
     loop.call_soon(loop.call_soon, loop.stop)
     loop.run_forever()
-    expect(seen, [0, 1, 2, 3, 4, "between", "later"], "order of callbacks")
+    expect(seen, [*range(BATCH), "between", "later"], "order of callbacks")
+
+
+def _nothing() -> None:
+    pass
+
+
+def _nothing_of_three(_one: object, _two: object, _three: object) -> None:
+    pass
 
 
 @workload("call_soon, 1,000 in a turn", 100_000)
 def do_call_soon(loop: asyncio.AbstractEventLoop, count: int) -> Clock:
-    return _in_batches(loop, count, loop.call_soon)
+    return _in_batches(loop, count, loop.call_soon, _nothing)
 
 
 @workload("call_soon with 3 arguments", 100_000)
@@ -61,7 +64,7 @@ def do_call_soon_arguments(loop: asyncio.AbstractEventLoop, count: int) -> Clock
     loop.call_soon(loop.stop)
     loop.run_forever()
     expect(seen, [1, "two", 3.0], "arguments")
-    return _in_batches(loop, count, loop.call_soon, 1, "two", 3.0)
+    return _in_batches(loop, count, loop.call_soon, _nothing_of_three, 1, "two", 3.0)
 
 
 @workload("call_soon, each from the one before", 50_000)
@@ -85,7 +88,7 @@ def do_call_soon_chain(loop: asyncio.AbstractEventLoop, count: int) -> Clock:
 
 @workload("call_soon_threadsafe, same thread", 20_000)
 def do_threadsafe_same(loop: asyncio.AbstractEventLoop, count: int) -> Clock:
-    return _in_batches(loop, count, loop.call_soon_threadsafe)
+    return _in_batches(loop, count, loop.call_soon_threadsafe, _nothing)
 
 
 @workload("call_soon_threadsafe, another thread", 10_000, threads=True)

@@ -44,11 +44,11 @@ def draw(rows: Sequence[Row], folder: Path, caption: str) -> Sequence[Path]:
         if of_parts:
             written.append(folder / f"{name}.png")
             _relative(of_parts, title, written[-1], caption)
-    for name, parts, what, unit in (
+    for name, figures, what, unit in (
         ("loops-latency", ("latency", "storm"), "p99", "us, 99th percentile"),
         ("loops-memory", ("memory",), "bytes", "resident bytes"),
     ):
-        of_parts = [row for row in rows if row.part in parts and row.figures.get(what)]
+        of_parts = [row for row in rows if row.part in figures and row.figures.get(what)]
         if of_parts:
             pyplot, made, axes = figure(len(of_parts), 4, 3)
             for panel, row in zip(axes, of_parts, strict=True):

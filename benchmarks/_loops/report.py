@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from _shared.tables import number, table, with_interval
 
-from _loops.sides import CEILINGS, NAMES, OURS
+from _loops.sides import NAMES, OURS
 from _loops.verdicts import SCHEDULING, UVLOOP, all_verdicts, behind_the_best, best_peer, geometric_mean, times
 
 if TYPE_CHECKING:
@@ -140,8 +140,3 @@ def as_data(rows: Sequence[Row], absent: dict[str, str], facts: dict[str, Any], 
         "verdicts": [dataclasses.asdict(verdict) for verdict in all_verdicts(rows)],
         "behind": [[row.key, peer, dataclasses.asdict(found)] for row, peer, found in behind_the_best(rows)],
     }
-
-
-def ceilings_of(row: Row) -> list[str]:
-    """The C programs that have figures in it."""
-    return [side for side in CEILINGS if row.of(side)]

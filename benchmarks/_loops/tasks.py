@@ -136,7 +136,7 @@ def do_queue(loop: asyncio.AbstractEventLoop, count: int) -> Clock:
     return _timed(loop, main(), count)
 
 
-@workload("asyncio.timeout() around sleep(0)", 20_000)
+@workload("asyncio.timeout() around sleep(0)", 10_000)
 def do_timeout(loop: asyncio.AbstractEventLoop, count: int) -> Clock:
     async def late() -> bool:
         try:
