@@ -131,7 +131,7 @@ class Plan:
     rate_connections: int = 50
     rate_seconds: float = 0.5
     storm_rate: int = 500
-    storm_seconds: float = 0.4
+    storm_seconds: float = 0.25
 
     def window_of(self, echo: Echo) -> float:
         """Longer where a window would be over before each connection has had a few messages."""
