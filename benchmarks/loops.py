@@ -57,7 +57,7 @@ def main() -> int:
     data = as_data(rows, bench.absent, facts, chosen)
     (options.out / "loops.txt").write_text(text, encoding="utf-8")
     (options.out / "loops.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    pictures = [] if options.no_pictures else draw(rows, options.out, " · ".join(text.split("\n")[:3]))
+    pictures = [] if options.no_pictures else draw(rows, options.out, "\n".join(text.split("\n")[:3]))
     written = [options.out / "loops.txt", options.out / "loops.json", *pictures]
     print("written:", *written, sep="\n  ", file=sys.stderr)
     return 0

@@ -6,7 +6,7 @@ asleep in the kernel. The first round is to get warm, and is not kept.
 
 Loops and servers are bound to one CPU, the client to the others, so that neither is moved about, and a server's figure
 does not hang on where the client is. (Only rows in which threads have a part use all CPUs.) A server's processor time
-is read by the client, from the server's clock, at the ends of the window in which it counts messages.
+is read by the client, from the server's clock, when it is asleep: before the first message and after the last.
 
 For workloads a side's process stays from row to row; a server is a fresh process in each row, so that no row's memory
 weighs on the next. A side that fails a row is out of that row, with the reason, and has a new process in the next.
@@ -126,9 +126,11 @@ class Bench:
         self.rows[key] = Row(key, title, part, judged)
         return self.rows[key]
 
-    def _rounds(self, row: Row, sides: list[Side], ask: Callable[[Side], dict[str, float]], rounds: int) -> None:
+    def _rounds(
+        self, row: Row, sides: list[Side], ask: Callable[[Side], dict[str, float]], rounds: int, warming: int = 1
+    ) -> None:
         left = list(sides)
-        for number in range(-1, rounds):
+        for number in range(-warming, rounds):
             for side in self._chance.sample(left, len(left)):
                 try:
                     found = ask(side)
@@ -211,8 +213,7 @@ class Bench:
 
         def ask(client: Worker, _server: Worker, number: int) -> dict[str, float]:
             found = client.ask("go", number, window)
-            count = found["messages"]
-            return {"cpu": found["cpu"] / count * MICRO, "wall": found["wall"] / count * MICRO, "lost": found["lost"]}
+            return {"cpu": found["cpu"] * MICRO, "wall": found["wall"] * MICRO, "lost": found["lost"]}
 
         self._serving(row, echo.kind, echo.kib * 1024, echo.count, False, ask)
 
@@ -252,9 +253,9 @@ class Bench:
                 self._reach(client, 1, memory.kind, found, 1024, many)
                 return {"bytes": (server.ask("memory")["resident"] - before) / many}
 
-        self._rounds(row, sides, ask, self._plan.memory_rounds)
+        self._rounds(row, sides, ask, self._plan.memory_rounds, warming=0)
 
 
 def _latencies(found: dict[str, float]) -> dict[str, float]:
     figures = {name: found[name] * MICRO for name in ("p50", "p99", "p999", "most")}
-    return {**figures, "cpu": found["cpu"] / found["messages"] * MICRO}
+    return {**figures, "cpu": found["cpu"] * MICRO}

@@ -39,10 +39,16 @@ class Verdict:
     verdict: str
 
 
+def _pairs(row: Row, side: str, other: str, what: str | None = None) -> tuple[list[float], list[float]] | None:
+    """The rounds of both. None if one has none, or some below the least that can be told, as a smoke run may have."""
+    mine, theirs = row.of(side, what), row.of(other, what)
+    return (mine, theirs) if mine and theirs and min(*mine, *theirs) > 0 else None
+
+
 def times(row: Row, side: str, other: str, what: str | None = None) -> Estimate | None:
     """How many times as fast as another one a side is; None if one of them has no figures."""
-    mine, theirs = row.of(side, what), row.of(other, what)
-    return ratio(theirs, mine) if mine and theirs else None
+    pairs = _pairs(row, side, other, what)
+    return ratio(pairs[1], pairs[0]) if pairs else None
 
 
 def best_peer(row: Row, what: str | None = None) -> str | None:
@@ -57,9 +63,9 @@ def geometric_mean(rows: Iterable[Row], side: str, other: str) -> Estimate | Non
     anew by themselves for the interval."""
     ratios: list[Sequence[float]] = []
     for row in rows:
-        mine, theirs = row.of(side), row.of(other)
-        if mine and theirs:
-            ratios.append([b / a for a, b in zip(mine, theirs, strict=True)])
+        pairs = _pairs(row, side, other)
+        if pairs:
+            ratios.append([theirs / mine for mine, theirs in zip(*pairs, strict=True)])
     if not ratios:
         return None
 

@@ -3,13 +3,15 @@
  * Takes a command a line, and answers with `ok` and JSON, or `error` and why:
  *   open ID KIND ADDRESS COUNT SIZE PID   connections (KIND: tcp, unix, udp, tls) that send messages of SIZE bytes to the
  *                                         server, process PID, at ADDRESS (host:port, or a path)
- *   go ID SECONDS                         each connection sends its next message when the last has come back whole
+ *   go ID SECONDS                         each connection sends its next message when the last has come back whole; wall
+ *                                         and processor time are given a message
  *   rate ID A_SECOND SECONDS              messages are due at times that do not wait for answers; from each one's due time
  *                                         to its whole answer is its latency, so a server that stalls is not let off
  *   close ID
  *
  * Every byte that comes back is compared: a message begins with a stamp (its number and its connection's), the rest is
- * a pattern. The server's processor time is read from its clock, right at the ends of the window. */
+ * a pattern. The server's processor time is read from its clock, before the first message is sent and after the last has
+ * come back and the server is asleep again: of a process that runs the kernel says what it was at the last tick. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -70,9 +72,11 @@ static double now(void) {
     return (double)at.tv_sec + (double)at.tv_nsec * 1e-9;
 }
 
+/* Of a server that has nothing to do. */
 static double processor(pid_t server) {
     clockid_t clock;
-    struct timespec at;
+    struct timespec at, moment = {.tv_nsec = 1000000};
+    nanosleep(&moment, NULL);
     if (clock_getcpuclockid(server, &clock) || clock_gettime(clock, &at))
         return -1.0;
     return (double)at.tv_sec + (double)at.tv_nsec * 1e-9;
@@ -337,9 +341,8 @@ static int do_open(struct group *group, const char *kind, char *address, int cou
 }
 
 static int do_go(struct group *group, double seconds) {
-    double began = now(), cpu = processor(group->server), at = began;
-    uint64_t done = group->done, lost = group->lost, before = done;
-    double heard = began;
+    double cpu = processor(group->server), began = now(), at = began, heard = began;
+    uint64_t first = group->done, lost = group->lost, before = first, done;
     closed_loop = 1;
     for (int each = 0; each < group->count; each++) {
         group->all[each].want += group->size;
@@ -358,15 +361,15 @@ static int do_go(struct group *group, double seconds) {
             return fail("nothing came back for %g s", PATIENCE);
         }
     }
-    cpu = processor(group->server) - cpu;
-    done = group->done - done;
+    done = group->done - first;
     closed_loop = 0;
     if (drain(group))
         return -1;
     if (!done)
         return fail("no message came back in the window");
+    cpu = (processor(group->server) - cpu) / (double)(group->done - first);
     printf("ok {\"messages\": %llu, \"wall\": %.9f, \"cpu\": %.9f, \"lost\": %llu}\n", (unsigned long long)done,
-           at - began, cpu, (unsigned long long)(group->lost - lost));
+           (at - began) / (double)done, cpu, (unsigned long long)(group->lost - lost));
     return 0;
 }
 
@@ -381,7 +384,7 @@ static double quantile(double share) {
 }
 
 static int do_rate(struct group *group, double a_second, double seconds) {
-    double began = now(), due = began, last = began + seconds, cpu = processor(group->server);
+    double cpu = processor(group->server), began = now(), due = began, last = began + seconds;
     uint64_t next = 0, chance = 88172645463325252ull;
     closed_loop = 0;
     measured = 0;
@@ -411,7 +414,7 @@ static int do_rate(struct group *group, double a_second, double seconds) {
     }
     if (drain(group))
         return -1;
-    cpu = processor(group->server) - cpu;
+    cpu = (processor(group->server) - cpu) / (double)next;
     for (int each = 0; each < group->count; each++) {
         free(group->all[each].due);
         group->all[each].due = NULL;

@@ -109,6 +109,12 @@ def test_one_row_behind_is_named_and_fails_the_bound(bench: Callable[[str], Any]
     assert (found.key, peer) == ("udp-1k-100", "uvloop")
 
 
+def test_a_figure_too_small_to_be_told_is_not_compared(bench: Callable[[str], Any]) -> None:
+    made = row(bench, loopwright=[0.0, 1.0], uvloop=[1.0, 1.0])
+    assert bench("_loops.verdicts").times(made, "loopwright", "uvloop") is None
+    assert bench("_loops.verdicts").geometric_mean([made], "loopwright", "uvloop") is None
+
+
 def test_what_was_not_measured_has_no_verdict(bench: Callable[[str], Any]) -> None:
     assert bench("_loops.verdicts").all_verdicts([row(bench, asyncio=[1.0], uvloop=[1.0])]) == []
 
@@ -256,8 +262,8 @@ def test_c_servers_and_the_client_agree(compiled: Callable[[str], str], source: 
             assert tell(client, f"open 0 {kind} {found['address']} 7 {size} {found['pid']}") == "ok {}"
             gone = json.loads(tell(client, "go 0 0.05").removeprefix("ok "))
             assert gone["messages"] > 0
-            assert 0 < gone["cpu"] < 5
-            assert 0.05 <= gone["wall"] < 5
+            assert 0 < gone["cpu"] < 0.1
+            assert gone["messages"] * gone["wall"] >= 0.0499
             rate = json.loads(tell(client, "rate 0 1000 0.1").removeprefix("ok "))
             assert 60 < rate["messages"] < 140
             assert 0 < rate["p50"] <= rate["p99"] <= rate["p999"] <= rate["most"]
