@@ -25,9 +25,9 @@ class Side:
     def new_loop(self) -> asyncio.AbstractEventLoop:
         """Whatever the package raises if it cannot make one here."""
         if self.name == OURS:
-            from loopwright import loops
+            from loopwright.loops._native_loop import NativeEventLoop
 
-            return loops.NativeEventLoop()  # type: ignore[attr-defined, no-any-return, unused-ignore]
+            return NativeEventLoop()
         made = asyncio.SelectorEventLoop()
         if self.package not in {None, "aiofastnet"}:
             made.close()
