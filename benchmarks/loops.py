@@ -36,6 +36,8 @@ from _shared.workers import prepare
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from _loops.plan import Plan
+
 HERE = Path(__file__).resolve().parent
 OPENSSL = ("ssl", "crypto")
 
@@ -63,29 +65,41 @@ def main() -> int:
     return 0
 
 
-def _bench(chosen: object, sides: tuple[Side, ...], folder: Path) -> Bench:
-    """With its programs compiled; those in C with OpenSSL where its headers are, without TLS where they are not."""
+def _bench(chosen: Plan, sides: tuple[Side, ...], folder: Path) -> Bench:
+    """With its programs compiled. Without the client there is no benchmark; a server that this system's headers are too
+    old for is absent."""
     _certificate(folder)
-    programs = {}
-    for source in ("load.c", "echo_epoll.c", "echo_uring.c"):
-        to = folder / source.removesuffix(".c")
-        try:
-            programs[source] = compile_c(source, to, "-DTLS", libraries=OPENSSL)
-        except NoCompilerError as error:
-            print(f"without TLS: {str(error).splitlines()[-1]}", file=sys.stderr)
-            programs[source] = compile_c(source, to)
+    client = _compile("load.c", folder)
+    programs, absent = {}, {}
+    for side in sides:
+        if side.program is not None:
+            try:
+                programs[side] = _compile(side.program, folder)
+            except NoCompilerError as error:
+                absent[side.name] = f"absent: {str(error).splitlines()[-1]}"
 
     def command(side: Side) -> list[str]:
         if side.program is not None:
-            return [str(programs[side.program])]
+            return [programs[side]]
         # Peers give warnings of what is deprecated in newer Pythons, which is not the matter here.
         return [sys.executable, "-W", "ignore", str(HERE / "_loops" / "worker.py"), side.name]
 
-    return Bench(chosen, sides, command, str(programs["load.c"]), folder)  # type: ignore[arg-type]
+    there = tuple(side for side in sides if side.name not in absent)
+    return Bench(chosen, there, absent, command, client, folder)
+
+
+def _compile(source: str, folder: Path) -> str:
+    """With OpenSSL where its headers are, without TLS where they are not."""
+    to = folder / source.removesuffix(".c")
+    try:
+        return str(compile_c(source, to, "-DTLS", libraries=OPENSSL))
+    except NoCompilerError as error:
+        print(f"{source} without TLS: {str(error).splitlines()[-1]}", file=sys.stderr)
+        return str(compile_c(source, to))
 
 
 def _certificate(folder: Path) -> None:
-    """Of nobody, for a day. Without the program there are no TLS rows: servers say what they miss."""
+    """Of nobody, for a day. Without the program there are no TLS rows."""
     program = shutil.which("openssl")
     if program is None:
         return

@@ -74,9 +74,16 @@ class Bench:
     """Measures, and remembers."""
 
     def __init__(
-        self, plan: Plan, sides: tuple[Side, ...], command: Callable[[Side], list[str]], client: str, folder: Path
+        self,
+        plan: Plan,
+        sides: tuple[Side, ...],
+        absent: dict[str, str],
+        command: Callable[[Side], list[str]],
+        client: str,
+        folder: Path,
     ) -> None:
-        """`command` opens a side's process; `client` is the program of load.c; `folder` has certificate and key."""
+        """`absent` are sides that are known not to be there, and why; `command` opens a side's process; `client` is the
+        program of load.c; `folder` has certificate and key."""
         self._plan = plan
         self._sides = sides
         self._command = command
@@ -89,7 +96,7 @@ class Bench:
         self._all_cpus = ",".join(map(str, sorted(cpus)))
         self._client_cpus = (cpus - {self._server_cpu}) or cpus
         self.rows: dict[str, Row] = {}
-        self.absent: dict[str, str] = {}
+        self.absent = absent
 
     def say(self, what: str) -> None:
         print(f"[{time.monotonic() - self._began:6.0f} s] {what}", file=sys.stderr, flush=True)
@@ -198,8 +205,10 @@ class Bench:
 
     def _serve(self, server: Worker, kind: str) -> dict[str, Any]:
         folder = tempfile.mkdtemp(dir=self._folder)
-        for name in ("cert.pem", "key.pem"):
-            if (self._folder / name).exists():
+        if kind == "tls":
+            for name in ("cert.pem", "key.pem"):
+                if not (self._folder / name).exists():
+                    raise FailedError("absent: a certificate, which takes the program openssl")
                 os.link(self._folder / name, f"{folder}/{name}")
         return server.ask("serve", kind, folder, patience=PATIENCE)
 

@@ -115,7 +115,8 @@ def guarded(do: Callable[..., dict[str, Any]], *words: Any) -> None:
     try:
         answer(do(*words))
     except Exception as error:
-        os.write(1, ("error " + " ".join(f"{type(error).__name__}: {error}".split()) + "\n").encode())
+        told = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+        os.write(1, f"error {told}\n".encode())
 
 
 def main() -> None:

@@ -319,7 +319,7 @@ static int do_open(struct group *group, const char *kind, char *address, int cou
         group->out[at] = (unsigned char)(at * 31 + at / 251);
 #ifndef TLS
     if (group->tls)
-        return fail("this client was compiled without OpenSSL");
+        return fail("absent: the client was compiled without OpenSSL");
 #endif
     if (processor(server) < 0)
         return fail("process %d has no clock", server);
