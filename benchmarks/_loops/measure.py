@@ -200,8 +200,6 @@ class Bench:
                     raise
 
             self._rounds(row, [side for side in sides if side.name not in row.out], once, self._plan.rounds)
-            for number in range(len(sides)):
-                client.ask("close", number)
 
     def _serve(self, server: Worker, kind: str) -> dict[str, Any]:
         folder = tempfile.mkdtemp(dir=self._folder)

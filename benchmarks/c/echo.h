@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,7 @@ static void no_delay(int number) {
 /* Until there is something to serve. `absent`: why it cannot run here, if it cannot. */
 static void commands(const char *absent) {
     char line[1024];
+    signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without saying that it wants none */
     setvbuf(stdout, NULL, _IOLBF, 0);
     while (fgets(line, sizeof line, stdin)) {
         if (*absent)
