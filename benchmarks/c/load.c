@@ -6,7 +6,8 @@
  *   go ID SECONDS                         each connection sends its next message when the last has come back whole; wall
  *                                         and processor time are given a message
  *   rate ID A_SECOND SECONDS              messages are due at times that do not wait for answers; from each one's due time
- *                                         to its whole answer is its latency, so a server that stalls is not let off
+ *                                         to its whole answer is its latency, so a server that stalls is not let off;
+ *                                         not over udp
  *   close ID
  *
  * Every byte that comes back is compared: a message begins with a stamp (its number and its connection's), the rest is
@@ -231,6 +232,8 @@ static double quantile(double share) {
 static int do_rate(struct group *group, double a_second, double seconds) {
     double cpu = processor(group->server), began = now(), due = began, last = began + seconds;
     uint64_t next = 0, chance = 88172645463325252ull;
+    if (group->datagrams)
+        return fail("messages that follow one another without waiting have an order, which datagrams do not keep");
     closed_loop = 0;
     measured = 0;
     room = (size_t)(a_second * seconds * 2) + 16;
