@@ -195,7 +195,7 @@ static int do_go(struct group *group, double seconds) {
         if (push(group, group->all + each))
             return -1;
     }
-    while (at < began + seconds) {
+    while (at < began + seconds || group->done == first) {
         int many = turn(group, 20);
         if (many < 0 || (group->datagrams && !many && resend(group)))
             return -1;
@@ -211,8 +211,6 @@ static int do_go(struct group *group, double seconds) {
     closed_loop = 0;
     if (drain(group))
         return -1;
-    if (!done)
-        return fail("no message came back in the window");
     cpu = (processor(group->server) - cpu) / (double)(group->done - first);
     printf("ok {\"messages\": %llu, \"wall\": %.9f, \"cpu\": %.9f, \"lost\": %llu}\n", (unsigned long long)done,
            (at - began) / (double)done, cpu, (unsigned long long)(group->lost - lost));
