@@ -172,7 +172,9 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time (2)")
     parser.add_argument("--only", choices=judging.SUBJECTS, nargs="+", help="no runs but of these")
     parser.add_argument("--runs", metavar="RUN", nargs="+", help="no runs but of these names")
-    parser.add_argument("--loop", choices=("native", "asyncio", "uvloop"), default="native", help="tests of loops on this")
+    parser.add_argument(
+        "--loop", choices=("native", "asyncio", "uvloop"), default="native", help="tests of loops on this"
+    )
     parser.add_argument("--no-mutants", action="store_true", help="not again with ours disabled")
     parser.add_argument("--test-limit", type=float, default=TEST_LIMIT, help=f"seconds for a test ({TEST_LIMIT:g})")
     parser.add_argument("--brief", action="store_true", help="of every failure its last line alone")

@@ -46,7 +46,7 @@ class Outcome:
     """Of each test: passed, failed or skipped, and the detail. None if the run did not get to its end."""
     output: str
     asked: int = 0
-    """How often a disabled watcher was given a child, a disabled policy a loop, or a forgetful loop forgot a callback."""
+    """How often a disabled watcher was given a child, a disabled policy a loop, or a loop forgot a callback."""
     absent: bool = False
     loop: str | None = None
     made: dict[str, int] = field(default_factory=dict)
@@ -96,13 +96,7 @@ def mistakes(outcome: Outcome) -> list[str]:
         return ["no test was run"]
     expected = listed(outcome.subject, outcome.tests, outcome.loop)
     if outcome.mutant:
-        failed = {name for name, (ending, _) in outcome.notes.items() if ending == "failed"}
-        what = {"loops": "a forgetful loop", "policies": "our policy disabled"}.get(outcome.subject)
-        if what is None:
-            what, failed = "every watcher disabled", {n for n, (_, told) in outcome.notes.items() if TIMED_OUT in told}
-        if outcome.asked and not expected.issuperset(failed):
-            return []
-        return [f"passes with {what}: {outcome.tally()}"]
+        return mistakes_of_mutant(outcome, expected)
     found = []
     for name, (ending, detail) in outcome.notes.items():
         if ending == "failed" and name not in expected:
@@ -117,6 +111,18 @@ def mistakes(outcome: Outcome) -> list[str]:
     if outcome.loop:
         found.extend(f"{name} made no loop of ours: leave it out" for name, made in outcome.made.items() if not made)
     return found
+
+
+def mistakes_of_mutant(outcome: Outcome, expected: set[str]) -> list[str]:
+    assert outcome.notes is not None
+    if outcome.subject == "watchers":
+        what, failed = "every watcher disabled", {n for n, (_, told) in outcome.notes.items() if TIMED_OUT in told}
+    else:
+        what = "a forgetful loop" if outcome.loop else "our policy disabled"
+        failed = {name for name, (ending, _) in outcome.notes.items() if ending == "failed"}
+    if outcome.asked and not expected.issuperset(failed):
+        return []
+    return [f"passes with {what}: {outcome.tally()}"]
 
 
 def unused(outcomes: list[Outcome]) -> list[str]:

@@ -29,11 +29,10 @@ def modules(run: str) -> Iterator[Any]:
 
 def classes(module: Any) -> Iterator[type[unittest.TestCase]]:
     """Those with tests that are the module's own."""
-    load = unittest.defaultTestLoader
     for kind in vars(module).values():
-        if isinstance(kind, type) and issubclass(kind, unittest.TestCase) and kind.__module__ == module.__name__:
-            if load.getTestCaseNames(kind):
-                yield kind
+        found = isinstance(kind, type) and issubclass(kind, unittest.TestCase) and kind.__module__ == module.__name__
+        if found and unittest.defaultTestLoader.getTestCaseNames(kind):
+            yield kind
 
 
 def short(kind: type) -> str:
