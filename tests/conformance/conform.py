@@ -122,16 +122,28 @@ def process_of(plan: planning.Plan, told: Told, *, mutant: bool, limit: float) -
                 start_new_session=True,
             )
             try:
-                process.wait(MUTANT_RUN_LIMIT if mutant else RUN_LIMIT)
-                ended = f"ended with status {process.returncode}"
-            except subprocess.TimeoutExpired:
-                ended = f"was not done within {MUTANT_RUN_LIMIT if mutant else RUN_LIMIT:g} s"
+                ended = end_of(process, results, MUTANT_RUN_LIMIT if mutant else RUN_LIMIT, limit)
             finally:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         told.read(results)
         return f"{ended}; the end of what it wrote:\n{output.read_text(errors='replace')[-4000:]}"
+
+
+def end_of(process: subprocess.Popen[bytes], results: Path, whole: float, limit: float) -> str:
+    """Wait for the end of a run, or until it is too late: after `whole` seconds, or long after the limit of a test."""
+    began = changed = time.monotonic()
+    size = -1
+    while (now := time.monotonic()) < began + whole:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return f"ended with status {process.wait(0.25)}"
+        if results.exists() and results.stat().st_size != size:
+            size, changed = results.stat().st_size, now
+        # What is done after a test has as long as the test, and both end by an exception, if they hear of signals.
+        if now > changed + 2 * limit + 10:
+            return f"did nothing for {now - changed:.0f} s"
+    return f"was not done within {whole:g} s"
 
 
 def report(outcome: Outcome, *, brief: bool) -> bool:
