@@ -46,7 +46,7 @@ from cython.cimports.loopwright._native._asyncio import (
     PyErr_CheckSignals,
     lw_now,
 )
-from cython.cimports.loopwright._native._handles import Handle, TimerHandle, TimerHeap
+from cython.cimports.loopwright._native._handles import Handle, ThreadSafeHandle, TimerHandle, TimerHeap
 from cython.cimports.loopwright._native._poller import Poller, Watcher
 from cython.cimports.loopwright._native._ready import ReadyQueue
 
@@ -58,6 +58,7 @@ GIVE_WAY_AFTER = cython.declare(cython.double, 0.005)
 #: Bytes: what is read at once. A larger one is no faster, and one per loop costs little.
 SCRATCH = cython.declare(cython.Py_ssize_t, 262144)
 
+_has_threadsafe = cython.declare(cython.bint, hasattr(asyncio.events, "_ThreadSafeHandle"))
 _Future = cython.declare(object, asyncio.Future)
 _Task = cython.declare(object, asyncio.Task)
 _asyncio_create_task = cython.declare(object, asyncio.BaseEventLoop.create_task)
@@ -102,11 +103,16 @@ class LoopCore:
         return handle
 
     def call_soon_threadsafe(self, callback, *args, context=None):
+        handle: Handle
         if self._closed:
             raise RuntimeError("Event loop is closed")
         if self._debug:
             self.check(callback, "call_soon_threadsafe", False)
-        handle = self.new_handle(callback, args, context)
+        if _has_threadsafe:
+            handle = ThreadSafeHandle.__new__(ThreadSafeHandle)
+            self.fill(handle, callback, args, context)
+        else:
+            handle = self.new_handle(callback, args, context)
         self.ready.push(handle)
         if self.poller.sleeping:
             self.poller.wake()
@@ -116,41 +122,40 @@ class LoopCore:
         if delay is None:
             raise TypeError("delay must not be None")
         seconds: cython.double = delay
-        return self.new_timer(lw_now() + seconds, callback, args, context, "call_later")
+        return self.new_timer(lw_now() + seconds, callback, args, context)
 
     def call_at(self, when, callback, *args, context=None):
         if when is None:
             raise TypeError("when cannot be None")
-        return self.new_timer(when, callback, args, context, "call_at")
+        return self.new_timer(when, callback, args, context)
 
     def new_handle(self, callback, args, context):
         handle: Handle = Handle.__new__(Handle)
-        handle._callback = callback
-        handle._args = args
-        handle._context = PyContext_CopyCurrent() if context is None else context
-        handle._loop = self
-        if self._debug:
-            handle._source_traceback = format_helpers.extract_stack(sys._getframe(0))
+        self.fill(handle, callback, args, context)
         return handle
 
-    def new_timer(self, when, callback, args, context, method):
+    def new_timer(self, when, callback, args, context):
         if when != when:
-            raise ValueError(f"{method}() was given a time that is not a number (NaN): it would never come")
+            raise ValueError("the time of a timer is not a number (NaN): it would never come")
         if self._closed:
             raise RuntimeError("Event loop is closed")
         if self._debug:
             self.check(callback, "call_at", True)
         handle: TimerHandle = TimerHandle.__new__(TimerHandle)
         handle._when = when
+        handle.position = -1
+        self.fill(handle, callback, args, context)
+        self.timers.push(handle)
+        return handle
+
+    def fill(self, handle, callback, args, context):
         handle._callback = callback
         handle._args = args
         handle._context = PyContext_CopyCurrent() if context is None else context
         handle._loop = self
-        handle.position = -1
         if self._debug:
             handle._source_traceback = format_helpers.extract_stack(sys._getframe(0))
-        self.timers.push(handle)
-        return handle
+        return 0
 
     def check(self, callback, method, thread):
         if thread:
