@@ -1,4 +1,4 @@
-"""What tests of CPython's check of a loop by private means (`differences/loops.toml`), and no other test of ours does."""
+"""What tests of CPython's check of a loop by private means (`differences/loops.toml`) and no other of ours does."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import pytest
 
 from loopwright.loops._native_loop import NativeEventLoop
 
@@ -38,7 +36,7 @@ def test_a_child_stays_there_until_the_loop_has_told_of_its_end() -> None:
     run(main())
 
 
-def test_no_descriptor_is_left_of_a_child_whose_status_somebody_else_took(caplog: pytest.LogCaptureFixture) -> None:
+def test_no_descriptor_is_left_of_a_child_whose_status_somebody_else_took() -> None:
     def descriptors() -> int:
         return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
@@ -49,7 +47,7 @@ def test_no_descriptor_is_left_of_a_child_whose_status_somebody_else_took(caplog
         os.kill(child.pid, signal.SIGKILL)
         os.waitpid(child.pid, 0)  # noqa: ASYNC222 - who takes it is to be first
         assert await child.wait() in (255, -signal.SIGKILL)
-        while descriptors() != before:
+        while descriptors() != before:  # noqa: ASYNC110 - what is closed makes no event
             await asyncio.sleep(0.01)
 
     run(main())
