@@ -16,7 +16,7 @@ from loopwright.errors import CallerError, SchedulerRefusedError, WrongThreadErr
 from loopwright.loops import TaskLimitReport, priority, schedule, task_limit
 from loopwright.loops._limit_foreign import front_of
 from loopwright.policies import LoopHandle
-from tests.conftest import RLOOPS_OWN, factory_of
+from tests.conftest import RLOOP, UVLOOP, factory_of
 from tests.loops.limited import Gauge
 
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     Make = Callable[[], Any]
 
 
-@pytest.fixture(
-    params=["uvloop", pytest.param("rloop", marks=[pytest.mark.slow, pytest.mark.filterwarnings(RLOOPS_OWN)])]
-)
+@pytest.fixture(params=["native", UVLOOP, RLOOP])
 def make(request: pytest.FixtureRequest) -> Make:
     """Makes loops that queue by themselves."""
     return factory_of(request.param)

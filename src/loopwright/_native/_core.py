@@ -80,6 +80,7 @@ class Callbacks(Watcher):
 @cython.cclass
 class LoopCore:
     def __cinit__(self):
+        self._closed = True  # until asyncio's __init__(): one that was never made has nothing to be closed by its __del__()
         self.ready = ReadyQueue.__new__(ReadyQueue)
         self.timers = TimerHeap.__new__(TimerHeap)
         self.poller = Poller.__new__(Poller)

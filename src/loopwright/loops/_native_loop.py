@@ -30,33 +30,34 @@ __all__ = ["NativeEventLoop"]
 
 
 class NativeEventLoop(LoopCore, asyncio.SelectorEventLoop):
-    """asyncio's event loop for Unix, compiled where it is hot: an `asyncio.SelectorEventLoop` with the same methods, order
-    of callbacks, errors and debug mode, faster. On Linux, with CPython.
+    """asyncio's event loop for Unix, compiled where it is hot: an `asyncio.SelectorEventLoop`, with that one's methods,
+    order of callbacks, errors and debug mode. On Linux, with CPython.
 
     Made without arguments, by whoever runs it: `asyncio.run(main(), loop_factory=NativeEventLoop)`, a policy with
-    `loop="native"`, or anything that takes a class of loops. Whoever made it closes it; one that is dropped unclosed says
-    so (ResourceWarning) and is collected with all that it holds.
+    `loop="native"`, or anything that takes a class of loops. Whoever made it closes it; one that is dropped unclosed
+    says so (ResourceWarning) and is collected with all that it holds.
 
-    **Threads.** It runs in one thread, which need not be the one that made it, and its methods and its transports' are
-    that thread's, or anybody's while it does not run. From others, only `call_soon_threadsafe()`, `is_running()`,
-    `is_closed()`, `time()`, `get_debug()`; and what rests on the first, such as `asyncio.run_coroutine_threadsafe()`. In
-    debug mode a wrong thread is told so (RuntimeError). After fork(2) the child has a copy that shares nothing with the
-    parent's: closing, dropping and using it there does not reach the parent.
+    **Threads.** It runs in one thread, which need not be the one that made it; its methods and those of its transports
+    are that thread's, or, while it does not run, one thread's at a time. From others only `call_soon_threadsafe()`,
+    `is_running()`, `is_closed()`, `time()` and `get_debug()`, and what rests on the first, such as
+    `asyncio.run_coroutine_threadsafe()`. In debug mode, call_soon() and the like raise RuntimeError in a wrong thread.
+    After fork(2) the child's copy shares nothing with the parent's: to use, close or drop it there does not reach the
+    parent.
 
     **What differs from asyncio's own**, on purpose:
 
-    - Handles, timers and transports are compiled. They are asyncio's to `isinstance()`, but not by inheritance.
-    - While callbacks keep coming, descriptors are looked at after every 32 of them or 50 microseconds, not in every pass.
-    - Timers of the same time run in the order in which they were made, and do not round: the resolution is the kernel's
-      nanosecond (before Linux 5.11, a millisecond, rounded up).
-    - All of a transport's callbacks run in the one context in which it was made.
-    - Subprocesses are handed to Loopwright's child watcher, the process's own or that of the policy which made the loop,
-      on every Python.
-    - It takes `max_tasks`, and no task scheduler (SchedulerRefusedError): native scheduling comes later.
+    - Handles, timers and transports are compiled. To `isinstance()` they are asyncio's; they do not inherit from these.
+    - While callbacks keep coming, descriptors are looked at after 32 of them or 50 microseconds, not in every pass.
+    - Timers for the same time run in the order in which they were made, and none early or with a clock's resolution
+      added: to the nanosecond, as far as the kernel can (before Linux 5.11, to the millisecond, rounded up).
+    - All of a transport's callbacks run in one context, that in which it was made.
+    - Subprocesses are handed to Loopwright's child watcher, that of the policy which made the loop or else the
+      process's own, on every Python.
+    - It takes `max_tasks` and no task scheduler (SchedulerRefusedError): native scheduling comes later.
 
-    LoopUnavailableError (an ImportError) where it cannot run, with the reason and what to do: not built, asked not to be
-    used (`LOOPWRIGHT_PURE=1`), a free-threaded Python, a subinterpreter; WrongPlatformError, one kind of that, elsewhere
-    than on Linux. OSError if the kernel has no descriptor left for it.
+    LoopUnavailableError (an ImportError), with the reason and what to do, where it cannot run: it is not built, is
+    asked not to be used (`LOOPWRIGHT_PURE=1`), on a free-threaded Python, in a subinterpreter; elsewhere than on Linux
+    WrongPlatformError, which is one. OSError if there is no descriptor left for it; it takes two.
     """
 
     def __new__(cls) -> Self:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import sys
 from typing import Final
@@ -30,13 +29,12 @@ def native_obstacle() -> LoopUnavailableError | None:
     return kind(f"the loop 'native' {reason}", name="loopwright._native")
 
 
-@functools.cache
 def _reason() -> str | None:
     if sys.platform != "linux":
         return f"is built on epoll, which is Linux's, and this is {sys.platform}; use 'asyncio'"
     if "t" in sys.abiflags:
         return "was not tested on free-threaded builds of Python, of which this is one; use 'asyncio'"
-    if _is_subinterpreter():
+    if _IN_SUBINTERPRETER:
         return "was not tested in subinterpreters, of which this is one; use 'asyncio' here"
     if _native.MISSING is None:
         return None
@@ -56,3 +54,7 @@ def _is_subinterpreter() -> bool:
             continue
         return bool(interpreters.get_current() != interpreters.get_main())
     return False
+
+
+#: Asked once, while descriptors are left, which the import of a module takes.
+_IN_SUBINTERPRETER: Final = _is_subinterpreter()
