@@ -30,5 +30,6 @@ cdef class LoopCore:
     cdef int run_ready(self) except -1
     cdef int run_in_debug(self, Handle handle) except -1
     cdef int pass_on_events(self) except -1
-    cdef int pass_on_timers(self) except -1
+    cdef int pass_on_timers(self, double now) except -1
+    cdef int run_now(self, Handle handle) except -1
     cdef Callbacks callbacks_of(self, int fd)

@@ -4,14 +4,15 @@ Theory of operation. `NativeEventLoop` (loops/) is this class and asyncio's loop
 is ours, what is not is asyncio's, such as run_forever(), which calls `_run_once()` in a loop. Ours comes back only when
 the loop was stopped.
 
-*A round* is what a pass of asyncio's is, beginning at another of its points: look at descriptors; run what was ready
-then; tell transports of their events; queue the callbacks of other descriptors, then those of timers that are due. So
-callbacks go in asyncio's order: what was queued before the look, what the look found, timers. The difference is that a
-transport is told of its event at once, and not by way of a handle in the queue (in debug mode it is, for that is where
-slow callbacks are measured).
+*A round* is what a pass of asyncio's is: look at descriptors; run what was ready then; then, at once, the callbacks of
+descriptors that the look found ready, then those of timers that were due at its time. What any of them queues is for the
+next round. So all goes in asyncio's order: what was queued before the look, what the look found, timers, and only then what
+those queued. Rejected: to put what was found into the queue when the others have run. It was behind what these had queued,
+and the next look found it again. A transport is told of its event in the same place, without a handle (in debug mode it
+has one, for slow callbacks are measured by that).
 
-*Stopping*: a pass of asyncio's in which the loop is stopped still runs what its look found and what timers were due,
-and leaves what became ready in it for the next run. So in the last round these are run at once, past the queue.
+*Stopping*: as in asyncio, a round in which the loop is stopped is run to its end, and what became ready in it is left for
+the next run.
 
 *How often descriptors are looked at* while there is always something ready: after each round in which 32 callbacks or
 more have run since the last look, or 50 microseconds have gone by, and once in every run. asyncio looks in each pass,
@@ -70,10 +71,12 @@ class Callbacks(Watcher):
 
     def on_events(self, events):
         # An error or a hang-up is everybody's: whoever reads or writes next is told which.
-        if self.reader is not None and events & (EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLRDHUP):
-            self.loop.ready.hand_over(self.reader)
-        if self.writer is not None and events & (EPOLLOUT | EPOLLERR | EPOLLHUP):
-            self.loop.ready.hand_over(self.writer)
+        reader: Handle = self.reader
+        writer: Handle = self.writer  # that of now: what the reader's callback sets is for another event
+        if reader is not None and events & (EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLRDHUP):
+            self.loop.run_now(reader)
+        if writer is not None and events & (EPOLLOUT | EPOLLERR | EPOLLHUP):
+            self.loop.run_now(writer)
         return 0
 
 
@@ -205,25 +208,23 @@ class LoopCore:
     def _run_once(self):
         """Run until the loop is stopped."""
         ready = self.ready
-        now: cython.double
+        now: cython.double = 0.0
         self.since_look = LOOK_AFTER
         self.gave_way_at = lw_now()
-        ready.last_pass = False
         while True:
             if self.since_look >= LOOK_AFTER or ready.first == ready.end or self._stopping:
                 self.look()
             elif lw_now() - self.looked_at >= LOOK_AFTER_TIME:
                 self.look()
+            if self.timers.size:
+                now = lw_now()
             if ready.first != ready.end:
                 self.run_ready()
-            ready.last_pass = self._stopping
-            try:
-                if self.poller.next_found < self.poller.n_found:
-                    self.pass_on_events()
-                if self.timers.size:
-                    self.pass_on_timers()
-            finally:
-                ready.last_pass = False
+            if self.poller.next_found < self.poller.n_found:
+                self.pass_on_events()
+            if self.timers.size and now:
+                self.pass_on_timers(now)
+            now = 0.0
             if self._stopping:
                 break
             PyErr_CheckSignals()
@@ -270,6 +271,13 @@ class LoopCore:
                     handle.run()
         return 0
 
+    def run_now(self, handle):
+        """Run what an event or a timer has made ready, past the queue: in it, it would be behind what those have queued
+        that were ready before it."""
+        if handle._cancelled:
+            return 0
+        return self.run_in_debug(handle) if self._debug else handle.run()
+
     def run_in_debug(self, handle):
         began: cython.double = lw_now()
         took: cython.double
@@ -293,7 +301,7 @@ class LoopCore:
                     if watcher is None:
                         return 0
                     if self._debug and type(watcher) is not Callbacks:
-                        self.ready.hand_over(self.new_handle(watcher._on_events, (events,), None))
+                        self.run_now(self.new_handle(watcher._on_events, (events,), None))
                     else:
                         watcher.on_events(events)
             except (SystemExit, KeyboardInterrupt):
@@ -301,10 +309,9 @@ class LoopCore:
             except BaseException as error:  # around the loop and not within it, which is free
                 self.call_exception_handler({"message": f"Exception in {watcher!r}", "exception": error})
 
-    def pass_on_timers(self):
-        now: cython.double = lw_now()
+    def pass_on_timers(self, now):
         while self.timers.size and self.timers.entries[0].when <= now:
-            self.ready.hand_over(self.timers.pop())
+            self.run_now(self.timers.pop())
         return 0
 
     def _release(self):

@@ -124,7 +124,8 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def serve_subprocesses(loop: asyncio.AbstractEventLoop, child_watcher: Callable[[], Any]) -> bool:
-    """Have a standard Unix loop, or a native one, hand every subprocess that it starts to the watcher that `child_watcher()` gives then.
+    """Have a standard Unix loop, or a native one, hand every subprocess that it starts to what `child_watcher()` gives
+    then.
 
     False, and nothing is changed, for any other loop, and for a subclass that starts subprocesses in its own way.
 
@@ -198,8 +199,8 @@ def detach_inherited(loop: asyncio.AbstractEventLoop) -> None:
     An epoll instance is shared across fork(2), and its list of descriptors with it (epoll(7)). A loop that is
     closed in the child, or merely dropped (its `__del__` closes it), takes its wake-up socket off the list, and
     the parent's loop no longer hears `call_soon_threadsafe()`: seen with the standard loop on 3.11, 3.13 and
-    3.15, not with uvloop and our own loop, which handle fork themselves. So the descriptor is pointed at another, empty epoll
-    instance, in this process alone.
+    3.15, not with uvloop and our own, which handle fork themselves. So the descriptor is pointed at another,
+    empty epoll instance, in this process alone.
     """
     epoll_selector = getattr(selectors, "EpollSelector", None)  # Linux only
     selector = getattr(loop, "_selector", None)

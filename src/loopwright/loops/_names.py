@@ -99,8 +99,9 @@ def watches_by_itself(loop: LoopLike | asyncio.AbstractEventLoop | type) -> str 
     ask a child watcher; else None.
 
     So do uvloop, rloop and winloop, on every Python, and they queue what is ready by themselves, too, so that no
-    scheduler can order it. A `NativeEventLoop` asks a watcher, as asyncio's own do. A class may also be that of a policy which makes such loops. Of a
-    factory only its module can be known before it was called; give what it made to be sure.
+    scheduler can order it. A `NativeEventLoop` asks a watcher, as asyncio's own loops do. A class may also be that of a
+    policy which makes such loops. Of a factory only its module can be known before it was called; give what it made to
+    be sure.
     """
     if isinstance(loop, str):
         name = _ALIASES.get(loop, loop)

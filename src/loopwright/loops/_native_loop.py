@@ -111,7 +111,7 @@ class NativeEventLoop(LoopCore, asyncio.SelectorEventLoop):
         rawsock: socket.socket,
         protocol: asyncio.BaseProtocol,
         sslcontext: Any,
-        waiter: asyncio.Future[Any] | None = None,
+        waiter: Any = None,
         *,
         extra: dict[str, Any] | None = None,
         server: Any = None,
