@@ -26,7 +26,6 @@ has what that costs an incoming byte.
 """
 
 import asyncio
-import logging
 import sys
 from asyncio import format_helpers
 
@@ -47,7 +46,7 @@ from cython.cimports.loopwright._native._asyncio import (
     PyErr_CheckSignals,
     lw_now,
 )
-from cython.cimports.loopwright._native._handles import Handle, TimerHandle, TimerHeap
+from cython.cimports.loopwright._native._handles import Handle, ThreadSafeHandle, TimerHandle, TimerHeap
 from cython.cimports.loopwright._native._poller import Poller, Watcher
 from cython.cimports.loopwright._native._ready import ReadyQueue
 
@@ -59,10 +58,11 @@ GIVE_WAY_AFTER = cython.declare(cython.double, 0.005)
 #: Bytes: what is read at once. A larger one is no faster, and one per loop costs little.
 SCRATCH = cython.declare(cython.Py_ssize_t, 262144)
 
-_Future = cython.declare(object, asyncio.Future)
-_Task = cython.declare(object, asyncio.Task)
+_has_threadsafe = cython.declare(cython.bint, hasattr(asyncio.events, "_ThreadSafeHandle"))
+#: Where asyncio looks these up at each call, so that what a program puts there is obeyed.
+_of_futures = cython.declare(dict, vars(asyncio.futures))
+_of_tasks = cython.declare(dict, vars(asyncio.tasks))
 _asyncio_create_task = cython.declare(object, asyncio.BaseEventLoop.create_task)
-_logger = cython.declare(object, logging.getLogger("asyncio"))
 
 
 @cython.cclass
@@ -83,7 +83,6 @@ class Callbacks(Watcher):
 @cython.cclass
 class LoopCore:
     def __cinit__(self):
-        self._closed = True  # until asyncio's __init__(): one that was never made has nothing to be closed by its __del__()
         self.ready = ReadyQueue.__new__(ReadyQueue)
         self.timers = TimerHeap.__new__(TimerHeap)
         self.poller = Poller.__new__(Poller)
@@ -106,11 +105,16 @@ class LoopCore:
         return handle
 
     def call_soon_threadsafe(self, callback, *args, context=None):
+        handle: Handle
         if self._closed:
             raise RuntimeError("Event loop is closed")
         if self._debug:
             self.check(callback, "call_soon_threadsafe", False)
-        handle = self.new_handle(callback, args, context)
+        if _has_threadsafe:
+            handle = ThreadSafeHandle.__new__(ThreadSafeHandle)
+            self.fill(handle, callback, args, context)
+        else:
+            handle = self.new_handle(callback, args, context)
         self.ready.push(handle)
         if self.poller.sleeping:
             self.poller.wake()
@@ -120,41 +124,40 @@ class LoopCore:
         if delay is None:
             raise TypeError("delay must not be None")
         seconds: cython.double = delay
-        return self.new_timer(lw_now() + seconds, callback, args, context, "call_later")
+        return self.new_timer(lw_now() + seconds, callback, args, context)
 
     def call_at(self, when, callback, *args, context=None):
         if when is None:
             raise TypeError("when cannot be None")
-        return self.new_timer(when, callback, args, context, "call_at")
+        return self.new_timer(when, callback, args, context)
 
     def new_handle(self, callback, args, context):
         handle: Handle = Handle.__new__(Handle)
-        handle._callback = callback
-        handle._args = args
-        handle._context = PyContext_CopyCurrent() if context is None else context
-        handle._loop = self
-        if self._debug:
-            handle._source_traceback = format_helpers.extract_stack(sys._getframe(0))
+        self.fill(handle, callback, args, context)
         return handle
 
-    def new_timer(self, when, callback, args, context, method):
+    def new_timer(self, when, callback, args, context):
         if when != when:
-            raise ValueError(f"{method}() was given a time that is not a number (NaN): it would never come")
+            raise ValueError("the time of a timer is not a number (NaN): it would never come")
         if self._closed:
             raise RuntimeError("Event loop is closed")
         if self._debug:
             self.check(callback, "call_at", True)
         handle: TimerHandle = TimerHandle.__new__(TimerHandle)
         handle._when = when
+        handle.position = -1
+        self.fill(handle, callback, args, context)
+        self.timers.push(handle)
+        return handle
+
+    def fill(self, handle, callback, args, context):
         handle._callback = callback
         handle._args = args
         handle._context = PyContext_CopyCurrent() if context is None else context
         handle._loop = self
-        handle.position = -1
         if self._debug:
             handle._source_traceback = format_helpers.extract_stack(sys._getframe(0))
-        self.timers.push(handle)
-        return handle
+        return 0
 
     def check(self, callback, method, thread):
         if thread:
@@ -179,14 +182,13 @@ class LoopCore:
     # Futures and tasks
 
     def create_future(self):
-        return _Future(loop=self)
+        return _of_futures["Future"](loop=self)
 
     def create_task(self, coro, **options):
         if self._task_factory is not None or self._debug or self._closed:
             return _asyncio_create_task(self, coro, **options)
-        if options:
-            return _Task(coro, loop=self, **options)
-        return _Task(coro, loop=self)
+        kind = _of_tasks["Task"]
+        return kind(coro, loop=self, **options) if options else kind(coro, loop=self)
 
     def get_task_factory(self):
         return self._task_factory
@@ -206,7 +208,7 @@ class LoopCore:
         return self._debug
 
     def _run_once(self):
-        """Run until the loop is stopped."""
+        """Run until the loop is stopped; one round, if whoever calls has not begun a run."""
         ready = self.ready
         now: cython.double = 0.0
         self.since_look = LOOK_AFTER
@@ -225,7 +227,7 @@ class LoopCore:
             if self.timers.size and now:
                 self.pass_on_timers(now)
             now = 0.0
-            if self._stopping:
+            if self._stopping or self._thread_id is None:
                 break
             PyErr_CheckSignals()
 
@@ -286,7 +288,9 @@ class LoopCore:
             handle.run()
             took = lw_now() - began
             if took >= self.slow_callback_duration:
-                _logger.warning("Executing %s took %.3f seconds", asyncio.base_events._format_handle(handle), took)
+                asyncio.base_events.logger.warning(
+                    "Executing %s took %.3f seconds", asyncio.base_events._format_handle(handle), took
+                )
         finally:
             self._current_handle = None
         return 0
@@ -355,7 +359,7 @@ class LoopCore:
         callbacks = self.callbacks_of(_number(fd))
         handle = self.new_handle(callback, args, context)
         before = callbacks.reader
-        self.poller.watch(callbacks, callbacks.events | EPOLLIN)
+        self.poller.watch_anew(callbacks, callbacks.events | EPOLLIN)
         callbacks.reader = handle
         if before is not None:
             before.cancel()
@@ -367,7 +371,7 @@ class LoopCore:
         callbacks = self.callbacks_of(_number(fd))
         handle = self.new_handle(callback, args, context)
         before = callbacks.writer
-        self.poller.watch(callbacks, callbacks.events | EPOLLOUT)
+        self.poller.watch_anew(callbacks, callbacks.events | EPOLLOUT)
         callbacks.writer = handle
         if before is not None:
             before.cancel()
