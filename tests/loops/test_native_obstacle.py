@@ -13,6 +13,7 @@ from loopwright import _native
 from loopwright.errors import LoopUnavailableError, MachineError, WrongPlatformError
 from loopwright.loops import NativeEventLoop, available_loops, loop_factory
 from loopwright.policies import EventLoopPolicy, NativeEventLoopPolicy
+from tests.conftest import factory_of
 
 ALL_SAY = """
 import asyncio
@@ -114,3 +115,43 @@ def test_a_class_of_ones_own_over_it_is_refused_as_well(monkeypatch: pytest.Monk
         Mine()
     with pytest.raises(WrongPlatformError, match="this is win32"):
         EventLoopPolicy(loop=Mine).new_event_loop()
+
+
+SCARCE = """
+import gc, os, resource
+from loopwright.loops import NativeEventLoop
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+for left in (0, 1, 2):
+    held = []
+    try:
+        while True:
+            held.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError:
+        pass
+    for _ in range(left):
+        os.close(held.pop())
+    try:
+        NativeEventLoop().close()
+        told = "made"
+    except OSError as error:
+        told = os.strerror(error.errno)
+    gc.collect()  # what was not made does not complain that it was not closed
+    try:
+        os.close(os.open("/dev/null", os.O_RDONLY))
+        more = "descriptors are left"
+    except OSError:
+        more = "none is left"
+    for each in held:
+        os.close(each)
+    print(told, more, sep=", ")
+"""
+
+
+def test_without_descriptors_left() -> None:
+    factory_of("native")  # skips where it cannot run
+    assert python(SCARCE).splitlines() == [
+        "Too many open files, none is left",
+        "Too many open files, descriptors are left",
+        "made, descriptors are left",
+    ]
