@@ -80,8 +80,10 @@ def test_in_a_subinterpreter() -> None:
         except ModuleNotFoundError:
             interpreters = importlib.import_module("_xxsubinterpreters")
             run = "run_string"
-        failed = getattr(interpreters, run)(interpreters.create(), {within!r}.replace("PATH", repr(sys.path)))
+        one = interpreters.create()
+        failed = getattr(interpreters, run)(one, {within!r}.replace("PATH", repr(sys.path)))
         assert failed is None, failed
+        interpreters.destroy(one)
     """
     assert "was not tested in subinterpreters, of which this is one; use 'asyncio' here" in python(code)
 
