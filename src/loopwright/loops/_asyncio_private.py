@@ -135,7 +135,9 @@ def serve_subprocesses(loop: asyncio.AbstractEventLoop, child_watcher: Callable[
     child before it can end (FastChildWatcher).
     """
     starting = getattr(type(loop), "_make_subprocess_transport", None)
-    if _unix is None or starting not in (_unix._UnixSelectorEventLoop._make_subprocess_transport, *_starters):
+    if _unix is None:
+        return False
+    if starting is not _unix._UnixSelectorEventLoop._make_subprocess_transport and starting not in _starters:
         return False
     reference = weakref.ref(loop)  # or the loop, which is to hold the function, would hold itself
 
