@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from loopwright._native._starts import StartPort as StartPort
     from loopwright._native._starts import busy as busy
     from loopwright._native._stream import StreamTransport as StreamTransport
-__all__ = ["MISSING", "LoopCore", "PidfdSet", "Start", "StartPort", "StreamTransport", "busy", "reap"]
+__all__ = ["MISSING", "WISHED_AWAY", "LoopCore", "PidfdSet", "Start", "StartPort", "StreamTransport", "busy", "reap"]
 
 #: Why nothing compiled is in use; None when it is.
 MISSING: str | None = None
+#: Whether that is because somebody wanted it so.
+WISHED_AWAY = os.environ.get("LOOPWRIGHT_PURE", "") not in ("", "0")
 
-if os.environ.get("LOOPWRIGHT_PURE", "") not in ("", "0"):
+if WISHED_AWAY:
     MISSING = "LOOPWRIGHT_PURE is set in the environment"
 else:
     try:
@@ -34,7 +36,8 @@ else:
         MISSING = f"it was not built for this Python: {error}"
 
 if MISSING is not None:
-    PidfdSet = None  # type: ignore[assignment, misc]  # absent, as the docstring says
+    LoopCore = StreamTransport = None  # type: ignore[assignment, misc]  # absent, as the docstring says
+    PidfdSet = None  # type: ignore[assignment, misc]  # likewise
     reap = None  # type: ignore[assignment]  # likewise
     Start = StartPort = None  # type: ignore[assignment, misc]  # likewise
 
