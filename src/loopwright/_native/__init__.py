@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from loopwright._native._core import LoopCore as LoopCore
+    from loopwright._native._datagram import DatagramTransport as DatagramTransport
     from loopwright._native._pidfds import PidfdSet as PidfdSet
     from loopwright._native._pidfds import reap as reap
     from loopwright._native._starts import Start as Start
     from loopwright._native._starts import StartPort as StartPort
     from loopwright._native._starts import busy as busy
     from loopwright._native._stream import StreamTransport as StreamTransport
-__all__ = ["MISSING", "LoopCore", "PidfdSet", "Start", "StartPort", "StreamTransport", "busy", "reap"]
+__all__ = ["MISSING", "DatagramTransport", "LoopCore", "PidfdSet", "Start", "StartPort", "StreamTransport", "busy", "reap"]
 
 #: Why nothing compiled is in use; None when it is.
 MISSING: str | None = None
@@ -27,6 +28,7 @@ if os.environ.get("LOOPWRIGHT_PURE", "") not in ("", "0"):
 else:
     try:
         from loopwright._native._core import LoopCore
+        from loopwright._native._datagram import DatagramTransport
         from loopwright._native._pidfds import PidfdSet, reap
         from loopwright._native._starts import Start, StartPort, busy
         from loopwright._native._stream import StreamTransport

@@ -7,7 +7,7 @@ import selectors
 import socket
 from typing import TYPE_CHECKING, Any
 
-from loopwright._native import LoopCore, StreamTransport
+from loopwright._native import DatagramTransport, LoopCore, StreamTransport
 from loopwright.loops._asyncio_private import subprocess_starter
 from loopwright.watchers import process_watcher
 
@@ -46,6 +46,10 @@ class NativeEventLoop(LoopCore, asyncio.SelectorEventLoop):
     def _make_socket_transport(self, sock, protocol, waiter=None, *, extra=None, server=None, context=None):
         self._ensure_fd_no_transport(sock)
         return StreamTransport(self, sock, protocol, waiter, extra, server, context)
+
+    def _make_datagram_transport(self, sock, protocol, address=None, waiter=None, extra=None):
+        self._ensure_fd_no_transport(sock)
+        return DatagramTransport(self, sock, protocol, address, waiter, extra)
 
     _make_subprocess_transport = subprocess_starter(process_watcher)
 

@@ -1,0 +1,204 @@
+"""Addresses of sockets: what the kernel calls them, and the tuples, `str` and `bytes` that Python does.
+
+Theory of operation. What comes out is what `socket` makes of the same address (CPython's makesockaddr()), and what goes in
+means the same (getsockaddrarg()). Only plain forms are read: numbers, not names, in exact `tuple`, `str`, `bytes` and `int`.
+For every other raw_address() says 0, and whoever asked goes by way of `socket`, which resolves names and words the errors.
+
+A server hears from the same peers again and again, and answers to the very tuple it was given. So two tables are kept, of
+one bounded size: by what the kernel calls a peer, and by which object a tuple is. Each holds its tuples, so none can go and
+leave its place in memory to another; and each has exact types alone, so none can change. A peer has two places: who comes
+gets the first, and who was there moves to the second. The tables are the process's: a tuple is no loop's and no thread's,
+the GIL is held throughout, and to drop one runs nobody's code.
+"""
+
+import cython
+
+if not cython.compiled:
+    raise ImportError("loopwright._native._addresses is compiled code and does not run as plain Python")
+
+from cython.cimports.cpython.object import PyObject
+from cython.cimports.cpython.ref import Py_INCREF, Py_XDECREF
+from cython.cimports.libc.stdint import uint32_t, uint64_t, uintptr_t
+from cython.cimports.libc.string import memcmp, memcpy, memset, strlen
+
+#: Entries of a table, 2 to the power of what the hash of an address is cut down to.
+KEPT = cython.declare(cython.size_t, 1024)
+BITS = cython.declare(cython.int, 10)
+#: Knuth's multiplicative hashing: 2 ** 64 divided by the golden ratio.
+SPREAD = cython.declare(uint64_t, 0x9E3779B97F4A7C15)
+#: What getsockaddrarg() lets pass.
+MOST_PORT = cython.declare(cython.long, 0xFFFF)
+MOST_FLOW = cython.declare(cython.long, 0xFFFFF)
+MOST_SCOPE = cython.declare(cython.long, 0xFFFFFFFF)
+
+
+def address_of(raw, size):
+    """The address as `socket` gives it; None for none, which is what an unnamed Unix socket sends from."""
+    place: cython.size_t
+    family: cython.int
+    if size == 0:
+        return None
+    family = raw.ss_family
+    if family != AF_INET and family != AF_INET6:
+        return made(raw, size)
+    place = place_of_raw(raw)
+    if by_raw[place].address != cython.NULL and same(cython.address(by_raw[place].raw), raw):
+        return cython.cast(object, by_raw[place].address)
+    if by_raw[place ^ 1].address != cython.NULL and same(cython.address(by_raw[place ^ 1].raw), raw):
+        return cython.cast(object, by_raw[place ^ 1].address)
+    address = made(raw, size)
+    keep(by_raw, place, raw, address)
+    keep(by_tuple, place_of_tuple(cython.cast(cython.pointer(PyObject), address)), raw, address)
+    return address
+
+
+def made(raw, size):
+    text: cython.char[INET6_ADDRSTRLEN]
+    four: cython.pointer(sockaddr_in)
+    six: cython.pointer(sockaddr_in6)
+    path: cython.pointer(sockaddr_un)
+    family: cython.int = raw.ss_family
+    if family == AF_INET:
+        four = cython.cast(cython.pointer(sockaddr_in), raw)
+        inet_ntop(AF_INET, cython.address(four.sin_addr), text, INET6_ADDRSTRLEN)
+        return (text.decode("ascii"), cython.cast(cython.int, ntohs(four.sin_port)))
+    if family == AF_INET6:
+        six = cython.cast(cython.pointer(sockaddr_in6), raw)
+        inet_ntop(AF_INET6, cython.address(six.sin6_addr), text, INET6_ADDRSTRLEN)
+        return (
+            text.decode("ascii"),
+            cython.cast(cython.int, ntohs(six.sin6_port)),
+            ntohl(six.sin6_flowinfo),
+            six.sin6_scope_id,
+        )
+    path = cython.cast(cython.pointer(sockaddr_un), raw)
+    size -= cython.sizeof(sa_family_t)
+    if size > 0 and path.sun_path[0] == 0:
+        return path.sun_path[:size]  # an abstract one
+    return PyUnicode_DecodeFSDefault(path.sun_path)
+
+
+def raw_address(address, family, raw):
+    """Fill in what the kernel calls the address, of a socket of this family, and return its size; 0: ask `socket`."""
+    place: cython.size_t
+    four: cython.pointer(sockaddr_in)
+    six: cython.pointer(sockaddr_in6)
+    host: cython.pointer(PyObject)
+    count: cython.Py_ssize_t
+    port: cython.long
+    flow: cython.long = 0
+    scope: cython.long = 0
+    size: socklen_t = cython.sizeof(sockaddr_in) if family == AF_INET else cython.sizeof(sockaddr_in6)
+    if family == AF_UNIX:
+        return unix_address(address, cython.cast(cython.pointer(sockaddr_un), raw))
+    place = place_of_tuple(cython.cast(cython.pointer(PyObject), address))
+    if by_tuple[place].address != cython.cast(cython.pointer(PyObject), address):
+        place ^= 1
+    if by_tuple[place].address == cython.cast(cython.pointer(PyObject), address):
+        # The same tuple means another thing to a socket of another family.
+        if by_tuple[place].raw.sin6_family == family:
+            memcpy(raw, cython.address(by_tuple[place].raw), size)
+            return size
+    if type(address) is not tuple:
+        return 0
+    count = PyTuple_GET_SIZE(address)
+    if count < 2 or count > (2 if family == AF_INET else 4):
+        return 0
+    host = PyTuple_GET_ITEM(address, 0)
+    if type(cython.cast(object, host)) is not str or not PyUnicode_IS_COMPACT_ASCII(cython.cast(object, host)):
+        return 0
+    if strlen(PyUnicode_DATA(cython.cast(object, host))) != PyUnicode_GET_LENGTH(cython.cast(object, host)):
+        return 0
+    port = number(PyTuple_GET_ITEM(address, 1), MOST_PORT)
+    if count > 2:
+        flow = number(PyTuple_GET_ITEM(address, 2), MOST_FLOW)
+    if count > 3:
+        scope = number(PyTuple_GET_ITEM(address, 3), MOST_SCOPE)
+    if port < 0 or flow < 0 or scope < 0:
+        return 0
+    memset(raw, 0, size)
+    if family == AF_INET:
+        four = cython.cast(cython.pointer(sockaddr_in), raw)
+        if inet_pton(AF_INET, PyUnicode_DATA(cython.cast(object, host)), cython.address(four.sin_addr)) <= 0:
+            return 0
+        four.sin_family = AF_INET
+        four.sin_port = htons(port)
+    else:
+        six = cython.cast(cython.pointer(sockaddr_in6), raw)
+        if inet_pton(AF_INET6, PyUnicode_DATA(cython.cast(object, host)), cython.address(six.sin6_addr)) <= 0:
+            return 0
+        six.sin6_family = AF_INET6
+        six.sin6_port = htons(port)
+        six.sin6_flowinfo = htonl(flow)
+        six.sin6_scope_id = scope
+    keep(by_tuple, place_of_tuple(cython.cast(cython.pointer(PyObject), address)), raw, address)
+    return size
+
+
+def unix_address(address, raw):
+    # `str` of the file system's encoding is left to `socket`, unless every encoding has the same for it.
+    data: cython.p_const_char
+    length: cython.Py_ssize_t
+    abstract: cython.bint
+    if type(address) is str:
+        if not PyUnicode_IS_COMPACT_ASCII(address):
+            return 0
+        data = PyUnicode_DATA(address)
+        length = PyUnicode_GET_LENGTH(address)
+    elif type(address) is bytes:
+        data = PyBytes_AS_STRING(address)
+        length = PyBytes_GET_SIZE(address)
+    else:
+        return 0
+    abstract = length == 0 or data[0] == 0
+    if length >= cython.sizeof(raw.sun_path):
+        return 0
+    memset(raw, 0, cython.sizeof(sockaddr_un))
+    raw.sun_family = AF_UNIX
+    memcpy(raw.sun_path, data, length)
+    return cython.sizeof(sa_family_t) + length + (0 if abstract else 1)
+
+
+def number(value, most):
+    """The exact int from 0 to `most`; -1 for everything else."""
+    overflow: cython.int = 0
+    found: cython.long
+    if type(cython.cast(object, value)) is not int:
+        return -1
+    found = PyLong_AsLongAndOverflow(cython.cast(object, value), cython.address(overflow))
+    return found if 0 <= found <= most else -1
+
+
+def keep(table, place, raw, address):
+    """Give the address its first place in a table."""
+    family: cython.int = raw.ss_family
+    Py_XDECREF(table[place ^ 1].address)
+    table[place ^ 1] = table[place]
+    Py_INCREF(address)
+    table[place].address = cython.cast(cython.pointer(PyObject), address)
+    memset(cython.address(table[place].raw), 0, cython.sizeof(sockaddr_in6))
+    memcpy(
+        cython.address(table[place].raw),
+        raw,
+        cython.sizeof(sockaddr_in) if family == AF_INET else cython.sizeof(sockaddr_in6),
+    )
+
+
+def place_of_raw(raw):
+    words: uint64_t[4]
+    family: cython.int = raw.ss_family
+    if family == AF_INET:
+        memcpy(words, raw, 8)  # family, port and address
+        return (words[0] * SPREAD) >> (64 - BITS)
+    words[3] = 0
+    memcpy(words, raw, cython.sizeof(sockaddr_in6))
+    return ((((words[0] * SPREAD) ^ words[1]) * SPREAD ^ words[2]) * SPREAD ^ words[3]) * SPREAD >> (64 - BITS)
+
+
+def place_of_tuple(address):
+    return (cython.cast(uint64_t, cython.cast(uintptr_t, address)) * SPREAD) >> (64 - BITS)
+
+
+def same(kept, raw):
+    family: cython.int = raw.ss_family
+    return memcmp(kept, raw, 8 if family == AF_INET else cython.sizeof(sockaddr_in6)) == 0
