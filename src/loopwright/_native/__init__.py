@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from loopwright._native._starts import StartPort as StartPort
     from loopwright._native._starts import busy as busy
     from loopwright._native._stream import StreamTransport as StreamTransport
-__all__ = ["MISSING", "DatagramTransport", "LoopCore", "PidfdSet", "Start", "StartPort", "StreamTransport", "busy", "reap"]
+__all__ = [
+    "MISSING",
+    "DatagramTransport",
+    "LoopCore",
+    "PidfdSet",
+    "Start",
+    "StartPort",
+    "StreamTransport",
+    "busy",
+    "reap",
+]
 
 #: Why nothing compiled is in use; None when it is.
 MISSING: str | None = None

@@ -66,6 +66,8 @@ cdef Peer by_tuple[1024]
 
 cdef object address_of(sockaddr_storage *raw, socklen_t size)
 cdef socklen_t raw_address(object address, int family, sockaddr_storage *raw) noexcept
+cdef socklen_t parsed(object address, int family, sockaddr_storage *raw) noexcept
+cdef const char *plain_text(object text) noexcept
 cdef object made(sockaddr_storage *raw, socklen_t size)
 cdef void keep(Peer *table, size_t place, sockaddr_storage *raw, object address) noexcept
 cdef size_t place_of_raw(sockaddr_storage *raw) noexcept

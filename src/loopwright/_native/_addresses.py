@@ -1,14 +1,15 @@
 """Addresses of sockets: what the kernel calls them, and the tuples, `str` and `bytes` that Python does.
 
-Theory of operation. What comes out is what `socket` makes of the same address (CPython's makesockaddr()), and what goes in
-means the same (getsockaddrarg()). Only plain forms are read: numbers, not names, in exact `tuple`, `str`, `bytes` and `int`.
-For every other raw_address() says 0, and whoever asked goes by way of `socket`, which resolves names and words the errors.
+Theory of operation. What comes out is what `socket` makes of the same address (CPython's makesockaddr()), and what goes
+in means the same (getsockaddrarg()). Only plain forms are read: numbers, not names, in exact `tuple`, `str`, `bytes`
+and `int`. For every other raw_address() says 0, and whoever asked goes by way of `socket`, which resolves names and
+words the errors.
 
-A server hears from the same peers again and again, and answers to the very tuple it was given. So two tables are kept, of
-one bounded size: by what the kernel calls a peer, and by which object a tuple is. Each holds its tuples, so none can go and
-leave its place in memory to another; and each has exact types alone, so none can change. A peer has two places: who comes
-gets the first, and who was there moves to the second. The tables are the process's: a tuple is no loop's and no thread's,
-the GIL is held throughout, and to drop one runs nobody's code.
+A server hears from the same peers again and again, and answers to the very tuple it was given. So two tables are kept,
+of one bounded size: by what the kernel calls a peer, and by which object a tuple is. Each holds its tuples, so none can
+go and leave its place in memory to another; and each has exact types alone, so none can change. A peer has two places:
+who comes gets the first, and who was there moves to the second. The tables are the process's: a tuple is no loop's and
+no thread's, the GIL is held throughout, and to drop one runs nobody's code.
 """
 
 import cython
@@ -18,7 +19,7 @@ if not cython.compiled:
 
 from cython.cimports.cpython.object import PyObject
 from cython.cimports.cpython.ref import Py_INCREF, Py_XDECREF
-from cython.cimports.libc.stdint import uint32_t, uint64_t, uintptr_t
+from cython.cimports.libc.stdint import uint64_t, uintptr_t
 from cython.cimports.libc.string import memcmp, memcpy, memset, strlen
 
 #: Entries of a table, 2 to the power of what the hash of an address is cut down to.
@@ -81,33 +82,42 @@ def made(raw, size):
 def raw_address(address, family, raw):
     """Fill in what the kernel calls the address, of a socket of this family, and return its size; 0: ask `socket`."""
     place: cython.size_t
-    four: cython.pointer(sockaddr_in)
-    six: cython.pointer(sockaddr_in6)
-    host: cython.pointer(PyObject)
-    count: cython.Py_ssize_t
-    port: cython.long
-    flow: cython.long = 0
-    scope: cython.long = 0
     size: socklen_t = cython.sizeof(sockaddr_in) if family == AF_INET else cython.sizeof(sockaddr_in6)
     if family == AF_UNIX:
         return unix_address(address, cython.cast(cython.pointer(sockaddr_un), raw))
     place = place_of_tuple(cython.cast(cython.pointer(PyObject), address))
     if by_tuple[place].address != cython.cast(cython.pointer(PyObject), address):
         place ^= 1
-    if by_tuple[place].address == cython.cast(cython.pointer(PyObject), address):
-        # The same tuple means another thing to a socket of another family.
-        if by_tuple[place].raw.sin6_family == family:
-            memcpy(raw, cython.address(by_tuple[place].raw), size)
-            return size
+    if (
+        by_tuple[place].address == cython.cast(cython.pointer(PyObject), address)
+        and by_tuple[place].raw.sin6_family == family  # to a socket of another it means another thing, or nothing
+    ):
+        memcpy(raw, cython.address(by_tuple[place].raw), size)
+        return size
+    size = parsed(address, family, raw)
+    if size:
+        keep(by_tuple, place_of_tuple(cython.cast(cython.pointer(PyObject), address)), raw, address)
+    return size
+
+
+def parsed(address, family, raw):
+    """The same, of a tuple that is not known."""
+    four: cython.pointer(sockaddr_in)
+    six: cython.pointer(sockaddr_in6)
+    host: cython.pointer(PyObject)
+    text: cython.p_const_char
+    count: cython.Py_ssize_t
+    port: cython.long
+    flow: cython.long = 0
+    scope: cython.long = 0
     if type(address) is not tuple:
         return 0
     count = PyTuple_GET_SIZE(address)
     if count < 2 or count > (2 if family == AF_INET else 4):
         return 0
     host = PyTuple_GET_ITEM(address, 0)
-    if type(cython.cast(object, host)) is not str or not PyUnicode_IS_COMPACT_ASCII(cython.cast(object, host)):
-        return 0
-    if strlen(PyUnicode_DATA(cython.cast(object, host))) != PyUnicode_GET_LENGTH(cython.cast(object, host)):
+    text = plain_text(cython.cast(object, host))
+    if text == cython.NULL:
         return 0
     port = number(PyTuple_GET_ITEM(address, 1), MOST_PORT)
     if count > 2:
@@ -116,23 +126,28 @@ def raw_address(address, family, raw):
         scope = number(PyTuple_GET_ITEM(address, 3), MOST_SCOPE)
     if port < 0 or flow < 0 or scope < 0:
         return 0
-    memset(raw, 0, size)
     if family == AF_INET:
         four = cython.cast(cython.pointer(sockaddr_in), raw)
-        if inet_pton(AF_INET, PyUnicode_DATA(cython.cast(object, host)), cython.address(four.sin_addr)) <= 0:
-            return 0
+        memset(four, 0, cython.sizeof(sockaddr_in))
         four.sin_family = AF_INET
         four.sin_port = htons(port)
-    else:
-        six = cython.cast(cython.pointer(sockaddr_in6), raw)
-        if inet_pton(AF_INET6, PyUnicode_DATA(cython.cast(object, host)), cython.address(six.sin6_addr)) <= 0:
-            return 0
-        six.sin6_family = AF_INET6
-        six.sin6_port = htons(port)
-        six.sin6_flowinfo = htonl(flow)
-        six.sin6_scope_id = scope
-    keep(by_tuple, place_of_tuple(cython.cast(cython.pointer(PyObject), address)), raw, address)
-    return size
+        return cython.sizeof(sockaddr_in) if inet_pton(AF_INET, text, cython.address(four.sin_addr)) > 0 else 0
+    six = cython.cast(cython.pointer(sockaddr_in6), raw)
+    memset(six, 0, cython.sizeof(sockaddr_in6))
+    six.sin6_family = AF_INET6
+    six.sin6_port = htons(port)
+    six.sin6_flowinfo = htonl(flow)
+    six.sin6_scope_id = scope
+    return cython.sizeof(sockaddr_in6) if inet_pton(AF_INET6, text, cython.address(six.sin6_addr)) > 0 else 0
+
+
+def plain_text(text):
+    """Of an exact str of ASCII without a NUL: itself, in C."""
+    if type(text) is not str or not PyUnicode_IS_COMPACT_ASCII(text):
+        return cython.NULL
+    if strlen(PyUnicode_DATA(text)) != PyUnicode_GET_LENGTH(text):
+        return cython.NULL
+    return PyUnicode_DATA(text)
 
 
 def unix_address(address, raw):

@@ -1,23 +1,23 @@
 """The transport of a datagram socket: UDP over IPv4 and IPv6, Unix, and by slower ways all others.
 
-Theory of operation. Reading: a socket whose last event brought more than one datagram is read until it has no more, or 16
-times, and from then on by ones again if it had but one. So a peer that waits for its answers costs no second recvfrom(2),
-which would find nothing; after every eighth such event a second is tried. Between two the protocol may have paused, closed
-or aborted the transport, which is looked at each time. recvmmsg(2) would save a twentieth, and leave datagrams in hand that
-were read but may not be delivered.
+Theory of operation. Reading: a socket whose last event brought more than one datagram is read until it has no more, or
+16 times, and by ones again once an event has brought but one. So a peer that waits for its answers costs no second
+recvfrom(2), which would find nothing; after every eighth such event a second is tried. Between two the protocol may
+have paused, closed or aborted the transport, which is looked at each time. recvmmsg(2) would save a twentieth, and
+leave datagrams in hand that were read and may not be delivered.
 
-Writing: straight away, in the caller's sendto(). What the kernel has no room for is copied and queued, with its address, and
-its size counted with 8 bytes of header: so a queue of empty datagrams has a size, too.
+Writing: straight away, in the caller's sendto(). What the kernel has no room for is copied and queued, with its
+address, and its size counted with 8 bytes of header: so a queue of empty datagrams has a size, too.
 
-Connected is what has a peer's name: then send(2) is used whatever address came, as asyncio does. A socket that has a peer
-without one (socketpair(), Unix) is connected, too, unless an address is given; asyncio makes an error of having none.
+Connected is what has a peer's name: then send(2) is used whatever address came, as asyncio does. A socket that has a
+peer without one (Unix, by socketpair()) is connected, too, unless an address is given; asyncio makes an error of that.
 
-Sockets of other families than those three, and of classes that have a sendto() or recvfrom() of their own, are read and
+Sockets of other families than those three, and of classes with a sendto() or recvfrom() of their own, are read and
 written by their Python methods, one datagram an event.
 
-To asyncio on the Pythons before 3.13 sendto() of nothing sends nothing, which its documentation says it does from then on:
-here it sends an empty datagram on all of them. To send on an unconnected transport after connection_lost() ends in an
-AttributeError there; here it is thrown away and counted, as it is on a connected one.
+To asyncio before Python 3.13 sendto() of nothing is nothing, and from then on an empty datagram: so it is here on all of
+them. To send on an unconnected transport after connection_lost() ends in an AttributeError there; here it is thrown
+away and counted, as it is on a connected one.
 """
 
 import asyncio
@@ -34,8 +34,6 @@ from cython.cimports.cpython.object import PyObject
 from cython.cimports.libc.errno import EAGAIN, EINTR, errno
 from cython.cimports.libc.stdint import uint32_t
 from cython.cimports.loopwright._native._addresses import (
-    AF_INET,
-    AF_INET6,
     AF_UNIX,
     address_of,
     raw_address,
@@ -145,7 +143,7 @@ class DatagramTransport(Transport):
                 cython.address(length),
             )
             if size < 0:
-                if errno == EAGAIN or errno == EINTR:
+                if errno in (EAGAIN, EINTR):
                     break
                 self._protocol.error_received(os_error(errno))
                 return 0
@@ -226,9 +224,7 @@ class DatagramTransport(Transport):
         except BaseException as error:
             return self.send_raised(error)
         try:
-            return self.send_raw(
-                cython.cast(cython.p_char, view.buf), view.len, address, cython.address(to), length
-            )
+            return self.send_raw(cython.cast(cython.p_char, view.buf), view.len, address, cython.address(to), length)
         finally:
             PyBuffer_Release(cython.address(view))
 
@@ -254,7 +250,7 @@ class DatagramTransport(Transport):
             )
         if done >= 0:
             return SENT
-        if errno == EAGAIN or errno == EINTR:
+        if errno in (EAGAIN, EINTR):
             return NO_ROOM
         return self.send_failed(os_error(errno))
 
@@ -318,9 +314,6 @@ class DatagramTransport(Transport):
         self.queue.clear()
         self.queued = 0
         return 0
-
-    def __repr__(self):
-        return Transport.__repr__(self).replace(_Datagrams.__name__, "DatagramTransport", 1)
 
 
 @cython.cfunc

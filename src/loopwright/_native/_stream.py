@@ -48,7 +48,8 @@ from cython.cimports.loopwright._native._outbox import Outbox
 from cython.cimports.loopwright._native._transport import attach, os_error
 
 _logger = cython.declare(object, logging.getLogger("asyncio"))
-_asyncio_transport = cython.declare(object, asyncio.Transport)
+#: A subclass of asyncio.Transport; sendfile()'s way without the system call insists on it.
+_asyncio_transport = cython.declare(object, asyncio.transports._FlowControlMixin)
 _BufferedProtocol = cython.declare(object, asyncio.BufferedProtocol)
 _ConnectionError = cython.declare(object, ConnectionError)
 _TransportSocket = cython.declare(object, asyncio.trsock.TransportSocket)

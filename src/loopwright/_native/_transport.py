@@ -264,7 +264,7 @@ class Transport(Watcher):
             detach(self._server, self)
 
     def __repr__(self):
-        info = [self.__class__.__name__]
+        info = [type(self).__name__]
         if self.file is None:
             info.append("closed")
         elif self._closing:

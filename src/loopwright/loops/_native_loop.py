@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-import socket
+from asyncio import sslproto
 from typing import TYPE_CHECKING, Any
 
 from loopwright._native import DatagramTransport, LoopCore, StreamTransport
@@ -12,7 +12,9 @@ from loopwright.loops._asyncio_private import subprocess_starter
 from loopwright.watchers import process_watcher
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Mapping
+    from contextvars import Context
 
 __all__ = ["NativeEventLoop"]
 
@@ -33,8 +35,10 @@ class NativeEventLoop(LoopCore, asyncio.SelectorEventLoop):
     def _make_self_pipe(self) -> None:
         """asyncio wakes a loop by a socket. Ours has an eventfd for that, and this only for signals, once there are."""
         self._ssock = self._csock = None
+        self._internal_fds += 1
 
     def _close_self_pipe(self) -> None:
+        self._internal_fds -= 1
         if self._csock is not None:
             super()._close_self_pipe()
 
@@ -47,9 +51,33 @@ class NativeEventLoop(LoopCore, asyncio.SelectorEventLoop):
         self._ensure_fd_no_transport(sock)
         return StreamTransport(self, sock, protocol, waiter, extra, server, context)
 
-    def _make_datagram_transport(self, sock, protocol, address=None, waiter=None, extra=None):
+    def _make_datagram_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        address: Any = None,
+        waiter: asyncio.Future[Any] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> DatagramTransport:
         self._ensure_fd_no_transport(sock)
         return DatagramTransport(self, sock, protocol, address, waiter, extra)
+
+    def _make_ssl_transport(
+        self,
+        rawsock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: Any,
+        waiter: asyncio.Future[Any] | None = None,
+        *,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+        context: Context | None = None,
+        **options: Any,
+    ) -> Any:
+        self._ensure_fd_no_transport(rawsock)
+        ssl_protocol = sslproto.SSLProtocol(self, protocol, sslcontext, waiter, **options)
+        StreamTransport(self, rawsock, ssl_protocol, None, extra, server, context)
+        return ssl_protocol._app_transport
 
     _make_subprocess_transport = subprocess_starter(process_watcher)
 
@@ -62,6 +90,9 @@ class Descriptors(selectors.BaseSelector):
 
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
         return {fd: selectors.SelectorKey(fd, fd, events, data) for fd, events, data in self._table()}
+
+    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
+        return self.get_map()[fileobj if isinstance(fileobj, int) else fileobj.fileno()]
 
     def register(self, *_: Any, **__: Any) -> Any:
         raise NotImplementedError
