@@ -217,9 +217,9 @@ class DatagramTransport(Transport):
                 return self.send_by_socket(data, address)
         if type(data) is bytes:
             return self.send_raw(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), address, cython.address(to), length)
-        if isinstance(data, memoryview) and not data.c_contiguous:
-            data = bytes(data)
         try:
+            if isinstance(data, memoryview) and not data.c_contiguous:
+                data = bytes(data)
             PyObject_GetBuffer(data, cython.address(view), PyBUF_SIMPLE)
         except BaseException as error:
             return self.send_raised(error)
