@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -81,6 +82,11 @@ async def rounds(count: int = 20) -> None:
     await asyncio.sleep(0.005)
 
 
+def is_sent(transport: Any) -> bool:
+    """Whether nothing is queued."""
+    return not getattr(transport, "_buffer", transport.get_write_buffer_size())  # asyncio's, which 3.13 counts wrongly
+
+
 class World:
     """One kind of loop, and what its exception handler heard."""
 
@@ -121,6 +127,11 @@ class World:
         if connect is not None:
             made.connect(connect)
         return made
+
+    def counts(self) -> None:
+        """Skips the test if the size of the queue is wrong."""
+        if not self.native and (3, 13) <= sys.version_info < (3, 14):
+            pytest.skip("asyncio of 3.13 adds the size of a header and does not take it off again")
 
     def raised(self) -> list[type[BaseException]]:
         return [type(context["exception"]) for context in self.troubles]

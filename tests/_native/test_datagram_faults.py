@@ -205,6 +205,8 @@ def test_what_ends_the_program(world: World, error: type[BaseException]) -> None
 
 
 def test_raises_when_it_is_paused(world: World, tmp_path: Path) -> None:
+    world.counts()
+
     class Raising(Recorder):
         pause_writing = fail
         resume_writing = fail

@@ -1,4 +1,4 @@
-"""Sockets under datagrams of the native loop, asyncio's own transport as the oracle: connected ones, pairs, other classes
+"""Sockets under datagrams of the native loop, asyncio's own transport as the oracle: connected ones, pairs, odd classes
 and families."""
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ cdef struct Peer:
     PyObject *address
     sockaddr_in6 raw
 
-# As many as KEPT says.
+# WAYS * 2 ** BITS of them.
 cdef Peer by_raw[1024]
 cdef Peer by_tuple[1024]
 

@@ -7,9 +7,9 @@ words the errors.
 
 A server hears from the same peers again and again, and answers to the very tuple it was given. So two tables are kept,
 of one bounded size: by what the kernel calls a peer, and by which object a tuple is. Each holds its tuples, so none can
-go and leave its place in memory to another; and each has exact types alone, so none can change. A peer has two places:
-who comes gets the first, and who was there moves to the second. The tables are the process's: a tuple is no loop's and
-no thread's, the GIL is held throughout, and to drop one runs nobody's code.
+go and leave its place in memory to another; and each has exact types alone, so none can change. A peer has four places:
+who comes gets the first, and the others move on by one. The tables are the process's: a tuple is no loop's and no
+thread's, the GIL is held throughout, and to drop one runs nobody's code.
 """
 
 import cython
@@ -20,11 +20,11 @@ if not cython.compiled:
 from cython.cimports.cpython.object import PyObject
 from cython.cimports.cpython.ref import Py_INCREF, Py_XDECREF
 from cython.cimports.libc.stdint import uint64_t, uintptr_t
-from cython.cimports.libc.string import memcmp, memcpy, memset, strlen
+from cython.cimports.libc.string import memcmp, memcpy, memmove, memset, strlen
 
-#: Entries of a table, 2 to the power of what the hash of an address is cut down to.
-KEPT = cython.declare(cython.size_t, 1024)
-BITS = cython.declare(cython.int, 10)
+#: Places of a peer, and the bits that its hash is cut down to: a table has 4 * 2 ** 8 entries.
+WAYS = cython.declare(cython.size_t, 4)
+BITS = cython.declare(cython.int, 8)
 #: Knuth's multiplicative hashing: 2 ** 64 divided by the golden ratio.
 SPREAD = cython.declare(uint64_t, 0x9E3779B97F4A7C15)
 #: What getsockaddrarg() lets pass.
@@ -36,6 +36,7 @@ MOST_SCOPE = cython.declare(cython.long, 0xFFFFFFFF)
 def address_of(raw, size):
     """The address as `socket` gives it; None for none, which is what an unnamed Unix socket sends from."""
     place: cython.size_t
+    way: cython.size_t
     family: cython.int
     if size == 0:
         return None
@@ -43,10 +44,9 @@ def address_of(raw, size):
     if family != AF_INET and family != AF_INET6:
         return made(raw, size)
     place = place_of_raw(raw)
-    if by_raw[place].address != cython.NULL and same(cython.address(by_raw[place].raw), raw):
-        return cython.cast(object, by_raw[place].address)
-    if by_raw[place ^ 1].address != cython.NULL and same(cython.address(by_raw[place ^ 1].raw), raw):
-        return cython.cast(object, by_raw[place ^ 1].address)
+    for way in range(place, place + WAYS):
+        if same(cython.address(by_raw[way].raw), raw):  # one that is empty has no family
+            return cython.cast(object, by_raw[way].address)
     address = made(raw, size)
     keep(by_raw, place, raw, address)
     keep(by_tuple, place_of_tuple(cython.cast(cython.pointer(PyObject), address)), raw, address)
@@ -82,18 +82,18 @@ def made(raw, size):
 def raw_address(address, family, raw):
     """Fill in what the kernel calls the address, of a socket of this family, and return its size; 0: ask `socket`."""
     place: cython.size_t
+    way: cython.size_t
     size: socklen_t = cython.sizeof(sockaddr_in) if family == AF_INET else cython.sizeof(sockaddr_in6)
     if family == AF_UNIX:
         return unix_address(address, cython.cast(cython.pointer(sockaddr_un), raw))
     place = place_of_tuple(cython.cast(cython.pointer(PyObject), address))
-    if by_tuple[place].address != cython.cast(cython.pointer(PyObject), address):
-        place ^= 1
-    if (
-        by_tuple[place].address == cython.cast(cython.pointer(PyObject), address)
-        and by_tuple[place].raw.sin6_family == family  # to a socket of another it means another thing, or nothing
-    ):
-        memcpy(raw, cython.address(by_tuple[place].raw), size)
-        return size
+    for way in range(place, place + WAYS):
+        if (
+            by_tuple[way].address == cython.cast(cython.pointer(PyObject), address)
+            and by_tuple[way].raw.sin6_family == family  # to a socket of another it means nothing
+        ):
+            memcpy(raw, cython.address(by_tuple[way].raw), size)
+            return size
     size = parsed(address, family, raw)
     if size:
         keep(by_tuple, place_of_tuple(cython.cast(cython.pointer(PyObject), address)), raw, address)
@@ -187,8 +187,8 @@ def number(value, most):
 def keep(table, place, raw, address):
     """Give the address its first place in a table."""
     family: cython.int = raw.ss_family
-    Py_XDECREF(table[place ^ 1].address)
-    table[place ^ 1] = table[place]
+    Py_XDECREF(table[place + WAYS - 1].address)
+    memmove(cython.address(table[place + 1]), cython.address(table[place]), (WAYS - 1) * cython.sizeof(Peer))
     Py_INCREF(address)
     table[place].address = cython.cast(cython.pointer(PyObject), address)
     memset(cython.address(table[place].raw), 0, cython.sizeof(sockaddr_in6))
@@ -204,14 +204,15 @@ def place_of_raw(raw):
     family: cython.int = raw.ss_family
     if family == AF_INET:
         memcpy(words, raw, 8)  # family, port and address
-        return (words[0] * SPREAD) >> (64 - BITS)
+        return WAYS * ((words[0] * SPREAD) >> (64 - BITS))
     words[3] = 0
     memcpy(words, raw, cython.sizeof(sockaddr_in6))
-    return ((((words[0] * SPREAD) ^ words[1]) * SPREAD ^ words[2]) * SPREAD ^ words[3]) * SPREAD >> (64 - BITS)
+    words[0] = (((words[0] * SPREAD) ^ words[1]) * SPREAD ^ words[2]) * SPREAD ^ words[3]
+    return WAYS * ((words[0] * SPREAD) >> (64 - BITS))
 
 
 def place_of_tuple(address):
-    return (cython.cast(uint64_t, cython.cast(uintptr_t, address)) * SPREAD) >> (64 - BITS)
+    return WAYS * ((cython.cast(uint64_t, cython.cast(uintptr_t, address)) * SPREAD) >> (64 - BITS))
 
 
 def same(kept, raw):
