@@ -13,7 +13,7 @@ cdef extern from "Python.h":
 
 cdef class DatagramTransport(Transport):
     cdef readonly object _address
-    cdef object queue            # of (bytes, address)
+    cdef object queue            # a deque of (bytes, address); None before the first
     cdef Py_ssize_t queued       # bytes, with HEADER for each
     cdef int family              # 0: only its own methods know how
     cdef bint connected

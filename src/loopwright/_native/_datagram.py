@@ -82,7 +82,6 @@ class DatagramTransport(Transport):
     """A datagram endpoint, as `asyncio.DatagramTransport` describes it."""
 
     def __init__(self, loop, sock, protocol, address=None, waiter=None, extra=None):
-        self.queue = deque()
         self._address = address or None
         self.set_up(loop, sock, protocol, extra, None)
         self._extra["socket"] = _TransportSocket(sock)
@@ -130,6 +129,7 @@ class DatagramTransport(Transport):
         peer: sockaddr_storage
         length: socklen_t
         size: cython.Py_ssize_t
+        number: cython.int
         count: cython.int = 0
         most: cython.int = MOST_AT_ONCE if self.several else 1
         while count < most:
@@ -143,9 +143,10 @@ class DatagramTransport(Transport):
                 cython.address(length),
             )
             if size < 0:
-                if errno in (EAGAIN, EINTR):
+                number = errno
+                if number in (EAGAIN, EINTR):
                     break
-                self._protocol.error_received(os_error(errno))
+                self._protocol.error_received(os_error(number))
                 return 0
             if self.family == AF_UNIX and length < cython.sizeof(sockaddr_storage):
                 cython.cast(cython.p_char, cython.address(peer))[length] = 0  # a path need not end in one
@@ -201,6 +202,8 @@ class DatagramTransport(Transport):
         self.maybe_pause()
 
     def put(self, data, address):
+        if self.queue is None:
+            self.queue = deque()
         self.queue.append((data, address))
         self.queued += PyBytes_GET_SIZE(data) + HEADER
         return 0
@@ -230,6 +233,7 @@ class DatagramTransport(Transport):
 
     def send_raw(self, data, size, address, to, length):
         done: cython.Py_ssize_t
+        number: cython.int
         if length == 0:
             done = c_send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
         else:
@@ -250,9 +254,10 @@ class DatagramTransport(Transport):
             )
         if done >= 0:
             return SENT
-        if errno in (EAGAIN, EINTR):
+        number = errno
+        if number in (EAGAIN, EINTR):
             return NO_ROOM
-        return self.send_failed(os_error(errno))
+        return self.send_failed(os_error(number))
 
     def send_by_socket(self, data, address):
         try:
@@ -311,7 +316,7 @@ class DatagramTransport(Transport):
         return self.queued
 
     def drop_output(self):
-        self.queue.clear()
+        self.queue = None
         self.queued = 0
         return 0
 
