@@ -109,14 +109,20 @@ class Story:
         self.peer = self.world.socket(socket.AF_UNIX, bind=peer)
         self.peer.setblocking(False)
         self.transport, _ = await endpoint(self.protocol, family=socket.AF_UNIX, local_addr=self.name, remote_addr=peer)
-        for what, *numbers in [*steps, ("close",)]:
-            (getattr(self, what, None) or getattr(self.transport, what))(*numbers)
-            await passes()
-            log.append((what, self.transport.is_closing(), self.transport.is_reading(), *self.so_far()))
-        while not self.protocol.count("lost"):
-            self.drain(600)
-            await passes()
-        log.append(self.so_far())
+        try:
+            for what, *numbers in [*steps, ("close",)]:
+                # After its end asyncio's transport trips over what it does not have any more; ours does nothing.
+                if self.world.native or not self.protocol.count("lost") or what in ("drain", "close_peer"):
+                    (getattr(self, what, None) or getattr(self.transport, what))(*numbers)
+                await passes()
+                log.append((what, self.transport.is_closing(), self.transport.is_reading(), *self.so_far()))
+            while not self.protocol.count("lost"):
+                self.drain(600)
+                await passes()
+            log.append(self.so_far())
+        finally:
+            if not self.protocol.count("lost"):
+                self.transport.abort()
         return log
 
     def so_far(self) -> tuple[Any, ...]:
@@ -138,7 +144,8 @@ def test_same_story(steps: list[tuple[Any, ...]], reactions: dict[tuple[str, int
     stories = []
     for kind in ("asyncio", "native"):
         story = Story(kind, reactions)
-        stories.append(story.world.run(lambda story=story: story.tell(steps)))
-        for one in story.world.sockets:
-            one.close()
+        try:
+            stories.append(story.world.run(lambda story=story: story.tell(steps)))
+        finally:
+            story.peer.close()
     assert stories[0] == stories[1]
