@@ -15,9 +15,9 @@ peer without one (Unix, by socketpair()) is connected, too, unless an address is
 Sockets of other families than those three, and of classes with a sendto() or recvfrom() of their own, are read and
 written by their Python methods, one datagram an event.
 
-To asyncio before Python 3.13 sendto() of nothing is nothing, and from then on an empty datagram: so it is here on all of
-them. To send on an unconnected transport after connection_lost() ends in an AttributeError there; here it is thrown
-away and counted, as it is on a connected one.
+To asyncio before Python 3.13 sendto() of nothing is nothing, and from then on an empty datagram: so it is here on all.
+To send on an unconnected transport after connection_lost() ends in an AttributeError there; here it is thrown away and
+counted, as it is on a connected one.
 """
 
 import asyncio
