@@ -11,13 +11,25 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from loopwright._native._core import LoopCore as LoopCore
+    from loopwright._native._datagram import DatagramTransport as DatagramTransport
     from loopwright._native._pidfds import PidfdSet as PidfdSet
     from loopwright._native._pidfds import reap as reap
     from loopwright._native._starts import Start as Start
     from loopwright._native._starts import StartPort as StartPort
     from loopwright._native._starts import busy as busy
     from loopwright._native._stream import StreamTransport as StreamTransport
-__all__ = ["MISSING", "WISHED_AWAY", "LoopCore", "PidfdSet", "Start", "StartPort", "StreamTransport", "busy", "reap"]
+__all__ = [
+    "MISSING",
+    "WISHED_AWAY",
+    "DatagramTransport",
+    "LoopCore",
+    "PidfdSet",
+    "Start",
+    "StartPort",
+    "StreamTransport",
+    "busy",
+    "reap",
+]
 
 #: Why nothing compiled is in use; None when it is.
 MISSING: str | None = None
@@ -29,6 +41,7 @@ if WISHED_AWAY:
 else:
     try:
         from loopwright._native._core import LoopCore
+        from loopwright._native._datagram import DatagramTransport
         from loopwright._native._pidfds import PidfdSet, reap
         from loopwright._native._starts import Start, StartPort, busy
         from loopwright._native._stream import StreamTransport

@@ -8,7 +8,7 @@ from asyncio import sslproto
 from typing import TYPE_CHECKING, Any
 
 from loopwright import _native
-from loopwright._native import StreamTransport
+from loopwright._native import DatagramTransport, StreamTransport
 from loopwright.loops._asyncio_private import subprocess_starter
 from loopwright.loops._native_obstacle import native_obstacle
 from loopwright.watchers import process_watcher
@@ -105,6 +105,17 @@ class NativeEventLoop(LoopCore, asyncio.SelectorEventLoop):
     ) -> asyncio.Transport:
         self._ensure_fd_no_transport(sock)
         return StreamTransport(self, sock, protocol, waiter, extra, server, context)
+
+    def _make_datagram_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        address: Any = None,
+        waiter: asyncio.Future[Any] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> DatagramTransport:
+        self._ensure_fd_no_transport(sock)
+        return DatagramTransport(self, sock, protocol, address, waiter, extra)
 
     def _make_ssl_transport(
         self,
