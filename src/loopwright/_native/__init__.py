@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from loopwright._native._starts import StartPort as StartPort
     from loopwright._native._starts import busy as busy
     from loopwright._native._stream import StreamTransport as StreamTransport
+
 __all__ = [
     "MISSING",
     "WISHED_AWAY",
@@ -49,7 +50,7 @@ else:
         MISSING = f"it was not built for this Python: {error}"
 
 if MISSING is not None:
-    LoopCore = StreamTransport = None  # type: ignore[assignment, misc]  # absent, as the docstring says
+    LoopCore = DatagramTransport = StreamTransport = None  # type: ignore[assignment, misc]  # absent, as the docstring says
     PidfdSet = None  # type: ignore[assignment, misc]  # likewise
     reap = None  # type: ignore[assignment]  # likewise
     Start = StartPort = None  # type: ignore[assignment, misc]  # likewise
