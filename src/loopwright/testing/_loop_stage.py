@@ -1,0 +1,354 @@
+"""What the contract suite of event loops plays on: a loop, sockets that are its peers, and protocols that take notes.
+
+Peers are plain sockets of the same thread, never blocking, asked again and again between two passes of the loop: so
+nothing about them depends on the loop that is tested but its timers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from loopwright.testing._leaks import LeakCheck
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+__all__ = [
+    "LIMIT",
+    "PATIENCE",
+    "QUIET",
+    "BufferedRecorder",
+    "DatagramRecorder",
+    "LoopTests",
+    "Notes",
+    "Peer",
+    "Recorder",
+    "Stage",
+    "eventually",
+    "slow",
+    "tcp_pair",
+    "unix_pair",
+]
+
+T = TypeVar("T")
+F = TypeVar("F")
+
+#: Longer than any test takes on a machine under load; what waits longer waits in vain. Seconds.
+LIMIT = 20.0
+#: As LIMIT, for the tests that are marked slow.
+PATIENCE = 300.0
+#: How long a test listens for what must not come. Seconds.
+QUIET = 0.02
+#: Between two questions to a peer. Seconds.
+POLL = 0.0005
+
+
+def slow(test: F) -> F:
+    """Marks a test that takes seconds: it has an attribute `slow` then, by which a test runner can leave it out."""
+    test.slow = True  # type: ignore[attr-defined]
+    return test
+
+
+def tcp_pair() -> tuple[socket.socket, socket.socket]:
+    """Both ends of a TCP connection over the loopback interface; they do not block."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1) as server:
+        mine = socket.create_connection(server.getsockname())
+        theirs, _ = server.accept()
+    for end in (mine, theirs):
+        end.setblocking(False)
+    return mine, theirs
+
+
+def unix_pair() -> tuple[socket.socket, socket.socket]:
+    """Both ends of a Unix stream connection; they do not block."""
+    pair = socket.socketpair()
+    for end in pair:
+        end.setblocking(False)
+    return pair
+
+
+PAIRS = {"tcp": tcp_pair, "unix": unix_pair}
+
+
+async def eventually(holds: Callable[[], object], *, within: float = LIMIT) -> None:
+    """Return once it holds; AssertionError if it does not for so many seconds."""
+    deadline = time.monotonic() + within
+    while not holds():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{holds!r} did not come true within {within:g} s")
+        await asyncio.sleep(POLL)
+
+
+class Peer:
+    """A socket at the other end."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+
+    async def read(self, count: int) -> bytes:
+        """So many bytes, or fewer if the other end says that there are no more."""
+        parts = []
+        while count > 0:
+            part = await self.some(count)
+            if not part:
+                break
+            parts.append(part)
+            count -= len(part)
+        return b"".join(parts)
+
+    async def some(self, count: int = 1 << 16) -> bytes:
+        """What is there, waited for; empty at the end."""
+        while True:
+            try:
+                return self.sock.recv(count)
+            except BlockingIOError:
+                await asyncio.sleep(POLL)
+
+    async def rest(self) -> bytes:
+        """All until the end."""
+        parts = []
+        while part := await self.some():
+            parts.append(part)
+        return b"".join(parts)
+
+    async def write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[self.sock.send(view) :]
+            except BlockingIOError:
+                await asyncio.sleep(POLL)
+
+    def end(self) -> None:
+        """No more will be written."""
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self.sock.close()
+
+    def reset(self) -> None:
+        """End the connection as a crash does: TCP sends RST."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+
+class Notes:
+    """What notes how a protocol was called, and does in each method what it was told to.
+
+    `then` maps names of methods to what is called in them, with the recorder and the method's arguments, after the note
+    was taken; what that returns is returned, what it raises is raised.
+    """
+
+    def __init__(self, **then: Callable[..., Any]) -> None:
+        self.notes: list[tuple[Any, ...]] = []
+        self.transport: Any = None
+        self._then = then
+
+    def note(self, name: str, *args: Any) -> Any:
+        self.notes.append((name, *args))
+        then = self._then.get(name)
+        return None if then is None else then(self, *args)
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.note("connection_made")
+
+    def data_received(self, data: bytes) -> None:
+        self.note("data_received", data)
+
+    def eof_received(self) -> bool | None:
+        kept: bool | None = self.note("eof_received")
+        return kept
+
+    def pause_writing(self) -> None:
+        self.note("pause_writing")
+
+    def resume_writing(self) -> None:
+        self.note("resume_writing")
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.note("connection_lost", exc)
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self.note("datagram_received", data, addr)
+
+    def error_received(self, exc: Exception) -> None:
+        self.note("error_received", exc)
+
+    # What was noted
+
+    @property
+    def data(self) -> bytes:
+        """All that was received."""
+        return b"".join(note[1] for note in self.notes if note[0] == "data_received")
+
+    @property
+    def names(self) -> list[str]:
+        """The methods that were called, in order; receipts one after the other count once."""
+        found: list[str] = []
+        for name, *_ in self.notes:
+            if not (found and found[-1] == name == "data_received"):
+                found.append(name)
+        return found
+
+    def count(self, name: str) -> int:
+        return sum(note[0] == name for note in self.notes)
+
+    async def until(self, name: str, count: int = 1, *, within: float = LIMIT) -> Any:
+        """Wait until a method was called so often; gives its last note's first argument, if it had one."""
+        await eventually(lambda: self.count(name) >= count, within=within)
+        args = [note for note in self.notes if note[0] == name][count - 1][1:]
+        return args[0] if args else None
+
+    async def until_data(self, length: int) -> bytes:
+        await eventually(lambda: len(self.data) >= length)
+        return self.data
+
+    async def lost(self) -> BaseException | None:
+        """What the connection was lost by; AssertionError if that was told twice."""
+        reason: BaseException | None = await self.until("connection_lost")
+        await asyncio.sleep(0)
+        assert self.count("connection_lost") == 1, self.notes
+        assert self.notes[-1][0] == "connection_lost", self.notes
+        return reason
+
+
+class Recorder(Notes, asyncio.Protocol):
+    """For streams."""
+
+
+class DatagramRecorder(Notes, asyncio.DatagramProtocol):
+    """For datagrams."""
+
+
+class BufferedRecorder(Notes, asyncio.BufferedProtocol):
+    """For streams, with a buffer of its own; what arrives is noted as `data_received`, too."""
+
+    def __init__(self, size: int = 65536, **then: Callable[..., Any]) -> None:
+        super().__init__(**then)
+        self.buffer = bytearray(size)
+
+    def get_buffer(self, sizehint: int) -> Any:
+        then = self._then.get("get_buffer")
+        return self.buffer if then is None else then(self, sizehint)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.note("data_received", bytes(self.buffer[:nbytes]))
+        then = self._then.get("buffer_updated")
+        if then is not None:
+            then(self, nbytes)
+
+
+class Stage:
+    """One loop and its peers."""
+
+    def __init__(self, make_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+        self._make_loop = make_loop
+        self._loops: list[asyncio.AbstractEventLoop] = []
+        self._open: list[Any] = []
+        self.contexts: list[dict[str, Any]] = []
+        self.loop = self.new_loop()
+
+    def new_loop(self) -> asyncio.AbstractEventLoop:
+        """A further loop, closed at the end of the test."""
+        loop = self._make_loop()
+        loop.set_exception_handler(lambda _, context: self.contexts.append(context))
+        self._loops.append(loop)
+        return loop
+
+    def keep(self, thing: T) -> T:
+        """Have something closed at the end of the test, however it goes."""
+        self._open.append(thing)
+        return thing
+
+    def run(self, coroutine: Coroutine[Any, Any, T], *, within: float = LIMIT) -> T:
+        """Run a coroutine on the loop; AssertionError if it takes longer than any should."""
+        main = self.loop.create_task(coroutine)
+        late = self.loop.call_later(within, main.cancel)
+        try:
+            return self.loop.run_until_complete(main)
+        except asyncio.CancelledError:
+            raise AssertionError(f"still waiting after {within:g} s for what should have happened") from None
+        finally:
+            late.cancel()
+
+    def reported(self) -> list[dict[str, Any]]:
+        """What the loop told its exception handler of since last asked; what nobody asks for fails the test."""
+        found, self.contexts = self.contexts, []
+        return found
+
+    def pair(self, kind: str) -> tuple[socket.socket, Peer]:
+        """Both ends of a connection, `tcp` or `unix`."""
+        mine, theirs = PAIRS[kind]()
+        return self.keep(mine), Peer(self.keep(theirs))
+
+    async def connected(self, protocol: Any, kind: str = "tcp") -> tuple[Any, Peer]:
+        """A transport with this protocol, and its peer."""
+        mine, peer = self.pair(kind)
+        if kind == "tcp":
+            transport, _ = await self.loop.create_connection(lambda: protocol, sock=mine)
+        else:
+            transport, _ = await self.loop.create_unix_connection(lambda: protocol, sock=mine)
+        self.keep(transport)
+        return transport, peer
+
+    def pipe(self) -> tuple[Any, Any]:
+        """Both ends of a pipe, as files without a buffer that do not block."""
+        read, write = os.pipe()
+        for end in (read, write):
+            os.set_blocking(end, False)
+        return self.keep(open(read, "rb", 0)), self.keep(open(write, "wb", 0))  # noqa: PTH123, SIM115 - kept
+
+    def strike(self) -> None:
+        """Give everything back, whatever state the test left it in."""
+        for thing in reversed(self._open):
+            if hasattr(thing, "is_closing"):  # a transport; not every loop's is asyncio's
+                with contextlib.suppress(Exception):  # a loop that is broken or closed: the test has said so already
+                    thing.abort() if hasattr(thing, "abort") else thing.close()
+        for loop in self._loops:
+            if loop.is_closed():
+                continue
+            sweeping = self._sweep()
+            with contextlib.suppress(Exception):
+                loop.run_until_complete(sweeping)
+            sweeping.close()
+            loop.close()
+        for thing in reversed(self._open):
+            if not hasattr(thing, "is_closing"):
+                with contextlib.suppress(OSError):
+                    thing.close()
+
+    async def _sweep(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for _ in range(3):  # connection_lost() is called in a later pass, and closes the socket
+            await asyncio.sleep(0)
+
+
+class LoopTests:
+    """What every part of the contract suite is built on: a class of tests that says what it tests."""
+
+    def make_loop(self) -> asyncio.AbstractEventLoop:
+        """A new event loop of the kind that is tested. To be overridden."""
+        raise NotImplementedError(f"{type(self).__name__} must override make_loop() and return a new event loop")
+
+    @contextlib.contextmanager
+    def stage(self) -> Iterator[Stage]:
+        """For one test: at its end everything is closed, and what then is left over is an error, and so is what the
+        loop told its exception handler of, unless the test asked for it."""
+        self.make_loop().close()  # what a library opens with its first loop and keeps is no leak
+        with LeakCheck():
+            stage = Stage(self.make_loop)
+            try:
+                yield stage
+            finally:
+                stage.strike()
+            assert not stage.contexts, f"the loop reported what nobody expected: {stage.contexts}"
