@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from loopwright.testing._loop_calls import LoopCalls
+from loopwright.testing._loop_debug import LoopDebug
+from loopwright.testing._loop_readiness import LoopReadiness
 from loopwright.testing._loop_running import LoopRunning
+from loopwright.testing._loop_sockets import LoopSockets
 
 __all__ = ["EventLoopContract"]
 
 
-class EventLoopContract(LoopCalls, LoopRunning):
+class EventLoopContract(LoopCalls, LoopRunning, LoopDebug, LoopReadiness, LoopSockets):
     """X."""
