@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from loopwright.testing._loop_calls import LoopCalls
 from loopwright.testing._loop_debug import LoopDebug
+from loopwright.testing._loop_flow import LoopFlow
+from loopwright.testing._loop_raising import LoopRaising
 from loopwright.testing._loop_readiness import LoopReadiness
 from loopwright.testing._loop_running import LoopRunning
 from loopwright.testing._loop_sockets import LoopSockets
+from loopwright.testing._loop_streams import LoopStreams
 
 __all__ = ["EventLoopContract"]
 
 
-class EventLoopContract(LoopCalls, LoopRunning, LoopDebug, LoopReadiness, LoopSockets):
+class EventLoopContract(LoopCalls, LoopRunning, LoopDebug, LoopReadiness, LoopSockets, LoopStreams, LoopFlow, LoopRaising):
     """X."""

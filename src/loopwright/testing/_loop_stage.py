@@ -45,6 +45,8 @@ LIMIT = 20.0
 PATIENCE = 300.0
 #: How long a test listens for what must not come. Seconds.
 QUIET = 0.02
+#: What the kernel is asked to keep for each direction of a TCP connection; left alone, it takes megabytes. Bytes.
+ROOM = 128 * 1024
 #: Between two questions to a peer. Seconds.
 POLL = 0.0005
 
@@ -56,9 +58,16 @@ def slow(test: F) -> F:
 
 
 def tcp_pair() -> tuple[socket.socket, socket.socket]:
-    """Both ends of a TCP connection over the loopback interface; they do not block."""
-    with socket.create_server(("127.0.0.1", 0), backlog=1) as server:
-        mine = socket.create_connection(server.getsockname())
+    """Both ends of a TCP connection over the loopback interface, in which not much is under way; they do not block."""
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM)  # inherited by what is accepted, socket(7)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ROOM)
+        server.bind(("127.0.0.1", 0))
+        server.listen(1)
+        mine = socket.socket()
+        mine.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM)
+        mine.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ROOM)
+        mine.connect(server.getsockname())
         theirs, _ = server.accept()
     for end in (mine, theirs):
         end.setblocking(False)
