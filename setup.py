@@ -10,7 +10,10 @@ import os
 from setuptools import Extension, setup
 from setuptools.command.build_py import build_py
 
-COMPILED = tuple(f"loopwright._native.{name}" for name in ("_layout", "_pidfds", "_slots", "_starts", "_workers"))
+COMPILED = tuple(f"loopwright._native.{name}" for name in (
+    "_core", "_handles", "_layout", "_outbox", "_pidfds", "_poller", "_ready", "_slots", "_starts", "_stream",
+    "_transport", "_workers",
+))
 NATIVE = "src/loopwright/_native"
 wish = os.environ.get("LOOPWRIGHT_EXTENSIONS", "")
 
@@ -33,7 +36,7 @@ def extensions():
             name,
             [f"src/{name.replace('.', '/')}.py"],
             include_dirs=[NATIVE],
-            depends=[f"{NATIVE}/_call.h", f"{NATIVE}/_child.h"],
+            depends=[f"{NATIVE}/{name}" for name in ("_call.h", "_child.h", "_loop.h")],
             extra_compile_args=["-pthread"],
             extra_link_args=["-pthread"],
             optional=wish != "require",

@@ -10,13 +10,14 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from loopwright._native._core import LoopCore as LoopCore
     from loopwright._native._pidfds import PidfdSet as PidfdSet
     from loopwright._native._pidfds import reap as reap
     from loopwright._native._starts import Start as Start
     from loopwright._native._starts import StartPort as StartPort
     from loopwright._native._starts import busy as busy
-
-__all__ = ["MISSING", "PidfdSet", "Start", "StartPort", "busy", "reap"]
+    from loopwright._native._stream import StreamTransport as StreamTransport
+__all__ = ["MISSING", "LoopCore", "PidfdSet", "Start", "StartPort", "StreamTransport", "busy", "reap"]
 
 #: Why nothing compiled is in use; None when it is.
 MISSING: str | None = None
@@ -25,8 +26,10 @@ if os.environ.get("LOOPWRIGHT_PURE", "") not in ("", "0"):
     MISSING = "LOOPWRIGHT_PURE is set in the environment"
 else:
     try:
+        from loopwright._native._core import LoopCore
         from loopwright._native._pidfds import PidfdSet, reap
         from loopwright._native._starts import Start, StartPort, busy
+        from loopwright._native._stream import StreamTransport
     except ImportError as error:
         MISSING = f"it was not built for this Python: {error}"
 

@@ -67,6 +67,7 @@ BATCH = cython.declare(cython.int, 256)
 
 @cython.final
 @cython.cclass
+@cython.cclass
 class PidfdSet:
     """An epoll set of pidfds. Not thread-safe: it belongs to the thread that runs its loop.
 

@@ -64,6 +64,7 @@ STAGES = (
 
 @cython.final
 @cython.cclass
+@cython.cclass
 class StartPort:
     """Where starts that are done come back: one for each loop, whose thread alone may use it."""
 
@@ -113,6 +114,7 @@ class StartPort:
 
 
 @cython.final
+@cython.cclass
 @cython.cclass
 class Start:
     """One program to be started, once. All strings are bytes without a null byte in them; only `argv` may have other

@@ -1,0 +1,79 @@
+# What the event loop uses of Linux and of CPython, by way of _loop.h where a declaration alone is not enough.
+from cpython.object cimport PyObject
+from libc.stdint cimport uint32_t, uint64_t
+
+cdef extern from "_loop.h" nogil:
+    ctypedef union epoll_data_t:
+        uint64_t u64
+    struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+    struct timespec:
+        long tv_sec
+        long tv_nsec
+    int epoll_create1(int flags)
+    int epoll_ctl(int epoll, int operation, int fd, epoll_event *event)
+    int epoll_wait(int epoll, epoll_event *events, int most, int timeout)
+    int lw_epoll_pwait2(int epoll, epoll_event *events, int most, const timespec *timeout)
+    double lw_now()
+    enum:
+        EPOLL_CLOEXEC
+        EPOLL_CTL_ADD
+        EPOLL_CTL_MOD
+        EPOLL_CTL_DEL
+        EPOLLIN
+        EPOLLOUT
+        EPOLLERR
+        EPOLLHUP
+        EPOLLRDHUP
+        EPOLLET
+
+cdef extern from "_loop.h":
+    object lw_take(list slots, Py_ssize_t slot)
+    void lw_put(list slots, Py_ssize_t slot, object value)
+    void lw_move(list slots, Py_ssize_t slot, PyObject *value)
+    PyObject *lw_call(object callable, tuple args)
+    PyObject *lw_call_one(object callable, object argument)
+    PyObject *lw_call_two(object callable, object first, object second)
+    object lw_fetch()
+    int lw_raise(object exception) except -1
+    PyObject *PyObject_CallNoArgs(object callable)
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() except -1
+    object PyContext_CopyCurrent()
+    int PyContext_Enter(object context) except -1
+    int PyContext_Exit(object context) except -1
+    PyObject *PyList_GET_ITEM(list slots, Py_ssize_t slot)
+    PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size)
+    object PyBytes_FromStringAndSize(const char *data, Py_ssize_t size)
+    int _PyBytes_Resize(PyObject **data, Py_ssize_t size) except -1
+    char *bytes_data "PyBytes_AS_STRING"(PyObject *data)
+    char *PyBytes_AS_STRING(object data)
+    Py_ssize_t PyBytes_GET_SIZE(object data)
+
+cdef extern from "<sys/eventfd.h>" nogil:
+    int eventfd(unsigned int count, int flags)
+    enum:
+        EFD_CLOEXEC
+        EFD_NONBLOCK
+
+cdef extern from "<sys/uio.h>" nogil:
+    struct iovec:
+        void *iov_base
+        size_t iov_len
+    ssize_t writev(int fd, const iovec *vector, int count)
+
+cdef extern from "<sys/socket.h>" nogil:
+    ctypedef unsigned int socklen_t
+    struct msghdr:
+        void *msg_name
+        socklen_t msg_namelen
+        iovec *msg_iov
+        size_t msg_iovlen
+    ssize_t recv(int fd, void *data, size_t size, int flags)
+    ssize_t send(int fd, const void *data, size_t size, int flags)
+    ssize_t sendmsg(int fd, const msghdr *message, int flags)
+    enum:
+        MSG_DONTWAIT
+        MSG_NOSIGNAL

@@ -1,0 +1,410 @@
+"""The event loop's own part: what runs when, and the methods that every callback goes through.
+
+Theory of operation. `NativeEventLoop` (loops/) is this class and asyncio's loop for Unix, in this order: what is here
+is ours, what is not is asyncio's, such as run_forever(), which calls `_run_once()` in a loop. Ours comes back only when
+the loop was stopped.
+
+*A round* is what a pass of asyncio's is, beginning at another of its points: look at descriptors; run what was ready
+then; tell transports of their events; queue the callbacks of other descriptors, then those of timers that are due. So
+callbacks go in asyncio's order: what was queued before the look, what the look found, timers. The difference is that a
+transport is told of its event at once, and not by way of a handle in the queue (in debug mode it is, for that is where
+slow callbacks are measured).
+
+*Stopping*: a pass of asyncio's in which the loop is stopped still runs what its look found and what timers were due,
+and leaves what became ready in it for the next run. So in the last round these are run at once, past the queue.
+
+*How often descriptors are looked at* while there is always something ready: after each round in which 32 callbacks or
+more have run since the last look, or 50 microseconds have gone by, and once in every run. asyncio looks in each pass,
+so that a chain of callbacks, each of which queues the next, makes a system call for each of them. docs/design/native.md
+has what that costs an incoming byte.
+
+*Other threads* have to get the GIL. A callback in Python gives it up when it is asked to; one in C does not, so every 5 ms
+(sys.getswitchinterval()'s default) a look gives way.
+
+*Signals*: Python's handlers run in callbacks that are Python, and between rounds for the others.
+"""
+
+import asyncio
+import logging
+import sys
+from asyncio import format_helpers
+
+import cython
+
+if not cython.compiled:
+    raise ImportError("loopwright._native._core is compiled code and does not run as plain Python")
+
+from cython.cimports.cpython.mem import PyMem_Free, PyMem_Malloc
+from cython.cimports.libc.stdint import uint32_t
+from cython.cimports.loopwright._native._asyncio import (
+    EPOLLERR,
+    EPOLLHUP,
+    EPOLLIN,
+    EPOLLOUT,
+    EPOLLRDHUP,
+    PyContext_CopyCurrent,
+    PyErr_CheckSignals,
+    lw_now,
+)
+from cython.cimports.loopwright._native._handles import Handle, TimerHandle, TimerHeap
+from cython.cimports.loopwright._native._poller import Poller, Watcher
+from cython.cimports.loopwright._native._ready import ReadyQueue
+
+#: Callbacks, and seconds, after which descriptors are looked at though more callbacks are ready.
+LOOK_AFTER = cython.declare(cython.long, 32)
+LOOK_AFTER_TIME = cython.declare(cython.double, 50e-6)
+#: Seconds after which another thread gets the GIL even from callbacks that never give it up.
+GIVE_WAY_AFTER = cython.declare(cython.double, 0.005)
+#: Bytes: what is read at once. A larger one is no faster, and one per loop costs little.
+SCRATCH = cython.declare(cython.Py_ssize_t, 262144)
+
+_Future = cython.declare(object, asyncio.Future)
+_Task = cython.declare(object, asyncio.Task)
+_asyncio_create_task = cython.declare(object, asyncio.BaseEventLoop.create_task)
+_logger = cython.declare(object, logging.getLogger("asyncio"))
+
+
+@cython.cclass
+class Callbacks(Watcher):
+    """The callbacks of add_reader() and add_writer() for a descriptor."""
+
+    def on_events(self, events):
+        # An error or a hang-up is everybody's: whoever reads or writes next is told which.
+        if self.reader is not None and events & (EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLRDHUP):
+            self.loop.ready.hand_over(self.reader)
+        if self.writer is not None and events & (EPOLLOUT | EPOLLERR | EPOLLHUP):
+            self.loop.ready.hand_over(self.writer)
+        return 0
+
+
+@cython.cclass
+class LoopCore:
+    def __cinit__(self):
+        self.ready = ReadyQueue.__new__(ReadyQueue)
+        self.timers = TimerHeap.__new__(TimerHeap)
+        self.poller = Poller.__new__(Poller)
+        self.scratch = cython.cast(cython.p_char, PyMem_Malloc(SCRATCH))
+        if self.scratch == cython.NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        PyMem_Free(self.scratch)
+
+    # Callbacks
+
+    def call_soon(self, callback, *args, context=None):
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+        if self._debug:
+            self.check(callback, "call_soon", True)
+        handle = self.new_handle(callback, args, context)
+        self.ready.push(handle)
+        return handle
+
+    def call_soon_threadsafe(self, callback, *args, context=None):
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+        if self._debug:
+            self.check(callback, "call_soon_threadsafe", False)
+        handle = self.new_handle(callback, args, context)
+        self.ready.push(handle)
+        if self.poller.sleeping:
+            self.poller.wake()
+        return handle
+
+    def call_later(self, delay, callback, *args, context=None):
+        if delay is None:
+            raise TypeError("delay must not be None")
+        seconds: cython.double = delay
+        return self.new_timer(lw_now() + seconds, callback, args, context, "call_later")
+
+    def call_at(self, when, callback, *args, context=None):
+        if when is None:
+            raise TypeError("when cannot be None")
+        return self.new_timer(when, callback, args, context, "call_at")
+
+    def new_handle(self, callback, args, context):
+        handle: Handle = Handle.__new__(Handle)
+        handle._callback = callback
+        handle._args = args
+        handle._context = PyContext_CopyCurrent() if context is None else context
+        handle._loop = self
+        if self._debug:
+            handle._source_traceback = format_helpers.extract_stack(sys._getframe(0))
+        return handle
+
+    def new_timer(self, when, callback, args, context, method):
+        if when != when:
+            raise ValueError(f"{method}() was given a time that is not a number (NaN): it would never come")
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+        if self._debug:
+            self.check(callback, "call_at", True)
+        handle: TimerHandle = TimerHandle.__new__(TimerHandle)
+        handle._when = when
+        handle._callback = callback
+        handle._args = args
+        handle._context = PyContext_CopyCurrent() if context is None else context
+        handle._loop = self
+        handle.position = -1
+        if self._debug:
+            handle._source_traceback = format_helpers.extract_stack(sys._getframe(0))
+        self.timers.push(handle)
+        return handle
+
+    def check(self, callback, method, thread):
+        if thread:
+            self._check_thread()
+        self._check_callback(callback, method)
+        return 0
+
+    def time(self):
+        return lw_now()
+
+    def _add_callback(self, handle):
+        """Queue a handle of asyncio's own, such as a signal's."""
+        if not handle._cancelled:
+            self.ready.push(self.new_handle(handle._run, (), None))
+
+    def _timer_handle_cancelled(self, handle):
+        raise TypeError(f"{handle!r} is not a timer of this loop")
+
+    def _write_to_self(self):
+        self.poller.wake()
+
+    # Futures and tasks
+
+    def create_future(self):
+        return _Future(loop=self)
+
+    def create_task(self, coro, **options):
+        if self._task_factory is not None or self._debug or self._closed:
+            return _asyncio_create_task(self, coro, **options)
+        if options:
+            return _Task(coro, loop=self, **options)
+        return _Task(coro, loop=self)
+
+    def get_task_factory(self):
+        return self._task_factory
+
+    # Running
+
+    def stop(self):
+        self._stopping = True
+
+    def is_running(self):
+        return self._thread_id is not None
+
+    def is_closed(self):
+        return self._closed
+
+    def get_debug(self):
+        return self._debug
+
+    def _run_once(self):
+        """Run until the loop is stopped."""
+        ready = self.ready
+        now: cython.double
+        self.since_look = LOOK_AFTER
+        self.gave_way_at = lw_now()
+        ready.last_pass = False
+        while True:
+            if self.since_look >= LOOK_AFTER or ready.first == ready.end or self._stopping:
+                self.look()
+            elif lw_now() - self.looked_at >= LOOK_AFTER_TIME:
+                self.look()
+            if ready.first != ready.end:
+                self.run_ready()
+            ready.last_pass = self._stopping
+            try:
+                if self.poller.next_found < self.poller.n_found:
+                    self.pass_on_events()
+                if self.timers.size:
+                    self.pass_on_timers()
+            finally:
+                ready.last_pass = False
+            if self._stopping:
+                break
+            PyErr_CheckSignals()
+
+    def look(self):
+        """Ask what descriptors are ready; if nothing else is to do, wait."""
+        timeout: cython.double = 0.0
+        give_way: cython.bint = False
+        if self.poller.next_found < self.poller.n_found:  # a run that ended early has left some
+            return 0
+        if self.ready.first == self.ready.end and not self._stopping:
+            self.ready.shrink()
+            timeout = -1.0
+            if self.timers.size:
+                timeout = max(self.timers.entries[0].when - lw_now(), 0.0)
+        if timeout == 0:
+            self.looked_at = lw_now()
+            give_way = self.looked_at - self.gave_way_at >= GIVE_WAY_AFTER
+            self.poller.look(0.0, give_way)
+        else:
+            give_way = True
+            self.poller.look(timeout, True)
+            self.looked_at = lw_now()
+        if give_way:
+            self.gave_way_at = self.looked_at
+        self.since_look = 0
+        return 0
+
+    def run_ready(self):
+        """Run what is ready now, and not what that makes ready."""
+        ready = self.ready
+        handle: Handle
+        left: cython.size_t = ready.end - ready.first
+        self.since_look += left
+        while left:
+            left -= 1
+            if ready.first == ready.end:  # the loop was closed by one of them, or what is ready was cleared
+                break
+            handle = ready.pop()
+            if not handle._cancelled:
+                if self._debug:
+                    self.run_in_debug(handle)
+                else:
+                    handle.run()
+        return 0
+
+    def run_in_debug(self, handle):
+        began: cython.double = lw_now()
+        took: cython.double
+        self._current_handle = handle
+        try:
+            handle.run()
+            took = lw_now() - began
+            if took >= self.slow_callback_duration:
+                _logger.warning("Executing %s took %.3f seconds", asyncio.base_events._format_handle(handle), took)
+        finally:
+            self._current_handle = None
+        return 0
+
+    def pass_on_events(self):
+        events: uint32_t = 0
+        watcher: Watcher = None
+        while True:
+            try:
+                while True:
+                    watcher = self.poller.next_ready(cython.address(events))
+                    if watcher is None:
+                        return 0
+                    if self._debug and type(watcher) is not Callbacks:
+                        self.ready.hand_over(self.new_handle(watcher._on_events, (events,), None))
+                    else:
+                        watcher.on_events(events)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # around the loop and not within it, which is free
+                self.call_exception_handler({"message": f"Exception in {watcher!r}", "exception": error})
+
+    def pass_on_timers(self):
+        now: cython.double = lw_now()
+        while self.timers.size and self.timers.entries[0].when <= now:
+            self.ready.hand_over(self.timers.pop())
+        return 0
+
+    def _release(self):
+        """The loop is closed: give back what the kernel has of it."""
+        self.poller.close()
+
+    # Descriptors
+
+    def watched(self):
+        """Of each descriptor that is watched: its number, the events (of `selectors`), and who is told."""
+        watcher: Watcher
+        found = []
+        for entry in self.poller.table:
+            if entry is not None:
+                watcher = entry
+                events = (1 if watcher.events & EPOLLIN else 0) | (2 if watcher.events & EPOLLOUT else 0)
+                data = (entry.reader, entry.writer) if type(entry) is Callbacks else entry
+                found.append((watcher.fd, events, data))
+        return found
+
+    def callbacks_of(self, fd):
+        watcher = self.poller.at(fd)
+        if isinstance(watcher, Callbacks):
+            return watcher
+        made: Callbacks = Callbacks.__new__(Callbacks)
+        made.fd = fd
+        made.loop = self
+        return made
+
+    def add_reader(self, fd, callback, *args):
+        self._ensure_fd_no_transport(fd)
+        self._add_reader(fd, callback, *args)
+
+    def add_writer(self, fd, callback, *args):
+        self._ensure_fd_no_transport(fd)
+        self._add_writer(fd, callback, *args)
+
+    def _add_reader(self, fd, callback, *args, context=None):
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+        callbacks = self.callbacks_of(_number(fd))
+        handle = self.new_handle(callback, args, context)
+        before = callbacks.reader
+        self.poller.watch(callbacks, callbacks.events | EPOLLIN)
+        callbacks.reader = handle
+        if before is not None:
+            before.cancel()
+        return handle
+
+    def _add_writer(self, fd, callback, *args, context=None):
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+        callbacks = self.callbacks_of(_number(fd))
+        handle = self.new_handle(callback, args, context)
+        before = callbacks.writer
+        self.poller.watch(callbacks, callbacks.events | EPOLLOUT)
+        callbacks.writer = handle
+        if before is not None:
+            before.cancel()
+        return handle
+
+    def _remove_reader(self, fd):
+        if self._closed:
+            return False
+        callbacks = self.callbacks_of(_number(fd))
+        reader = callbacks.reader
+        if reader is None:
+            return False
+        callbacks.reader = None
+        self.poller.watch(callbacks, EPOLLOUT if callbacks.writer is not None else 0)
+        reader.cancel()
+        return True
+
+    def _remove_writer(self, fd):
+        if self._closed:
+            return False
+        callbacks = self.callbacks_of(_number(fd))
+        writer = callbacks.writer
+        if writer is None:
+            return False
+        callbacks.writer = None
+        self.poller.watch(callbacks, EPOLLIN if callbacks.reader is not None else 0)
+        writer.cancel()
+        return True
+
+
+@cython.cfunc
+@cython.exceptval(-1)
+def _number(fd) -> cython.int:
+    """A descriptor's number, of what `selectors` takes for one, and with its errors."""
+    number: cython.int
+    if type(fd) is not int:
+        if isinstance(fd, int):
+            number = fd
+        else:
+            try:
+                number = int(fd.fileno())
+            except (AttributeError, TypeError, ValueError):
+                raise ValueError(f"Invalid file object: {fd!r}") from None
+    else:
+        number = fd
+    if number < 0:
+        raise ValueError(f"Invalid file descriptor: {number}")
+    return number

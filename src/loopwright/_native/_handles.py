@@ -1,0 +1,260 @@
+"""What a loop's call_soon(), call_later() and call_at() give, and the heap of those that are due later.
+
+Theory of operation. Handles are known to the garbage collector, and so are the lists that hold them: a loop that is
+dropped unclosed takes its callbacks with it. What asyncio shows of its handles these show under the same names, and to
+`isinstance()` they are asyncio's (`__class__`): a compiled class cannot inherit from one in Python that has slots of its
+own. What is cold, `repr()` and comparisons, is borrowed from asyncio's classes, so that each Python's own words are used.
+
+The heap has four children to a node, which halves its depth: sifting is bound by what is fetched, not by comparing.
+Deadlines stand in an array of C; the handles at the same positions in a list, where the collector finds them. Each
+handle knows its position, so that to cancel one takes it out at once, in O(log n), and nothing is left to be skipped
+later. Equal deadlines keep the order in which they came, by their serials, as asyncio's heap does not promise and people
+expect.
+"""
+
+import asyncio
+import inspect
+from asyncio import format_helpers
+
+import cython
+
+if not cython.compiled:
+    raise ImportError("loopwright._native._handles is compiled code and does not run as plain Python")
+
+from cython.cimports.cpython.mem import PyMem_Free, PyMem_Realloc
+from cython.cimports.cpython.object import PyObject
+from cython.cimports.cpython.ref import Py_DECREF
+from cython.cimports.loopwright._native._asyncio import (
+    PyContext_Enter,
+    PyContext_Exit,
+    PyList_GET_ITEM,
+    lw_call,
+    lw_fetch,
+    lw_move,
+    lw_raise,
+)
+
+_says_debug = cython.declare(
+    cython.bint, "debug" in inspect.signature(format_helpers._format_callback_source).parameters
+)
+_asyncio_handle = cython.declare(object, asyncio.Handle)
+_asyncio_timer = cython.declare(object, asyncio.TimerHandle)
+
+
+@cython.freelist(512)
+@cython.cclass
+class Handle:
+    """A callback that was given to a loop, as `asyncio.Handle` describes it."""
+
+    @property
+    def __class__(self):
+        return _asyncio_handle
+
+    def run(self):
+        """Call it, in its context. What it raises goes to the loop's exception handler, but for what ends a program."""
+        context = self._context
+        result: cython.pointer(PyObject)
+        try:
+            PyContext_Enter(context)
+        except RuntimeError as error:  # it is entered already
+            return self.failed(error)
+        result = lw_call(self._callback, self._args)
+        if result == cython.NULL:
+            exception = lw_fetch()
+            PyContext_Exit(context)
+            return self.failed(exception)
+        PyContext_Exit(context)
+        Py_DECREF(cython.cast(object, result))
+        return 0
+
+    def failed(self, exception):
+        if isinstance(exception, (SystemExit, KeyboardInterrupt)):
+            return lw_raise(exception)
+        loop = self._loop
+        if _says_debug:
+            told = format_helpers._format_callback_source(self._callback, self._args, debug=loop.get_debug())
+        else:
+            told = format_helpers._format_callback_source(self._callback, self._args)
+        report = {"message": f"Exception in callback {told}", "exception": exception, "handle": self}
+        if self._source_traceback:
+            report["source_traceback"] = self._source_traceback
+        loop.call_exception_handler(report)
+        return 0
+
+    def _run(self):
+        self.run()
+
+    def cancel(self):
+        if not self._cancelled:
+            self._cancelled = True
+            if self._loop.get_debug():
+                self._repr = repr(self)  # what it was, for a warning that it took long
+            self._callback = None
+            self._args = None
+
+    def cancelled(self):
+        return self._cancelled
+
+    def get_context(self):
+        return self._context
+
+    def _repr_info(self):
+        return _asyncio_handle._repr_info(self)
+
+    def __repr__(self):
+        return _asyncio_handle.__repr__(self)
+
+
+@cython.cclass
+class TimerHandle(Handle):
+    """A callback that is due at a time of the loop's clock, as `asyncio.TimerHandle` describes it."""
+
+    @property
+    def __class__(self):
+        return _asyncio_timer
+
+    @property
+    def _scheduled(self):
+        return self.position >= 0
+
+    def when(self):
+        return self._when
+
+    def cancel(self):
+        if self.position >= 0:
+            self.timers.remove(self)
+        Handle.cancel(self)
+
+    def _repr_info(self):
+        return _asyncio_timer._repr_info(self)
+
+    def __hash__(self):
+        return hash(self._when)
+
+    def __eq__(self, other):
+        return _asyncio_timer.__eq__(self, other)
+
+    def __lt__(self, other):
+        return _asyncio_timer.__lt__(self, other)
+
+    def __le__(self, other):
+        return _asyncio_timer.__le__(self, other)
+
+    def __gt__(self, other):
+        return _asyncio_timer.__gt__(self, other)
+
+    def __ge__(self, other):
+        return _asyncio_timer.__ge__(self, other)
+
+
+@cython.final
+@cython.cclass
+class TimerHeap:
+    """The timers of a loop, the earliest first."""
+
+    def __cinit__(self):
+        self.handles = []
+
+    def __dealloc__(self):
+        PyMem_Free(self.entries)
+
+    def push(self, handle: TimerHandle):
+        entry: Entry
+        grown: cython.pointer(Entry)
+        capacity: cython.Py_ssize_t
+        if self.size == self.capacity:
+            capacity = max(64, self.capacity * 2)
+            grown = cython.cast(
+                cython.pointer(Entry), PyMem_Realloc(self.entries, capacity * cython.sizeof(Entry))
+            )
+            if grown == cython.NULL:
+                raise MemoryError
+            self.entries = grown
+            self.capacity = capacity
+        self.handles.append(handle)  # where the reference is counted; from here on it is only moved about
+        entry.when = handle._when
+        entry.serial = self.serial
+        self.serial += 1
+        self.size += 1
+        handle.timers = self
+        self.up(self.size - 1, entry, handle)
+        return 0
+
+    def pop(self):
+        handle: TimerHandle = cython.cast(TimerHandle, PyList_GET_ITEM(self.handles, 0))
+        self.remove(handle)
+        return handle
+
+    def remove(self, handle: TimerHandle):
+        position: cython.Py_ssize_t = handle.position
+        last: TimerHandle
+        entry: Entry
+        handle.position = -1
+        handle.timers = None
+        self.size -= 1
+        last = cython.cast(TimerHandle, PyList_GET_ITEM(self.handles, self.size))
+        if last is not handle:
+            entry = self.entries[self.size]
+            # Into the last place, from where the list then drops it; and the last one into the hole.
+            lw_move(self.handles, self.size, cython.cast(cython.pointer(PyObject), handle))
+            if position > 0 and _before(entry, self.entries[(position - 1) >> 2]):
+                self.up(position, entry, last)
+            else:
+                self.down(position, entry, last)
+        self.handles.pop()
+        return 0
+
+    def put(self, position, entry, handle):
+        self.entries[position] = entry
+        lw_move(self.handles, position, cython.cast(cython.pointer(PyObject), handle))
+        handle.position = position
+
+    def up(self, position, entry, handle):
+        parent: cython.Py_ssize_t
+        while position > 0:
+            parent = (position - 1) >> 2
+            if not _before(entry, self.entries[parent]):
+                break
+            self.put(position, self.entries[parent], cython.cast(TimerHandle, PyList_GET_ITEM(self.handles, parent)))
+            position = parent
+        self.put(position, entry, handle)
+
+    def down(self, position, entry, handle):
+        child: cython.Py_ssize_t
+        least: cython.Py_ssize_t
+        end: cython.Py_ssize_t
+        while True:
+            least = 4 * position + 1
+            if least >= self.size:
+                break
+            end = min(least + 4, self.size)
+            for child in range(least + 1, end):
+                if _before(self.entries[child], self.entries[least]):
+                    least = child
+            if not _before(self.entries[least], entry):
+                break
+            self.put(position, self.entries[least], cython.cast(TimerHandle, PyList_GET_ITEM(self.handles, least)))
+            position = least
+        self.put(position, entry, handle)
+
+    def clear(self):
+        handles = self.handles
+        self.handles = []
+        self.size = 0
+        handle: TimerHandle
+        for handle in handles:
+            handle.position = -1
+            handle.timers = None
+
+    def __len__(self):
+        return self.size
+
+    def __iter__(self):
+        return iter(sorted(self.handles))
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _before(one: Entry, other: Entry) -> cython.bint:
+    return one.when < other.when or (one.when == other.when and one.serial < other.serial)

@@ -1,0 +1,100 @@
+/* What the event loop needs of C and of CPython where Cython's own declarations stop, or cost more. */
+#ifndef LOOPWRIGHT_LOOP_H
+#define LOOPWRIGHT_LOOP_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <Python.h>
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* epoll_pwait2 came with Linux 5.11, and its number is the same on every architecture; glibc wraps it since 2.35. */
+#ifndef SYS_epoll_pwait2
+#define SYS_epoll_pwait2 441
+#endif
+
+static inline int lw_epoll_pwait2(int epoll, struct epoll_event *events, int most, const struct timespec *timeout)
+{
+    return (int)syscall(SYS_epoll_pwait2, epoll, events, most, timeout, NULL, 0);
+}
+
+/* Seconds of CLOCK_MONOTONIC, to the last bit what time.monotonic() gives: that is what asyncio's loops go by. */
+static inline double lw_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (now.tv_nsec == 0)
+        return (double)now.tv_sec;
+    return (double)((long long)now.tv_sec * 1000000000LL + now.tv_nsec) / 1e9;
+}
+
+/* A list used as an array of slots, each an object or None: so the garbage collector sees what is queued. */
+static inline PyObject *lw_take(PyObject *list, Py_ssize_t slot)
+{
+    PyObject *object = PyList_GET_ITEM(list, slot);
+    PyList_SET_ITEM(list, slot, Py_NewRef(Py_None));
+    return object;
+}
+
+static inline void lw_put(PyObject *list, Py_ssize_t slot, PyObject *object)
+{
+    PyList_SET_ITEM(list, slot, Py_NewRef(object));
+    Py_DECREF(Py_None); /* which the slot held */
+}
+
+/* Move within a list, without counting: whoever calls fills `from` at once. */
+static inline void lw_move(PyObject *list, Py_ssize_t to, PyObject *object)
+{
+    PyList_SET_ITEM(list, to, object);
+}
+
+static inline PyObject *lw_call(PyObject *callable, PyObject *args)
+{
+    return PyObject_Vectorcall(callable, &PyTuple_GET_ITEM(args, 0), (size_t)PyTuple_GET_SIZE(args), NULL);
+}
+
+static inline PyObject *lw_call_one(PyObject *callable, PyObject *argument)
+{
+    PyObject *stack[2] = {NULL, argument};
+    return PyObject_Vectorcall(callable, stack + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+}
+
+static inline PyObject *lw_call_two(PyObject *callable, PyObject *first, PyObject *second)
+{
+    PyObject *stack[3] = {NULL, first, second};
+    return PyObject_Vectorcall(callable, stack + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+}
+
+/* The exception that is being raised, taken away. */
+static inline PyObject *lw_fetch(void)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyErr_GetRaisedException();
+#else
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback != NULL)
+        PyException_SetTraceback(value, traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return value;
+#endif
+}
+
+/* Raise it again, with no line added to its traceback. */
+static inline int lw_raise(PyObject *exception)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    PyErr_SetRaisedException(Py_NewRef(exception));
+#else
+    PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(exception)), Py_NewRef(exception), PyException_GetTraceback(exception));
+#endif
+    return -1;
+}
+
+#endif

@@ -1,0 +1,30 @@
+from libc.stdint cimport uint32_t, uint64_t
+
+from loopwright._native._asyncio cimport epoll_event
+
+cdef class Watcher:
+    cdef readonly int fd
+    cdef readonly uint32_t events
+    cdef uint32_t serial
+    cdef int on_events(self, uint32_t events) except -1
+
+cdef class Poller:
+    cdef readonly int epoll
+    cdef int wakeup
+    cdef bint sleeping
+    cdef bint without_pwait2
+    cdef unsigned long generation
+    cdef uint32_t serial
+    cdef list table
+    cdef epoll_event *found
+    cdef int n_found
+    cdef int next_found
+    cdef int open(self) except -1
+    cdef int watch(self, Watcher watcher, uint32_t events) except -1
+    cdef int control(self, int operation, Watcher watcher, uint32_t events) noexcept
+    cdef int follow_fork(self) except -1
+    cdef object at(self, int fd)
+    cdef int look(self, double timeout, bint give_way) except -1
+    cdef Watcher next_ready(self, uint32_t *events)
+    cdef void wake(self)
+    cdef void close(self)

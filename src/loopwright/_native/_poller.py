@@ -1,0 +1,266 @@
+"""Which descriptors are ready, by epoll(7), and a way for other threads to wake whoever waits for that.
+
+Theory of operation.
+
+*Who is told.* `table` has the `Watcher` of each descriptor that epoll was asked about. An event carries the descriptor's
+number and the serial of the registration, and is dropped if the table has another one there by then: so an event of a
+descriptor that was closed, and its number used again within one round of events, reaches nobody it is not meant for.
+Events that were found and not yet passed on when a callback ends the run (KeyboardInterrupt) are passed on in the next.
+
+*Descriptors closed behind our back* leave the kernel's set by themselves, and the table does not know. What epoll_ctl(2)
+then says of the number (EEXIST, ENOENT) is what counts, not what was remembered.
+
+*Waking.* `wake()` writes to an eventfd only if the loop sleeps; `sleeping` is changed with the GIL held. It is watched by
+edge, so nobody has to read it. Of its 64 bits none can overflow in the life of a machine.
+
+*Time.* epoll_pwait2(2) takes nanoseconds (Linux 5.11). Where it is not, or a sandbox forbids it, timeouts are rounded up
+to milliseconds, lest a timer fires early.
+
+*The GIL* is kept while epoll is asked without waiting, which takes a third of a microsecond: to give it up and get it
+back behind a thread that computes costs the interval of switching, 5 ms, each time. A caller says when it is another
+thread's turn.
+
+*A fork* leaves the child with the parent's epoll instance: what the child changes changes for both. So before its first
+use there it makes one of its own, and asks it about all that the table has (`generation`).
+"""
+
+import os
+import signal
+
+import cython
+
+if not cython.compiled:
+    raise ImportError("loopwright._native._poller is compiled code and does not run as plain Python")
+
+from cython.cimports.libc.errno import EBADF, EEXIST, EINTR, ENOENT, ENOSYS, EPERM, errno
+from cython.cimports.libc.stdint import uint32_t, uint64_t
+from cython.cimports.libc.stdlib import free, malloc
+from cython.cimports.loopwright._native._asyncio import (
+    EFD_CLOEXEC,
+    EFD_NONBLOCK,
+    EPOLL_CLOEXEC,
+    EPOLL_CTL_ADD,
+    EPOLL_CTL_DEL,
+    EPOLL_CTL_MOD,
+    EPOLLET,
+    EPOLLIN,
+    PyErr_CheckSignals,
+    PyList_GET_ITEM,
+    epoll_create1,
+    epoll_ctl,
+    epoll_event,
+    epoll_wait,
+    eventfd,
+    lw_epoll_pwait2,
+    timespec,
+)
+from cython.cimports.posix.unistd import close, write
+
+#: Events that are fetched at a time. More of them wait in the kernel, in turn.
+MOST = cython.declare(cython.int, 512)
+#: Seconds: a day, as in asyncio. What is later is slept for in pieces.
+LONGEST = cython.declare(cython.double, 86400.0)
+WAKEUP = cython.declare(uint64_t, 0)
+
+#: How many forks lie between this process and the first.
+_generation = cython.declare(cython.ulong, 0)
+
+
+def _forked():
+    global _generation
+    _generation += 1
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+@cython.cclass
+class Watcher:
+    """Something that wants to be told of a descriptor's events."""
+
+    def on_events(self, events):
+        raise NotImplementedError
+
+    def _on_events(self, events):
+        """The same, as a callback that is queued."""
+        self.on_events(events)
+
+
+@cython.final
+@cython.cclass
+class Poller:
+    def __cinit__(self):
+        self.epoll = self.wakeup = -1
+        self.table = [None] * 64
+        self.found = cython.cast(cython.pointer(epoll_event), malloc(MOST * cython.sizeof(epoll_event)))
+        if self.found == cython.NULL:
+            raise MemoryError
+        self.open()
+
+    def __dealloc__(self):
+        self.close()
+        free(self.found)
+
+    def open(self):
+        event: epoll_event
+        epoll: cython.int = epoll_create1(EPOLL_CLOEXEC)
+        if epoll < 0:
+            raise OSError(errno, f"epoll_create1: {os.strerror(errno)}")
+        wakeup: cython.int = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
+        event.events = EPOLLIN | EPOLLET
+        event.data.u64 = WAKEUP
+        if wakeup < 0 or epoll_ctl(epoll, EPOLL_CTL_ADD, wakeup, cython.address(event)) < 0:
+            error: cython.int = errno
+            close(epoll)
+            if wakeup >= 0:
+                close(wakeup)
+            raise OSError(error, f"eventfd: {os.strerror(error)}")
+        self.epoll = epoll
+        self.wakeup = wakeup
+        self.generation = _generation
+        return 0
+
+    def at(self, fd):
+        """The watcher of this descriptor, or None."""
+        return self.table[fd] if 0 <= fd < len(self.table) else None
+
+    def watch(self, watcher, events):
+        """Tell `watcher` of these events of its descriptor from now on, by level; with 0, of none."""
+        done: cython.int
+        fd: cython.int = watcher.fd
+        if self.generation != _generation:
+            self.follow_fork()
+        while len(self.table) <= fd:
+            self.table.extend([None] * len(self.table))
+        there = cython.cast(object, PyList_GET_ITEM(self.table, fd)) is watcher
+        if not there:
+            if not events:
+                watcher.events = 0
+                return 0
+            self.serial += 1
+            if self.serial == 0:  # that is the wake-up's
+                self.serial = 1
+            watcher.serial = self.serial
+            done = self.control(EPOLL_CTL_ADD, watcher, events)
+            if done == EEXIST:
+                done = self.control(EPOLL_CTL_MOD, watcher, events)
+        elif not events:
+            self.table[fd] = None
+            watcher.events = 0
+            self.control(EPOLL_CTL_DEL, watcher, 0)  # it may have been closed, and so be gone already
+            return 0
+        elif events == watcher.events:
+            return 0
+        else:
+            done = self.control(EPOLL_CTL_MOD, watcher, events)
+            if done == ENOENT:
+                done = self.control(EPOLL_CTL_ADD, watcher, events)
+        if done:
+            if there:
+                self.table[fd] = None
+            watcher.events = 0
+            raise OSError(done, os.strerror(done))
+        self.table[fd] = watcher
+        watcher.events = events
+        return 0
+
+    def control(self, operation, watcher, events):
+        event: epoll_event
+        event.events = events
+        event.data.u64 = (cython.cast(uint64_t, watcher.serial) << 32) | cython.cast(uint32_t, watcher.fd)
+        if epoll_ctl(self.epoll, operation, watcher.fd, cython.address(event)) < 0:
+            return errno
+        return 0
+
+    def follow_fork(self):
+        watcher: Watcher
+        epoll: cython.int = self.epoll
+        wakeup: cython.int = self.wakeup
+        self.n_found = self.next_found = 0
+        self.open()
+        if epoll >= 0:
+            close(epoll)
+            close(wakeup)
+        for entry in self.table:
+            if entry is not None:
+                watcher = entry
+                self.control(EPOLL_CTL_ADD, watcher, watcher.events)
+        return 0
+
+    def look(self, timeout, give_way):
+        """Fetch what is ready, waiting for so many seconds at most; for ever if that is negative."""
+        found: cython.int
+        failed: cython.int = 0
+        milliseconds: cython.int
+        time: timespec
+        if self.generation != _generation:
+            self.follow_fork()
+        if timeout == 0 and not give_way:
+            found = epoll_wait(self.epoll, self.found, MOST, 0)
+            failed = errno
+        elif timeout <= 0:
+            milliseconds = -1 if timeout < 0 else 0
+            self.sleeping = timeout < 0
+            with cython.nogil:
+                found = epoll_wait(self.epoll, self.found, MOST, milliseconds)
+                failed = errno
+        else:
+            timeout = min(timeout, LONGEST)
+            self.sleeping = True
+            if not self.without_pwait2:
+                time.tv_sec = cython.cast(cython.long, timeout)
+                time.tv_nsec = min(cython.cast(cython.long, (timeout - time.tv_sec) * 1e9) + 1, 999999999)
+                with cython.nogil:
+                    found = lw_epoll_pwait2(self.epoll, self.found, MOST, cython.address(time))
+                    failed = errno
+                self.without_pwait2 = found < 0 and (failed == ENOSYS or failed == EPERM)
+            if self.without_pwait2:
+                milliseconds = cython.cast(cython.int, timeout * 1e3) + 1
+                with cython.nogil:
+                    found = epoll_wait(self.epoll, self.found, MOST, milliseconds)
+                    failed = errno
+        self.sleeping = False
+        self.next_found = 0
+        self.n_found = max(found, 0)
+        if found < 0 and failed != EINTR:
+            raise OSError(failed, f"the event loop cannot wait: {os.strerror(failed)}")
+        PyErr_CheckSignals()
+        return 0
+
+    def next_ready(self, events):
+        """The watcher whose turn it is, and in `events` what happened; None if there is no more."""
+        data: uint64_t
+        fd: cython.Py_ssize_t
+        watcher: Watcher
+        while self.next_found < self.n_found:
+            data = self.found[self.next_found].data.u64
+            events[0] = self.found[self.next_found].events
+            self.next_found += 1
+            fd = data & 0xFFFFFFFF
+            if data == WAKEUP or fd >= len(self.table):
+                continue
+            entry = cython.cast(object, PyList_GET_ITEM(self.table, fd))
+            if entry is None:
+                continue
+            watcher = cython.cast(Watcher, entry)
+            if watcher.serial == data >> 32:
+                return watcher
+        return None
+
+    def wake(self):
+        """Have the loop look at what is ready; from any thread, and any process that it was forked into."""
+        one: uint64_t = 1
+        if self.sleeping:
+            self.sleeping = False
+            if self.generation == _generation:
+                write(self.wakeup, cython.address(one), 8)
+
+    def close(self):
+        epoll: cython.int = self.epoll
+        wakeup: cython.int = self.wakeup
+        self.epoll = self.wakeup = -1
+        self.n_found = self.next_found = 0
+        self.table = [None]
+        if epoll >= 0:
+            close(epoll)
+            close(wakeup)

@@ -1,0 +1,377 @@
+"""The transport of a TCP or Unix stream socket.
+
+Theory of operation. Reading: one recv(2) an event, into a buffer that the loop keeps, of which the bytes that came are
+copied; what fills much of it, a stream of large pieces, is from then on read into a new `bytes` at once, which is cut to
+its length. A BufferedProtocol's own buffer is read into directly. Both calls keep the GIL: none waits.
+
+Writing: straight away, in the caller's write(). Only what the kernel does not take is queued, and the descriptor watched
+for room.
+"""
+
+import asyncio
+import logging
+import socket
+
+import cython
+
+if not cython.compiled:
+    raise ImportError("loopwright._native._stream is compiled code and does not run as plain Python")
+
+from cython.cimports.cpython.buffer import (
+    PyBUF_SIMPLE,
+    PyBUF_WRITABLE,
+    PyBuffer_Release,
+    PyObject_GetBuffer,
+)
+from cython.cimports.cpython.object import PyObject
+from cython.cimports.cpython.ref import Py_DECREF
+from cython.cimports.libc.errno import EAGAIN, EINTR, errno
+from cython.cimports.libc.stdint import uint32_t
+from cython.cimports.loopwright._native._asyncio import (
+    EPOLLIN,
+    EPOLLOUT,
+    MSG_DONTWAIT,
+    MSG_NOSIGNAL,
+    PyBytes_AS_STRING,
+    PyBytes_FromStringAndSize,
+    PyBytes_GET_SIZE,
+    _PyBytes_Resize,
+    bytes_data,
+    lw_call_one,
+    lw_fetch,
+    lw_raise,
+    new_bytes,
+    recv,
+    send,
+)
+from cython.cimports.loopwright._native._outbox import Outbox
+from cython.cimports.loopwright._native._transport import attach, os_error
+
+_logger = cython.declare(object, logging.getLogger("asyncio"))
+#: A subclass of asyncio.Transport; sendfile()'s way without the system call insists on it.
+_asyncio_transport = cython.declare(object, asyncio.transports._FlowControlMixin)
+_BufferedProtocol = cython.declare(object, asyncio.BufferedProtocol)
+_ConnectionError = cython.declare(object, ConnectionError)
+_TransportSocket = cython.declare(object, asyncio.trsock.TransportSocket)
+ENDS_THE_PROGRAM = cython.declare(tuple, (SystemExit, KeyboardInterrupt))
+
+#: Bytes read at once, and from how many on a stream is one of large pieces.
+MOST = cython.declare(cython.Py_ssize_t, 262144)
+LARGE = cython.declare(cython.Py_ssize_t, 32768)
+_SENDFILE = cython.declare(object, asyncio.constants._SendfileMode.TRY_NATIVE)
+
+
+@cython.cclass
+class StreamTransport(Transport):
+    """A connection, as `asyncio.Transport` describes it."""
+
+    def __init__(self, loop, sock, protocol, waiter=None, extra=None, server=None, context=None):
+        self.outbox = Outbox.__new__(Outbox)
+        self.set_up(loop, sock, protocol, extra, context)
+        self._extra["socket"] = _TransportSocket(sock)
+        try:
+            self._extra["sockname"] = sock.getsockname()
+        except OSError:
+            self._extra["sockname"] = None
+        if "peername" not in self._extra:
+            try:
+                self._extra["peername"] = sock.getpeername()
+            except OSError:
+                self._extra["peername"] = None
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            _set_nodelay(sock)
+        if server is not None:
+            self._server = server
+            attach(server, self)
+        loop._transports[self.fd] = self
+        self.soon(protocol.connection_made, (self,))
+        self.soon(self._begin, (waiter,))
+
+    @property
+    def __class__(self):
+        return _asyncio_transport
+
+    _start_tls_compatible = property(lambda self: True)
+    _sendfile_compatible = property(lambda self: _SENDFILE)
+
+    @property
+    def _sock(self):
+        return self.file
+
+    @property
+    def _sock_fd(self):
+        return self.fd
+
+    def _begin(self, waiter):
+        """Read, now that the protocol knows of its connection; and tell whoever waits for that."""
+        if not self._closing and not self._paused:
+            self.want(self.events | EPOLLIN)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def set_protocol(self, protocol):
+        self.buffered = isinstance(protocol, _BufferedProtocol)
+        self.data_received = None if self.buffered else protocol.data_received
+        self._protocol = protocol
+
+    # Reading
+
+    def read_ready(self):
+        if self._conn_lost:
+            return 0
+        if self.buffered:
+            return self.read_into_buffer()
+        return self.read_data()
+
+    def read_data(self):
+        size: cython.Py_ssize_t
+        memory: cython.pointer(PyObject) = cython.NULL
+        result: cython.pointer(PyObject)
+        if self.large:
+            memory = new_bytes(cython.NULL, MOST)
+            if memory == cython.NULL:
+                raise MemoryError
+            size = recv(self.fd, bytes_data(memory), MOST, MSG_DONTWAIT)
+            if size <= 0:
+                Py_DECREF(cython.cast(object, memory))
+        else:
+            size = recv(self.fd, self.loop.scratch, MOST, MSG_DONTWAIT)
+        if size < 0:
+            return self.read_failed(errno)
+        if size == 0:
+            return self.read_end()
+        if self.large:
+            _PyBytes_Resize(cython.address(memory), size)
+            data = cython.cast(object, memory)
+            Py_DECREF(data)
+        else:
+            data = PyBytes_FromStringAndSize(self.loop.scratch, size)
+        self.large = size >= LARGE
+        result = lw_call_one(self.data_received, data)
+        if result == cython.NULL:
+            exception = lw_fetch()
+            if isinstance(exception, ENDS_THE_PROGRAM):
+                return lw_raise(exception)
+            return self.fatal(exception, "Fatal error: protocol.data_received() call failed.")
+        Py_DECREF(cython.cast(object, result))
+        return 0
+
+    def read_into_buffer(self):
+        view: Py_buffer
+        size: cython.Py_ssize_t
+        number: cython.int
+        try:
+            buffer = self._protocol.get_buffer(-1)
+            if not len(buffer):
+                raise RuntimeError("get_buffer() returned an empty buffer")
+        except ENDS_THE_PROGRAM:
+            raise
+        except BaseException as error:
+            return self.fatal(error, "Fatal error: protocol.get_buffer() call failed.")
+        try:
+            PyObject_GetBuffer(buffer, cython.address(view), PyBUF_SIMPLE | PyBUF_WRITABLE)
+        except BaseException as error:
+            return self.fatal(error, "Fatal read error on socket transport")
+        size = recv(self.fd, view.buf, view.len, MSG_DONTWAIT)
+        number = errno
+        PyBuffer_Release(cython.address(view))
+        if size < 0:
+            return self.read_failed(number)
+        if size == 0:
+            return self.read_end()
+        try:
+            self._protocol.buffer_updated(size)
+        except ENDS_THE_PROGRAM:
+            raise
+        except BaseException as error:
+            return self.fatal(error, "Fatal error: protocol.buffer_updated() call failed.")
+        return 0
+
+    def read_failed(self, number):
+        if number == EAGAIN or number == EINTR:
+            return 0
+        return self.fatal(os_error(number), "Fatal read error on socket transport")
+
+    def read_end(self):
+        if self.loop._debug:
+            _logger.debug("%r received EOF", self)
+        try:
+            keep_open = self._protocol.eof_received()
+        except ENDS_THE_PROGRAM:
+            raise
+        except BaseException as error:
+            return self.fatal(error, "Fatal error: protocol.eof_received() call failed.")
+        if keep_open:
+            # It may still write, but there is nothing more to read, and the kernel would say so for ever.
+            self.want(self.events & ~cython.cast(uint32_t, EPOLLIN))
+        else:
+            self.close()
+        return 0
+
+    # Writing
+
+    def write(self, data):
+        view: Py_buffer
+        size: cython.Py_ssize_t
+        done: cython.Py_ssize_t = 0
+        if type(data) is bytes:
+            if self._eof or self._empty_waiter is not None:
+                self.check_writable("write")
+            size = PyBytes_GET_SIZE(data)
+            if size == 0:
+                return
+            if self._conn_lost:
+                self.lost_write()
+                return
+            if self.outbox.size == 0:
+                done = self.send_now(PyBytes_AS_STRING(data), size)
+            rest = data
+        else:
+            if not isinstance(data, (bytes, bytearray, memoryview)):
+                raise TypeError(
+                    f"data argument must be a bytes, bytearray, or memoryview object, not {type(data).__name__!r}"
+                )
+            self.check_writable("write")
+            if isinstance(data, memoryview) and not data.c_contiguous:
+                data = bytes(data)
+            PyObject_GetBuffer(data, cython.address(view), PyBUF_SIMPLE)
+            try:
+                size = view.len
+                if size and self._conn_lost:
+                    self.lost_write()
+                    return
+                if size and self.outbox.size == 0:
+                    done = self.send_now(cython.cast(cython.p_char, view.buf), size)
+                # A copy, for the caller may change it; of what is left only.
+                rest = PyBytes_FromStringAndSize(cython.cast(cython.p_char, view.buf) + done, size - done)
+                size -= done
+                done = 0
+            finally:
+                PyBuffer_Release(cython.address(view))
+        if done >= size or self._conn_lost:
+            return
+        self.outbox.append(rest, done)
+        self.want(self.events | EPOLLOUT)
+        self.maybe_pause()
+
+    def writelines(self, list_of_data):
+        self.check_writable("writelines")
+        if not list_of_data:
+            return
+        if self._conn_lost:
+            self.lost_write()
+            return
+        waiting: cython.bint = self.outbox.size > 0
+        for data in list_of_data:
+            if type(data) is not bytes:
+                data = bytes(memoryview(data))
+            if PyBytes_GET_SIZE(data):
+                self.outbox.append(data, 0)
+        if self.outbox.size == 0:
+            return
+        if not waiting:
+            self.flush()
+        if self.outbox.size and not self._conn_lost:
+            self.want(self.events | EPOLLOUT)
+            self.maybe_pause()
+
+    def check_writable(self, method):
+        if self._eof:
+            raise RuntimeError(f"Cannot call {method}() after write_eof()")
+        if self._empty_waiter is not None:
+            raise RuntimeError(f"unable to {method}; sendfile is in progress")
+        return 0
+
+    def send_now(self, data, size):
+        """How much of it the kernel took; all of it, if the connection is lost: there is nothing to keep."""
+        done: cython.Py_ssize_t = send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+        if done >= 0:
+            return done
+        if errno == EAGAIN or errno == EINTR:
+            return 0
+        self.write_failed(errno)
+        return size
+
+    def flush(self):
+        """Write what is queued, as far as the kernel takes it."""
+        done: cython.Py_ssize_t = self.outbox.send(self.fd, True)
+        if done >= 0:
+            self.outbox.sent(done)
+        elif done != -EAGAIN:
+            self.write_failed(-done)
+        return 0
+
+    def write_failed(self, number):
+        error = os_error(number)
+        waiter = self._empty_waiter
+        self.fatal(error, "Fatal write error on socket transport")
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+        return 0
+
+    def write_ready(self):
+        if self._conn_lost or self.outbox.size == 0:
+            return 0
+        self.flush()
+        if self._conn_lost:
+            return 0
+        self.maybe_resume()  # which may write
+        if self.outbox.size == 0 and not self._conn_lost:
+            self.written()
+        return 0
+
+    def written(self):
+        """All of it is written."""
+        self.want(self.events & ~cython.cast(uint32_t, EPOLLOUT))
+        if self._empty_waiter is not None and not self._empty_waiter.done():
+            self._empty_waiter.set_result(None)
+        if self._closing:
+            self._conn_lost += 1
+            self.soon(self._call_connection_lost, (None,))
+        elif self._eof:
+            self.file.shutdown(socket.SHUT_WR)
+        return 0
+
+    def can_write_eof(self):
+        return True
+
+    def write_eof(self):
+        if self._closing or self._eof:
+            return
+        self._eof = True
+        if self.outbox.size == 0:
+            self.file.shutdown(socket.SHUT_WR)
+
+    def pending(self):
+        return self.outbox.size
+
+    def drop_output(self):
+        self.outbox.clear()
+        return 0
+
+    # For asyncio's sendfile()
+
+    def _make_empty_waiter(self):
+        if self._empty_waiter is not None:
+            raise RuntimeError("Empty waiter is already set")
+        self._empty_waiter = self.loop.create_future()
+        if self.outbox.size == 0:
+            self._empty_waiter.set_result(None)
+        return self._empty_waiter
+
+    def _reset_empty_waiter(self):
+        self._empty_waiter = None
+
+    def _call_connection_lost(self, exc):
+        try:
+            Transport._call_connection_lost(self, exc)
+        finally:
+            self.data_received = None
+            if self._empty_waiter is not None and not self._empty_waiter.done():
+                self._empty_waiter.set_exception(_ConnectionError("Connection is closed by peer"))
+
+
+@cython.cfunc
+def _set_nodelay(sock):
+    if sock.type == socket.SOCK_STREAM and sock.proto in (0, socket.IPPROTO_TCP):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
