@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from loopwright.testing._loop_calls import LoopCalls
+from loopwright.testing._loop_datagrams import LoopDatagrams
 from loopwright.testing._loop_debug import LoopDebug
 from loopwright.testing._loop_flow import LoopFlow
+from loopwright.testing._loop_pipes import LoopPipes
 from loopwright.testing._loop_raising import LoopRaising
 from loopwright.testing._loop_readiness import LoopReadiness
 from loopwright.testing._loop_running import LoopRunning
@@ -14,5 +16,5 @@ from loopwright.testing._loop_streams import LoopStreams
 __all__ = ["EventLoopContract"]
 
 
-class EventLoopContract(LoopCalls, LoopRunning, LoopDebug, LoopReadiness, LoopSockets, LoopStreams, LoopFlow, LoopRaising):
+class EventLoopContract(LoopCalls, LoopRunning, LoopDebug, LoopReadiness, LoopSockets, LoopStreams, LoopFlow, LoopRaising, LoopDatagrams, LoopPipes):
     """X."""

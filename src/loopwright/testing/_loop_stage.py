@@ -59,12 +59,12 @@ def slow(test: F) -> F:
 
 def tcp_pair() -> tuple[socket.socket, socket.socket]:
     """Both ends of a TCP connection over the loopback interface, in which not much is under way; they do not block."""
-    with socket.socket() as server:
+    with socket.socket(proto=socket.IPPROTO_TCP) as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM)  # inherited by what is accepted, socket(7)
         server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ROOM)
         server.bind(("127.0.0.1", 0))
         server.listen(1)
-        mine = socket.socket()
+        mine = socket.socket(proto=socket.IPPROTO_TCP)
         mine.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM)
         mine.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ROOM)
         mine.connect(server.getsockname())
