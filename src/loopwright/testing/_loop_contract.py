@@ -10,11 +10,13 @@ from loopwright.testing._loop_pipes import LoopPipes
 from loopwright.testing._loop_raising import LoopRaising
 from loopwright.testing._loop_readiness import LoopReadiness
 from loopwright.testing._loop_running import LoopRunning
+from loopwright.testing._loop_servers import LoopServers
 from loopwright.testing._loop_sockets import LoopSockets
 from loopwright.testing._loop_streams import LoopStreams
+from loopwright.testing._loop_tls import LoopTLS
 
 __all__ = ["EventLoopContract"]
 
 
-class EventLoopContract(LoopCalls, LoopRunning, LoopDebug, LoopReadiness, LoopSockets, LoopStreams, LoopFlow, LoopRaising, LoopDatagrams, LoopPipes):
+class EventLoopContract(LoopCalls, LoopRunning, LoopDebug, LoopReadiness, LoopSockets, LoopStreams, LoopFlow, LoopRaising, LoopDatagrams, LoopPipes, LoopServers, LoopTLS):
     """X."""
