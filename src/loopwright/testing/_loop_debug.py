@@ -60,14 +60,14 @@ class LoopDebug(LoopTests):
                 handle = schedule(failing)
                 schedule(seen.append, "the next")
                 stage.run(asyncio.sleep(0))
-                (context,) = stage.reported()
+                context = stage.the_report()
                 assert isinstance(context["exception"], LookupError)
                 assert "failing" in context["message"], context
                 assert context["handle"] is handle
                 assert seen.pop() == "the next"
             handle = stage.loop.call_later(0.001, failing)
             stage.run(asyncio.sleep(0.005))
-            (context,) = stage.reported()
+            context = stage.the_report()
             assert context["handle"] is handle
 
     def test_the_handler_can_be_had_replaced_and_removed(self) -> None:
@@ -133,7 +133,7 @@ class LoopDebug(LoopTests):
                 gc.collect()
 
             stage.run(main())
-            (context,) = stage.reported()
+            context = stage.the_report()
             assert "never retrieved" in context["message"]
             assert isinstance(context["exception"], LookupError)
 
@@ -243,7 +243,7 @@ class LoopDebug(LoopTests):
             stage.loop.set_debug(True)
             stage.loop.call_soon(lambda: [][0])
             stage.run(asyncio.sleep(0))
-            (context,) = stage.reported()
+            context = stage.the_report()
             assert context["source_traceback"]
 
     def test_sockets_that_block_are_refused(self) -> None:

@@ -61,8 +61,8 @@ class LoopFlow(LoopTests):
                 recorder = Recorder(resume_writing=lambda self: sizes.append(self.transport.get_write_buffer_size()))
                 transport, peer = await stage.connected(recorder)
                 transport.set_write_buffer_limits(high=3_000_000, low=1_000)
-                transport.write(b"x" * 20_000_000)
-                await peer.read(20_000_000)
+                transport.write(b"x" * 8_000_000)
+                await peer.read(8_000_000)
                 await recorder.until("resume_writing")
                 assert sizes[0] <= 1_000
 

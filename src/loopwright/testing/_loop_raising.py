@@ -72,7 +72,7 @@ class LoopRaising(LoopTests):
         _, peer = await stage.connected(recorder)
         await peer.write(b"x")
         assert isinstance(await recorder.lost(), error)
-        (context,) = stage.reported()
+        context = stage.the_report()
         assert isinstance(context["exception"], error)
 
     def test_raising_in_connection_lost(self) -> None:
@@ -262,7 +262,7 @@ class LoopRaising(LoopTests):
             stage.run(main())
 
     def _check_reported(self, stage: Stage) -> dict[str, Any]:
-        (context,) = stage.reported()
+        context = stage.the_report()
         assert isinstance(context["exception"], OnPurposeError)
         assert context["message"]
         return context

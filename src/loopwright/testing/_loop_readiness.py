@@ -16,7 +16,7 @@ from loopwright.testing._loop_stage import QUIET, LoopTests, Recorder, eventuall
 __all__ = ["LoopReadiness"]
 
 #: For what comes at once or never. Seconds.
-SOON = 0.5
+SOON = 0.2
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
 
@@ -415,5 +415,5 @@ class LoopReadiness(LoopTests):
                 await eventually(lambda: stage.contexts)
 
             stage.run(main())
-            (context,) = stage.reported()
+            context = stage.the_report()
             assert isinstance(context["exception"], IndexError)

@@ -85,8 +85,9 @@ def unix_pair() -> tuple[socket.socket, socket.socket]:
 PAIRS = {"tcp": tcp_pair, "unix": unix_pair}
 
 
-async def eventually(holds: Callable[[], object], *, within: float = LIMIT) -> None:
-    """Return once it holds; AssertionError if it does not for so many seconds."""
+async def eventually(holds: Callable[[], object], *, within: float | None = None) -> None:
+    """Return once it holds; AssertionError if it does not for so many seconds, LIMIT unless said."""
+    within = LIMIT if within is None else within
     deadline = time.monotonic() + within
     while not holds():
         if time.monotonic() > deadline:
@@ -209,7 +210,7 @@ class Notes:
     def count(self, name: str) -> int:
         return sum(note[0] == name for note in self.notes)
 
-    async def until(self, name: str, count: int = 1, *, within: float = LIMIT) -> Any:
+    async def until(self, name: str, count: int = 1, *, within: float | None = None) -> Any:
         """Wait until a method was called so often; gives its last note's first argument, if it had one."""
         await eventually(lambda: self.count(name) >= count, within=within)
         args = [note for note in self.notes if note[0] == name][count - 1][1:]
@@ -276,8 +277,9 @@ class Stage:
         self._open.append(thing)
         return thing
 
-    def run(self, coroutine: Coroutine[Any, Any, T], *, within: float = LIMIT) -> T:
+    def run(self, coroutine: Coroutine[Any, Any, T], *, within: float | None = None) -> T:
         """Run a coroutine on the loop; AssertionError if it takes longer than any should."""
+        within = LIMIT if within is None else within
         main = self.loop.create_task(coroutine)
         late = self.loop.call_later(within, main.cancel)
         try:
@@ -291,6 +293,12 @@ class Stage:
         """What the loop told its exception handler of since last asked; what nobody asks for fails the test."""
         found, self.contexts = self.contexts, []
         return found
+
+    def the_report(self) -> dict[str, Any]:
+        """The one thing that the loop told its exception handler of since last asked."""
+        found = self.reported()
+        assert len(found) == 1, found
+        return found[0]
 
     def pair(self, kind: str) -> tuple[socket.socket, Peer]:
         """Both ends of a connection, `tcp` or `unix`."""
