@@ -247,9 +247,9 @@ LOOPS = [
 
 
 @pytest.mark.parametrize("make_loop", LOOPS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["tcp", *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:])])
 def test_streams(make_loop: Callable[[], asyncio.AbstractEventLoop], kind: str) -> None:
-    run(Streams, 5, 12, make_loop=staticmethod(make_loop), kind=kind)
+    run(Streams, 5, 10, make_loop=staticmethod(make_loop), kind=kind)
 
 
 @pytest.mark.slow
@@ -262,7 +262,7 @@ def test_streams_at_length(make_loop: Callable[[], asyncio.AbstractEventLoop], k
 
 @pytest.mark.parametrize("make_loop", LOOPS)
 def test_datagrams(make_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
-    run(Datagrams, 5, 12, make_loop=staticmethod(make_loop))
+    run(Datagrams, 4, 10, make_loop=staticmethod(make_loop))
 
 
 @pytest.mark.slow

@@ -239,7 +239,6 @@ class LoopCalls(LoopTests):
 
     def test_timers_are_never_early(self) -> None:
         with self.stage() as stage:
-
             busy = False
 
             def again() -> None:

@@ -1,4 +1,4 @@
-"""The contract of event loops, as tests for anybody's."""
+"""The contract of event loops, as tests for anybody's loop."""
 
 from __future__ import annotations
 
@@ -18,5 +18,33 @@ from loopwright.testing._loop_tls import LoopTLS
 __all__ = ["EventLoopContract"]
 
 
-class EventLoopContract(LoopCalls, LoopRunning, LoopDebug, LoopReadiness, LoopSockets, LoopStreams, LoopFlow, LoopRaising, LoopDatagrams, LoopPipes, LoopServers, LoopTLS):
-    """X."""
+class EventLoopContract(
+    LoopCalls,
+    LoopRunning,
+    LoopDebug,
+    LoopReadiness,
+    LoopSockets,
+    LoopStreams,
+    LoopFlow,
+    LoopRaising,
+    LoopDatagrams,
+    LoopPipes,
+    LoopServers,
+    LoopTLS,
+):
+    """What an event loop on Linux promises, as a class of tests: what asyncio documents, and what its own does.
+
+    Subclass it and say what is to be tested; every method whose name begins with `test_` is then a test, for pytest
+    as it is, for unittest with `unittest.TestCase` as a further base::
+
+        class TestMyLoop(EventLoopContract):
+            def make_loop(self):
+                return MyEventLoop()
+
+    A test fails with an AssertionError, or with a LeakError: each checks that no descriptor, thread, task, loop or
+    child is left behind in the whole process (`LeakCheck`), so they must run one at a time in a process, in its main
+    thread, and without `-O`. What the loop tells its exception handler of fails a test, too, unless that is what the
+    test is about. Tests that take seconds have an attribute `slow`, which is True.
+
+    asyncio's own loop fails those whose docstrings begin with "More than asyncio".
+    """

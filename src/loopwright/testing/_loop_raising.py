@@ -160,9 +160,7 @@ class LoopRaising(LoopTests):
 
             async def main() -> None:
                 recorder = DatagramRecorder(datagram_received=_raise)
-                transport, _ = await stage.loop.create_datagram_endpoint(
-                    lambda: recorder, local_addr=("127.0.0.1", 0)
-                )
+                transport, _ = await stage.loop.create_datagram_endpoint(lambda: recorder, local_addr=("127.0.0.1", 0))
                 stage.keep(transport)
                 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
                     for count in (1, 2):

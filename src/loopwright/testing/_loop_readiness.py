@@ -175,10 +175,10 @@ class LoopReadiness(LoopTests):
             else:
                 raise AssertionError("took a regular file, which epoll(7) does not")
 
-    # Descriptors closed and used anew behind the loop's back: the first three ask for more than asyncio does, which
-    # believes that the kernel still polls a number it once registered
+    # Descriptors closed and used anew behind the loop's back
 
     def test_a_number_used_anew_after_it_was_closed_unannounced(self) -> None:
+        """More than asyncio, which believes that the kernel still polls a number that it once registered."""
         with self.stage() as stage:
             seen: list[str] = []
             mine, peer = stage.pair("unix")
@@ -196,6 +196,7 @@ class LoopReadiness(LoopTests):
             peer.close()
 
     def test_a_number_used_anew_by_a_transport_after_it_was_closed_unannounced(self) -> None:
+        """More than asyncio, which believes that the kernel still polls a number that it once registered."""
         with self.stage() as stage:
             mine, _ = stage.pair("unix")
             stage.loop.add_reader(mine, print)
@@ -217,6 +218,7 @@ class LoopReadiness(LoopTests):
             stage.run(main(), within=SOON)
 
     def test_a_number_used_anew_by_sock_calls_after_it_was_closed_unannounced(self) -> None:
+        """More than asyncio, which believes that the kernel still polls a number that it once registered."""
         with self.stage() as stage:
             mine, _ = stage.pair("unix")
             stage.loop.add_reader(mine, print)
