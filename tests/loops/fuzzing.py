@@ -19,7 +19,15 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any
 
-from loopwright.testing._loop_stage import BufferedRecorder, Notes, Peer, Recorder, tcp_pair, unix_pair
+from loopwright.testing._loop_stage import (
+    BufferedRecorder,
+    DatagramRecorder,
+    Notes,
+    Peer,
+    Recorder,
+    tcp_pair,
+    unix_pair,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +55,10 @@ class End:
 
     def close(self) -> None:
         self.file.close()
+
+
+def _file(descriptor: int, mode: str) -> Any:
+    return open(descriptor, mode, 0)  # noqa: SIM115 - whoever gets it closes it
 
 
 class Actor:
@@ -79,10 +91,10 @@ class Actor:
             return transport, End(theirs)
         read, write = os.pipe()
         if self.kind == "read pipe":
-            transport, _ = self.loop.run_until_complete(self.loop.connect_read_pipe(make, open(read, "rb", 0)))
-            return transport, End(open(write, "wb", 0))
-        transport, _ = self.loop.run_until_complete(self.loop.connect_write_pipe(make, open(write, "wb", 0)))
-        return transport, End(open(read, "rb", 0))
+            transport, _ = self.loop.run_until_complete(self.loop.connect_read_pipe(make, _file(read, "rb")))
+            return transport, End(_file(write, "wb"))
+        transport, _ = self.loop.run_until_complete(self.loop.connect_write_pipe(make, _file(write, "wb")))
+        return transport, End(_file(read, "rb"))
 
     @property
     def lost(self) -> bool:
@@ -221,8 +233,6 @@ class DatagramActor:
     """The same for datagrams: a bound endpoint, and a socket that sends to and receives from it."""
 
     def __init__(self, make_loop: Callable[[], asyncio.AbstractEventLoop], *, connected: bool) -> None:
-        from loopwright.testing._loop_stage import DatagramRecorder
-
         self.loop = make_loop()
         self.recorder = DatagramRecorder()
         self.peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

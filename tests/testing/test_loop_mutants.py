@@ -1,4 +1,4 @@
-"""The contract of loops has teeth: each of these breaks asyncio's own in one way, and the test that it names says so."""
+"""The contract of loops has teeth: each of these breaks asyncio's loop in one way, and the test it names says so."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from loopwright.errors import LeakError
-from loopwright.testing import EventLoopContract, _loop_stage
+from loopwright.testing import EventLoopContract, _loop_recorders
 from tests.loops.test_loop_fuzz import Streams, run
 
 
@@ -263,7 +263,7 @@ def test_found_out(mutant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     test = mutant.killed_by
     getattr(contract_of(Loop), test)()  # which passes as it is
     # What never comes from a mutant need not be waited for as long as something that is late
-    monkeypatch.setattr(_loop_stage, "LIMIT", 0.2)
+    monkeypatch.setattr(_loop_recorders, "LIMIT", 0.2)
     with pytest.raises((AssertionError, LeakError)):
         getattr(contract_of(mutant), test)()
 

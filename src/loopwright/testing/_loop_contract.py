@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from loopwright.testing._loop_calls import LoopCalls
+from loopwright.testing._loop_closing import LoopClosing
+from loopwright.testing._loop_connections import LoopConnections
 from loopwright.testing._loop_datagrams import LoopDatagrams
 from loopwright.testing._loop_debug import LoopDebug
+from loopwright.testing._loop_ends import LoopEnds
 from loopwright.testing._loop_flow import LoopFlow
 from loopwright.testing._loop_pipes import LoopPipes
 from loopwright.testing._loop_raising import LoopRaising
 from loopwright.testing._loop_readiness import LoopReadiness
 from loopwright.testing._loop_running import LoopRunning
 from loopwright.testing._loop_servers import LoopServers
+from loopwright.testing._loop_signals import LoopSignals
 from loopwright.testing._loop_sockets import LoopSockets
+from loopwright.testing._loop_sockets_cancelled import LoopSocketsCancelled
 from loopwright.testing._loop_streams import LoopStreams
+from loopwright.testing._loop_timers import LoopTimers
 from loopwright.testing._loop_tls import LoopTLS
 
 __all__ = ["EventLoopContract"]
@@ -20,16 +26,22 @@ __all__ = ["EventLoopContract"]
 
 class EventLoopContract(
     LoopCalls,
+    LoopTimers,
     LoopRunning,
+    LoopClosing,
     LoopDebug,
     LoopReadiness,
+    LoopSignals,
     LoopSockets,
+    LoopSocketsCancelled,
     LoopStreams,
+    LoopEnds,
     LoopFlow,
     LoopRaising,
     LoopDatagrams,
     LoopPipes,
     LoopServers,
+    LoopConnections,
     LoopTLS,
 ):
     """What an event loop on Linux promises, as a class of tests: what asyncio documents, and what its own does.

@@ -283,7 +283,7 @@ class LoopPipes(LoopTests):
             async def main() -> None:
                 for connect, index in ((stage.loop.connect_read_pipe, 0), (stage.loop.connect_write_pipe, 1)):
                     ends = stage.pipe()
-                    task = asyncio.ensure_future(connect(Recorder, ends[index]))  # type: ignore[arg-type]
+                    task = asyncio.ensure_future(connect(Recorder, ends[index]))
                     await asyncio.sleep(0)
                     task.cancel()
                     try:
