@@ -58,7 +58,7 @@ class End:
 
 
 def _file(descriptor: int, mode: str) -> Any:
-    return open(descriptor, mode, 0)  # noqa: SIM115 - whoever gets it closes it
+    return open(descriptor, mode, 0)
 
 
 class Actor:

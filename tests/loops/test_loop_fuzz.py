@@ -257,7 +257,7 @@ def test_streams(make_loop: Callable[[], asyncio.AbstractEventLoop], kind: str) 
 @pytest.mark.parametrize("make_loop", LOOPS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_streams_at_length(make_loop: Callable[[], asyncio.AbstractEventLoop], kind: str) -> None:
-    run(Streams, 300, 40, make_loop=staticmethod(make_loop), kind=kind)
+    run(Streams, 100, 40, make_loop=staticmethod(make_loop), kind=kind)
 
 
 @pytest.mark.parametrize("make_loop", LOOPS)
@@ -269,4 +269,4 @@ def test_datagrams(make_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("make_loop", LOOPS)
 def test_datagrams_at_length(make_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
-    run(Datagrams, 500, 40, make_loop=staticmethod(make_loop))
+    run(Datagrams, 150, 30, make_loop=staticmethod(make_loop))

@@ -301,7 +301,6 @@ class LoopFlow(LoopTests):
                     await recorder.until("eof_received")
                     for _ in range(100):
                         transport.write(b"x" * 1000)
-                        transport.writelines([b"y", b"z"])
                         if recorder.count("connection_lost"):
                             break
                         await asyncio.sleep(0.001)
@@ -319,9 +318,25 @@ class LoopFlow(LoopTests):
                 await recorder.lost()
                 for _ in range(3):
                     transport.write(b"x")
-                    transport.writelines([b"x"])
                 await asyncio.sleep(0)
                 assert recorder.count("connection_lost") == 1
+
+            stage.run(main())
+
+    def test_writing_lists_on_and_on_after_the_connection_was_lost(self) -> None:
+        """More than asyncio of 3.12 and 3.13, whose writelines() forgets to look."""
+        with self.stage() as stage:
+
+            async def main() -> None:
+                for end in ("close", "peer"):
+                    recorder = Recorder()
+                    transport, peer = await stage.connected(recorder)
+                    transport.close() if end == "close" else peer.close()
+                    await recorder.lost()
+                    for _ in range(3):
+                        transport.writelines([b"x", b"y"])
+                    await asyncio.sleep(0)
+                    assert recorder.count("connection_lost") == 1
 
             stage.run(main())
 

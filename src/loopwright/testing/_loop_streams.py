@@ -168,8 +168,8 @@ class LoopStreams(LoopTests):
             async def main() -> None:
                 mine, peer = stage.pair("tcp")
                 name, number = mine.getsockname(), mine.fileno()
-                recorder: Any
-                transport, recorder = await stage.loop.create_connection(Recorder, sock=mine)
+                recorder = Recorder()
+                transport, _ = await stage.loop.create_connection(lambda: recorder, sock=mine)
                 stage.keep(transport)
                 assert isinstance(transport, asyncio.Transport)
                 assert transport.get_extra_info("sockname") == name
