@@ -35,3 +35,8 @@ def _own(test: Callable[..., None]) -> Callable[..., None]:
         test(self)
 
     return own
+
+
+def by_reason(reasons: Mapping[str, str]) -> dict[str, str]:
+    """The reason of each test, from the tests, apart by white space, of each reason."""
+    return {name: reason for reason, names in reasons.items() for name in names.split()}
