@@ -37,7 +37,7 @@ from cython.cimports.loopwright._native._asyncio import (
     PyBytes_GET_SIZE,
     _PyBytes_Resize,
     bytes_data,
-    lw_call_one,
+    lw_call_method,
     lw_fetch,
     lw_raise,
     new_bytes,
@@ -52,7 +52,6 @@ _logger = cython.declare(object, logging.getLogger("asyncio"))
 _asyncio_transport = cython.declare(object, asyncio.transports._FlowControlMixin)
 _BufferedProtocol = cython.declare(object, asyncio.BufferedProtocol)
 _ConnectionError = cython.declare(object, ConnectionError)
-_TransportSocket = cython.declare(object, asyncio.trsock.TransportSocket)
 ENDS_THE_PROGRAM = cython.declare(tuple, (SystemExit, KeyboardInterrupt))
 
 #: Bytes read at once, and from how many on a stream is one of large pieces.
@@ -68,12 +67,7 @@ class StreamTransport(Transport):
     def __init__(self, loop, sock, protocol, waiter=None, extra=None, server=None, context=None):
         self.outbox = Outbox.__new__(Outbox)
         self.set_up(loop, sock, protocol, extra, context)
-        self._extra["socket"] = _TransportSocket(sock)
-        try:
-            self._extra["sockname"] = sock.getsockname()
-        except OSError:
-            self._extra["sockname"] = None
-        if "peername" not in self._extra:
+        if "peername" not in self._extra:  # now: a peer that has gone has no name
             try:
                 self._extra["peername"] = sock.getpeername()
             except OSError:
@@ -102,16 +96,29 @@ class StreamTransport(Transport):
     def _sock_fd(self):
         return self.fd
 
+    def learn(self, name):
+        if self.file is None:
+            return 0
+        if name == "socket":
+            self._extra["socket"] = asyncio.trsock.TransportSocket(self.file)
+        elif name == "sockname":
+            try:
+                self._extra["sockname"] = self.file.getsockname()
+            except OSError:
+                self._extra["sockname"] = None
+        return 0
+
     def _begin(self, waiter):
         """Read, now that the protocol knows of its connection; and tell whoever waits for that."""
-        if not self._closing and not self._paused:
-            self.want(self.events | EPOLLIN)
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        try:
+            if not self._closing and not self._paused:
+                self.want(self.events | EPOLLIN)
+        finally:
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
 
     def set_protocol(self, protocol):
         self.buffered = isinstance(protocol, _BufferedProtocol)
-        self.data_received = None if self.buffered else protocol.data_received
         self._protocol = protocol
 
     # Reading
@@ -147,7 +154,7 @@ class StreamTransport(Transport):
         else:
             data = PyBytes_FromStringAndSize(self.loop.scratch, size)
         self.large = size >= LARGE
-        result = lw_call_one(self.data_received, data)
+        result = lw_call_method(self._protocol, "data_received", data)
         if result == cython.NULL:
             exception = lw_fetch()
             if isinstance(exception, ENDS_THE_PROGRAM):
@@ -363,10 +370,11 @@ class StreamTransport(Transport):
         self._empty_waiter = None
 
     def _call_connection_lost(self, exc):
+        self.get_extra_info("sockname")  # the last moment to learn them
+        self.get_extra_info("socket")
         try:
             Transport._call_connection_lost(self, exc)
         finally:
-            self.data_received = None
             if self._empty_waiter is not None and not self._empty_waiter.done():
                 self._empty_waiter.set_exception(_ConnectionError("Connection is closed by peer"))
 
