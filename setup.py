@@ -11,7 +11,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_py import build_py
 
 COMPILED = tuple(f"loopwright._native.{name}" for name in (
-    "_core", "_handles", "_layout", "_outbox", "_pidfds", "_poller", "_ready", "_slots", "_starts", "_stream",
+    "_core", "_handles", "_layout", "_outbox", "_pidfds", "_poller", "_ready", "_slots", "_socks", "_starts", "_stream",
     "_transport", "_workers",
 ))
 NATIVE = "src/loopwright/_native"

@@ -27,6 +27,7 @@ cdef extern from "_loop.h" nogil:
         EPOLLHUP
         EPOLLRDHUP
         EPOLLET
+        EPOLLONESHOT
 
 cdef extern from "_loop.h":
     object lw_take(list slots, Py_ssize_t slot)
@@ -77,3 +78,9 @@ cdef extern from "<sys/socket.h>" nogil:
     enum:
         MSG_DONTWAIT
         MSG_NOSIGNAL
+
+cdef extern from "<arpa/inet.h>" nogil:
+    int inet_pton(int family, const char *text, void *address)
+    enum:
+        AF_INET
+        AF_INET6

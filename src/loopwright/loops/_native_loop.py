@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from loopwright._native import LoopCore, StreamTransport
 from loopwright.loops._asyncio_private import subprocess_starter
+from loopwright.loops._native_socks import SockMethods
 from loopwright.watchers import process_watcher
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["NativeEventLoop"]
 
 
-class NativeEventLoop(LoopCore, asyncio.SelectorEventLoop):
+class NativeEventLoop(LoopCore, SockMethods, asyncio.SelectorEventLoop):
     """An event loop."""
 
     def __init__(self) -> None:
