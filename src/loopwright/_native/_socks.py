@@ -12,7 +12,7 @@ and add_reader() promises level.
 
 *Whose descriptor it is.* A socket that is closed leaves the kernel's set unseen, and its number comes back as another
 socket. So interest counts as kept only for the same socket object, by a weak reference; for any other the kernel is asked
-anew (`settle`), and who still waits on the closed one is woken to find that it is closed. When the object is gone, so is
+anew, and who still waits on the closed one is woken to find that it is closed. When the object is gone, so is
 what the loop had of it. os.dup2() onto the number of a socket that is in use is the one thing this does not see.
 
 *Several at once.* Reading and writing are apart. Of several operations that wait for the same, all are woken, the newest
@@ -21,7 +21,6 @@ add_writer() it is as in asyncio: the newer takes the descriptor, be it callback
 is told nothing more; remove_reader() takes it from an operation, too.
 """
 
-import asyncio
 import weakref
 
 import cython
@@ -40,7 +39,6 @@ from cython.cimports.loopwright._native._asyncio import (
     EPOLLERR,
     EPOLLHUP,
     EPOLLIN,
-    EPOLLONESHOT,
     EPOLLOUT,
     EPOLLRDHUP,
     MSG_DONTWAIT,
@@ -54,13 +52,11 @@ from cython.cimports.loopwright._native._asyncio import (
     send,
 )
 from cython.cimports.loopwright._native._core import Callbacks, LoopCore
+from cython.cimports.loopwright._native._handles import Handle
 from cython.cimports.loopwright._native._transport import os_error
 
-_Future = cython.declare(object, asyncio.Future)
 #: Bytes: more than the loop's buffer holds are read into an object of their own.
 SCRATCH = cython.declare(cython.Py_ssize_t, 262144)
-#: What nobody asks epoll for: with this as what it was last asked, it is asked again.
-UNKNOWN = cython.declare(uint32_t, EPOLLONESHOT)
 
 
 class _SockReference(weakref.ref):
@@ -125,9 +121,11 @@ class SockCallbacks(Callbacks):
 
     def on_events(self, events):
         dropped: uint32_t = 0
+        reader: Handle = self.reader
+        writer: Handle = self.writer
         if events & (EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLRDHUP):
-            if self.reader is not None:
-                self.loop.ready.hand_over(self.reader)
+            if reader is not None:
+                self.loop.run_now(reader)
             elif self.reading.active:
                 self.looked_twice = False
                 if not self.reading.wake():
@@ -137,15 +135,15 @@ class SockCallbacks(Callbacks):
                     dropped |= EPOLLIN
                 self.looked_twice = True
         if events & (EPOLLOUT | EPOLLERR | EPOLLHUP):
-            if self.writer is not None:
-                self.loop.ready.hand_over(self.writer)
+            if writer is not None:
+                self.loop.run_now(writer)
             elif self.writing.active:
                 if not self.writing.wake():
                     dropped |= EPOLLOUT
             elif self.events & EPOLLOUT:
                 dropped |= EPOLLOUT
-        if dropped:
-            self.loop.poller.watch(self, self.events & ~dropped)
+        if dropped and self.loop.poller.at(self.fd) is self:  # a callback may have given it to a transport
+            self.loop.poller.watch(self, (self.events & ~dropped) | self.wanted())
         return 0
 
     def wanted(self):
@@ -157,7 +155,6 @@ class SockCallbacks(Callbacks):
         return events
 
     def settle(self):
-        self.events = UNKNOWN
         if self.sock is not None:
             sock = self.sock()
             if sock is None or sock.fileno() != self.fd:
@@ -185,7 +182,7 @@ def _callbacks(loop: LoopCore, sock, fd: cython.int) -> SockCallbacks:
         callbacks = found
         if callbacks.sock is not None and callbacks.sock() is sock:
             return callbacks
-        callbacks.events = UNKNOWN
+        callbacks.events = 0  # that is what is known of it
         callbacks.wake_all()
     else:
         callbacks = SockCallbacks.__new__(SockCallbacks)
@@ -210,7 +207,7 @@ def readable(loop: LoopCore, sock):
     if fd in loop._transports.data:
         loop._ensure_fd_no_transport(fd)
     callbacks = _callbacks(loop, sock, fd)
-    future = _Future(loop=loop)
+    future = loop.create_future()
     if callbacks.reader is not None:
         callbacks.reader.cancel()
         callbacks.reader = None
@@ -226,7 +223,7 @@ def writable(loop: LoopCore, sock):
     if fd in loop._transports.data:
         loop._ensure_fd_no_transport(fd)
     callbacks = _callbacks(loop, sock, fd)
-    future = _Future(loop=loop)
+    future = loop.create_future()
     if callbacks.writer is not None:
         callbacks.writer.cancel()
         callbacks.writer = None
@@ -244,7 +241,7 @@ def forget(loop: LoopCore, reference):
         callbacks = found
         if callbacks.sock is reference:
             callbacks.sock = None
-            callbacks.events = UNKNOWN
+            callbacks.events = 0
             loop.poller.watch(callbacks, callbacks.wanted())
 
 
