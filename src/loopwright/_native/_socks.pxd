@@ -16,4 +16,6 @@ cdef class SockCallbacks(Callbacks):
     cdef Waiting reading
     cdef Waiting writing
     cdef bint looked_twice
+    cdef uint32_t wake_reading(self) except? 0xFFFFFFFF
+    cdef uint32_t wake_writing(self) except? 0xFFFFFFFF
     cdef int wake_all(self) except -1

@@ -1,19 +1,19 @@
 """What the operations of sockets stand on: sock_recv(), sock_sendall() and the others (loops/_native_socks.py).
 
-Theory of operation. An operation is tried at once. If it would block, it waits for a future that the next event of the
-socket's descriptor completes, and is tried again: nothing is read but by the task that gets it, so what was cancelled has
-consumed nothing, however late the cancellation came.
+Theory of operation. An operation is tried at once. If it would block, it waits for a future that the next event of its
+descriptor completes, and is tried again: nothing is read but by the task that gets it, so what was cancelled has consumed
+nothing, however late the cancellation came.
 
 *Interest is kept.* After an operation the descriptor stays in the kernel's set, by level, and the next one that has to
-wait finds it there: requests and responses make no system call but recv(2) and send(2). Where an event comes and nobody
+wait finds it there: requests and responses make no system calls but recv(2) and send(2). Where an event comes and nobody
 waits, the interest is dropped. One event of that kind is let pass when reading: it is that of a task which was woken and
-has not run yet. By edge instead (EPOLLET) such events would cost less, but all of a descriptor is by edge or by level,
-and add_reader() promises level.
+has not run yet. By edge instead (EPOLLET) such events would cost less, but a descriptor is by edge or by level as a
+whole, and add_reader() promises level.
 
 *Whose descriptor it is.* A socket that is closed leaves the kernel's set unseen, and its number comes back as another
 socket. So interest counts as kept only for the same socket object, by a weak reference; for any other the kernel is asked
-anew, and who still waits on the closed one is woken to find that it is closed. When the object is gone, so is
-what the loop had of it. os.dup2() onto the number of a socket that is in use is the one thing this does not see.
+anew, and who still waits on the closed one is woken to find that it is closed. When the object is gone, so is what the
+loop had of it. os.dup2() onto the number of a socket that is in use is the one thing this does not see.
 
 *Several at once.* Reading and writing are apart. Of several operations that wait for the same, all are woken, the newest
 first, and those that come too late wait again. (asyncio forgets all but the newest, for ever.) With add_reader() and
@@ -121,30 +121,35 @@ class SockCallbacks(Callbacks):
 
     def on_events(self, events):
         dropped: uint32_t = 0
-        reader: Handle = self.reader
-        writer: Handle = self.writer
+        writer: Handle = self.writer  # that of now: what the reader's callback sets is for another event
         if events & (EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLRDHUP):
-            if reader is not None:
-                self.loop.run_now(reader)
-            elif self.reading.active:
-                self.looked_twice = False
-                if not self.reading.wake():
-                    dropped |= EPOLLIN
-            elif self.events & EPOLLIN:
-                if self.looked_twice:
-                    dropped |= EPOLLIN
-                self.looked_twice = True
+            if self.reader is not None:
+                self.loop.run_now(self.reader)
+            else:
+                dropped |= self.wake_reading()
         if events & (EPOLLOUT | EPOLLERR | EPOLLHUP):
             if writer is not None:
                 self.loop.run_now(writer)
-            elif self.writing.active:
-                if not self.writing.wake():
-                    dropped |= EPOLLOUT
-            elif self.events & EPOLLOUT:
-                dropped |= EPOLLOUT
+            else:
+                dropped |= self.wake_writing()
         if dropped and self.loop.poller.at(self.fd) is self:  # a callback may have given it to a transport
             self.loop.poller.watch(self, (self.events & ~dropped) | self.wanted())
         return 0
+
+    def wake_reading(self):
+        """Whoever waits for something to read. What the kernel need not tell any longer."""
+        if self.reading.active:
+            self.looked_twice = False
+            return 0 if self.reading.wake() else EPOLLIN
+        if self.events & EPOLLIN and not self.looked_twice:
+            self.looked_twice = True
+            return 0
+        return self.events & EPOLLIN
+
+    def wake_writing(self):
+        if self.writing.active:
+            return 0 if self.writing.wake() else EPOLLOUT
+        return self.events & EPOLLOUT
 
     def wanted(self):
         events: uint32_t = Callbacks.wanted(self)
@@ -314,9 +319,8 @@ def send_now(sock, data, start: cython.Py_ssize_t) -> cython.Py_ssize_t:
 @cython.cfunc
 def _failed(number: cython.int):
     """None if the call that failed with this would have blocked."""
-    if number == EAGAIN or number == EINTR:
-        return None
-    raise os_error(number)
+    if number not in (EAGAIN, EINTR):
+        raise os_error(number)
 
 
 def is_literal(host, port) -> bool:

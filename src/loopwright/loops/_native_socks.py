@@ -1,7 +1,7 @@
 """sock_recv(), sock_sendall() and the others of the native loop, and name resolution where nobody has to be asked.
 
-They are asyncio's to the words of their errors; where they differ is said in `_native/_socks.py`, which does what is hot
-about them. A socket of a class of its own may have methods of its own: it gets asyncio's operations, which use these.
+They are asyncio's to the words of their errors; where they differ is said in `_native/_socks.py`, which has what is hot
+of them. A socket of a class of its own may have methods of its own: it gets asyncio's operations, which use these.
 """
 
 from __future__ import annotations
@@ -12,21 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from loopwright._native._socks import forget, is_literal, readable, recv_into_now, recv_now, send_now, writable
 
-if TYPE_CHECKING:
-    from loopwright._native import LoopCore
-
-    Base = type("Base", (LoopCore, asyncio.SelectorEventLoop), {})
-else:
-    Base = asyncio.SelectorEventLoop
-
 __all__ = ["SockMethods"]
 
 #: By name, for somebody may put another class into its place.
 Socket = socket.socket
 
 
-class SockMethods(Base):
+class SockMethods(asyncio.SelectorEventLoop):
     """What NativeEventLoop has of these; beside `LoopCore`."""
+
+    if TYPE_CHECKING:
+        _debug: bool
+        _ensure_resolved: Any
+        _getaddrinfo_debug: Any
 
     _forget_sock = forget
 
@@ -139,7 +137,14 @@ class SockMethods(Base):
             await readable(self, sock)
 
     async def getaddrinfo(
-        self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+        self,
+        host: Any,
+        port: Any,
+        *,
+        family: int = 0,
+        type: int = 0,  # noqa: A002 - asyncio's name
+        proto: int = 0,
+        flags: int = 0,
     ) -> list[Any]:
         """As asyncio's; without a thread if host is an address or None, and port a number or None."""
         if not is_literal(host, port):
