@@ -1,4 +1,4 @@
-"""getaddrinfo() of addresses, for which the native loop takes no thread: what it gives is what the socket module gives."""
+"""getaddrinfo() of addresses, for which the native loop takes no thread: it gives what the socket module gives."""
 
 from __future__ import annotations
 

@@ -1,24 +1,24 @@
 """What the operations of sockets stand on: sock_recv(), sock_sendall() and the others (loops/_native_socks.py).
 
-Theory of operation. An operation is tried at once. If it would block, it waits for a future that the next event of its
-descriptor completes, and is tried again: nothing is read but by the task that gets it, so what was cancelled has consumed
-nothing, however late the cancellation came.
+Theory of operation. An operation is tried at once. If it would block, it waits for a future that the next event of
+its descriptor completes, and is tried again: nothing is read but by the task that gets it, so what was cancelled has
+consumed nothing, however late the cancellation came.
 
-*Interest is kept.* After an operation the descriptor stays in the kernel's set, by level, and the next one that has to
-wait finds it there: requests and responses make no system calls but recv(2) and send(2). Where an event comes and nobody
-waits, the interest is dropped. One event of that kind is let pass when reading: it is that of a task which was woken and
-has not run yet. By edge instead (EPOLLET) such events would cost less, but a descriptor is by edge or by level as a
-whole, and add_reader() promises level.
+*Interest is kept.* After an operation the descriptor stays in the kernel's set, by level, and the next one that has
+to wait finds it there: requests and responses make no system calls but recv(2) and send(2). Where an event comes and
+nobody waits, the interest is dropped. One event of that kind is let pass when reading: it is that of a task which was
+woken and has not run yet. By edge instead (EPOLLET) such events would cost less, but a descriptor is by edge or by
+level as a whole, and add_reader() promises level.
 
 *Whose descriptor it is.* A socket that is closed leaves the kernel's set unseen, and its number comes back as another
-socket. So interest counts as kept only for the same socket object, by a weak reference; for any other the kernel is asked
-anew, and who still waits on the closed one is woken to find that it is closed. When the object is gone, so is what the
-loop had of it. os.dup2() onto the number of a socket that is in use is the one thing this does not see.
+socket. So interest counts as kept only for the same socket object, by a weak reference; for any other the kernel is
+asked anew, and who still waits on the closed one is woken to find that it is closed. When the object is gone, so is
+what the loop had of it. os.dup2() onto the number of a socket that is in use is the one thing this does not see.
 
-*Several at once.* Reading and writing are apart. Of several operations that wait for the same, all are woken, the newest
-first, and those that come too late wait again. (asyncio forgets all but the newest, for ever.) With add_reader() and
-add_writer() it is as in asyncio: the newer takes the descriptor, be it callback or operation, and what it is taken from
-is told nothing more; remove_reader() takes it from an operation, too.
+*Several at once.* Reading and writing are apart. Of several operations that wait for the same, all are woken, the
+newest first, and those that come too late wait again. (asyncio forgets all but the newest, for ever.) With
+add_reader() and add_writer() it is as in asyncio: the newer takes the descriptor, be it callback or operation, and
+what it is taken from is told nothing more; remove_reader() takes it from an operation, too.
 """
 
 import weakref
