@@ -136,13 +136,27 @@ def test_a_number_that_comes_back_as_another_socket(again: str, waiting: bool) -
                 await writer.wait_closed()
             if task is None:
                 return
-            if again == "create_connection":  # as on asyncio's loop, it waits for ever
-                task.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await task
-            else:
-                with pytest.raises(OSError, match="Bad file descriptor"):
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                await asyncio.wait_for(task, 10)
+
+    run(main)
+
+
+def test_a_transport_takes_the_descriptor() -> None:
+    """On asyncio's loop the one that reads waits for ever."""
+
+    async def main(loop: Loop) -> None:
+        one, other = pair()
+        with other:
+            reading = asyncio.create_task(loop.sock_recv(one, 10))
+            sending = asyncio.create_task(loop.sock_sendall(one, b"!" * 1_000_000))
+            await turns()
+            transport, _ = await loop.create_connection(asyncio.Protocol, sock=one)
+            for task in (reading, sending):
+                with pytest.raises(RuntimeError, match="is used by transport"):
                     await asyncio.wait_for(task, 10)
+            transport.abort()
+            await turns()
 
     run(main)
 

@@ -7,6 +7,7 @@ cdef class Watcher:
     cdef readonly uint32_t events
     cdef uint32_t serial
     cdef int on_events(self, uint32_t events) except -1
+    cdef int displaced(self) except -1
 
 cdef class Poller:
     cdef readonly int epoll

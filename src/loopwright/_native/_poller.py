@@ -87,6 +87,10 @@ class Watcher:
     def on_events(self, events):
         raise NotImplementedError
 
+    def displaced(self):
+        """Another has its descriptor from now on."""
+        return 0
+
     def _on_events(self, events):
         """The same, as a callback that is queued."""
         self.on_events(events)
@@ -166,8 +170,11 @@ class Poller:
                 self.table[fd] = None
             watcher.events = 0
             raise OSError(done, os.strerror(done))
+        before = self.table[fd]
         self.table[fd] = watcher
         watcher.events = events
+        if not there and before is not None:
+            cython.cast(Watcher, before).displaced()
         return 0
 
     def watch_anew(self, watcher, events):
@@ -200,7 +207,7 @@ class Poller:
         return 0
 
     def dropped(self, data):
-        """An event was nobody's: either of a descriptor that was closed in this very round, or one that comes for ever."""
+        """An event was nobody's: of a descriptor that was closed in this very round, or one that comes for ever."""
         if self.orphans == 0:
             self.orphan = data
         if self.orphan == data:

@@ -19,3 +19,4 @@ cdef class SockCallbacks(Callbacks):
     cdef uint32_t wake_reading(self) except? 0xFFFFFFFF
     cdef uint32_t wake_writing(self) except? 0xFFFFFFFF
     cdef int wake_all(self) except -1
+    cdef int want(self, uint32_t direction) except -1

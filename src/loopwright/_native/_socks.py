@@ -170,6 +170,22 @@ class SockCallbacks(Callbacks):
     def leave(self, direction):
         return self.reading.leave() if direction == EPOLLIN else self.writing.leave()
 
+    def displaced(self):
+        """A transport has the descriptor: whoever waits is to try again, and to be told that."""
+        self.events = 0
+        return self.wake_all()
+
+    def want(self, direction):
+        """Have the kernel tell of this too; what it tells already is kept."""
+        if self.events & direction:
+            return 0
+        try:
+            self.loop.poller.watch(self, (self.events & (EPOLLIN | EPOLLOUT)) | self.wanted())
+        except OSError:
+            self.wake_all()  # to find the same
+            raise
+        return 0
+
     def wake_all(self):
         if self.reading.active:
             self.reading.wake()
@@ -217,8 +233,7 @@ def readable(loop: LoopCore, sock):
         callbacks.reader.cancel()
         callbacks.reader = None
     callbacks.reading.add(future)
-    if not callbacks.events & EPOLLIN:
-        loop.poller.watch(callbacks, (callbacks.events & EPOLLOUT) | callbacks.wanted())
+    callbacks.want(EPOLLIN)
     return future
 
 
@@ -233,8 +248,7 @@ def writable(loop: LoopCore, sock):
         callbacks.writer.cancel()
         callbacks.writer = None
     callbacks.writing.add(future)
-    if not callbacks.events & EPOLLOUT:
-        loop.poller.watch(callbacks, (callbacks.events & EPOLLIN) | callbacks.wanted())
+    callbacks.want(EPOLLOUT)
     return future
 
 
