@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -71,3 +72,28 @@ def test_debug_mode_logs_it(run: Run, caplog: pytest.LogCaptureFixture) -> None:
         run(main, debug=True)
     assert "Get address info 127.0.0.1:80, type=<SocketKind.SOCK_STREAM: 1>" in caplog.text
     assert "Getting address info 127.0.0.1:80, type=<SocketKind.SOCK_STREAM: 1> took " in caplog.text
+
+
+def test_a_replaced_getaddrinfo_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(loop: Loop) -> None:
+        assert await loop.getaddrinfo("127.0.0.1", 80, type=socket.SOCK_STREAM) == "the answer"
+
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: "the answer")
+    run_on("native", main)
+
+
+def test_auditors_are_told() -> None:
+    told = []
+
+    def hear(event: str, details: tuple[Any, ...]) -> None:
+        if event == "socket.getaddrinfo" and listening:
+            told.append(details)
+
+    async def main(loop: Loop) -> None:
+        await loop.getaddrinfo("127.0.0.1", 80, type=socket.SOCK_STREAM)
+
+    listening = True
+    sys.addaudithook(hear)  # for ever
+    run_on("native", main)
+    listening = False
+    assert [details[:2] for details in told] == [("127.0.0.1", 80)]

@@ -10,12 +10,22 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING, Any
 
-from loopwright._native._socks import forget, is_literal, readable, recv_into_now, recv_now, send_now, writable
+from loopwright._native._socks import (
+    addresses,
+    forget,
+    is_literal,
+    readable,
+    recv_into_now,
+    recv_now,
+    send_now,
+    writable,
+)
 
 __all__ = ["SockMethods"]
 
 #: By name, for somebody may put another class into its place.
 Socket = socket.socket
+real_getaddrinfo = socket.getaddrinfo
 
 
 class SockMethods(asyncio.SelectorEventLoop):
@@ -147,6 +157,10 @@ class SockMethods(asyncio.SelectorEventLoop):
         flags: int = 0,
     ) -> list[Any]:
         """As asyncio's; without a thread if host is an address or None, and port a number or None."""
+        if socket.getaddrinfo is real_getaddrinfo and not self._debug:  # programs replace it, to be asked
+            found = addresses(host, port, family, type, proto, flags)
+            if found is not None:
+                return found
         if not is_literal(host, port):
             return await super().getaddrinfo(host, port, family=family, type=type, proto=proto, flags=flags)
         ask = self._getaddrinfo_debug if self._debug else socket.getaddrinfo
