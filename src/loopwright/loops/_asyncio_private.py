@@ -124,7 +124,8 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def serve_subprocesses(loop: asyncio.AbstractEventLoop, child_watcher: Callable[[], Any]) -> bool:
-    """Have a standard Unix loop hand every subprocess that it starts to the watcher that `child_watcher()` gives then.
+    """Have a standard Unix loop, or a native one, hand every subprocess that it starts to what `child_watcher()` gives
+    then.
 
     False, and nothing is changed, for any other loop, and for a subclass that starts subprocesses in its own way.
 
@@ -134,7 +135,9 @@ def serve_subprocesses(loop: asyncio.AbstractEventLoop, child_watcher: Callable[
     child before it can end (FastChildWatcher).
     """
     starting = getattr(type(loop), "_make_subprocess_transport", None)
-    if _unix is None or starting is not _unix._UnixSelectorEventLoop._make_subprocess_transport:
+    if _unix is None:
+        return False
+    if starting is not _unix._UnixSelectorEventLoop._make_subprocess_transport and starting not in _starters:
         return False
     reference = weakref.ref(loop)  # or the loop, which is to hold the function, would hold itself
 
@@ -146,12 +149,18 @@ def serve_subprocesses(loop: asyncio.AbstractEventLoop, child_watcher: Callable[
 
 
 def subprocess_starter(child_watcher: Callable[[], Any]) -> Callable[..., Any]:
-    """What a class of standard Unix loops needs as its `_make_subprocess_transport` to do the same for all of them."""
+    """What a class of standard Unix loops needs as its `_make_subprocess_transport` to do the same for all of them.
+    `serve_subprocesses()` can then do it for one of them with another watcher."""
 
     async def _make_subprocess_transport(self: Any, *args: Any, **kwargs: Any) -> Any:
         return await _start_subprocess(self, child_watcher(), *args, **kwargs)
 
+    _starters.add(_make_subprocess_transport)
     return _make_subprocess_transport
+
+
+#: Those, which start a subprocess as a standard loop does, and so can be told to hand it to another watcher.
+_starters: weakref.WeakSet[Callable[..., Any]] = weakref.WeakSet()
 
 
 async def _start_subprocess(loop: Any, watcher: Any, *args: Any, extra: Any = None, **kwargs: Any) -> Any:
@@ -192,8 +201,8 @@ def detach_inherited(loop: asyncio.AbstractEventLoop) -> None:
     An epoll instance is shared across fork(2), and its list of descriptors with it (epoll(7)). A loop that is
     closed in the child, or merely dropped (its `__del__` closes it), takes its wake-up socket off the list, and
     the parent's loop no longer hears `call_soon_threadsafe()`: seen with the standard loop on 3.11, 3.13 and
-    3.15, not with uvloop, which handles fork itself. So the descriptor is pointed at another, empty epoll
-    instance, in this process alone.
+    3.15, not with uvloop and our own, which handle fork themselves. So the descriptor is pointed at another,
+    empty epoll instance, in this process alone.
     """
     epoll_selector = getattr(selectors, "EpollSelector", None)  # Linux only
     selector = getattr(loop, "_selector", None)

@@ -10,16 +10,20 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING, Any
 
-from loopwright._native._socks import (
-    addresses,
-    forget,
-    is_literal,
-    readable,
-    recv_into_now,
-    recv_now,
-    send_now,
-    writable,
-)
+from loopwright._native import MISSING
+
+if MISSING is None:
+    from loopwright._native._socks import (
+        addresses,
+        forget,
+        is_literal,
+        readable,
+        recv_into_now,
+        recv_now,
+        send_now,
+        writable,
+    )
+
 
 __all__ = ["SockMethods"]
 
@@ -36,7 +40,8 @@ class SockMethods(asyncio.SelectorEventLoop):
         _ensure_resolved: Any
         _getaddrinfo_debug: Any
 
-    _forget_sock = forget
+    def _forget_sock(self, reference: Any) -> None:
+        forget(self, reference)
 
     async def sock_recv(self, sock: socket.socket, n: int) -> bytes:
         if type(sock) is not Socket:
