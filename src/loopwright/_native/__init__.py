@@ -50,7 +50,7 @@ else:
         MISSING = f"it was not built for this Python: {error}"
 
 if MISSING is not None:
-    LoopCore = StreamTransport = None  # type: ignore[assignment, misc]  # absent, as the docstring says
+    LoopCore = DatagramTransport = StreamTransport = None  # type: ignore[assignment, misc]  # absent, as the docstring says
     PidfdSet = None  # type: ignore[assignment, misc]  # likewise
     reap = None  # type: ignore[assignment]  # likewise
     Start = StartPort = None  # type: ignore[assignment, misc]  # likewise
