@@ -44,6 +44,7 @@ else:
         from loopwright._native._core import LoopCore
         from loopwright._native._datagram import DatagramTransport
         from loopwright._native._pidfds import PidfdSet, reap
+        from loopwright._native._socks import readable as _readable  # noqa: F401 - that it is there
         from loopwright._native._starts import Start, StartPort, busy
         from loopwright._native._stream import StreamTransport
     except ImportError as error:

@@ -12,6 +12,7 @@ from loopwright._native import DatagramTransport, StreamTransport
 from loopwright.loops._asyncio_private import subprocess_starter
 from loopwright.loops._native_obstacle import native_obstacle
 from loopwright.loops._native_serving import Serving
+from loopwright.loops._native_socks import SockMethods
 from loopwright.watchers import process_watcher
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ else:
 __all__ = ["NativeEventLoop"]
 
 
-class NativeEventLoop(LoopCore, Serving):
+class NativeEventLoop(LoopCore, SockMethods, Serving):
     """asyncio's event loop for Unix, compiled where it is hot: an `asyncio.SelectorEventLoop`, with that one's methods,
     order of callbacks, errors and debug mode. On Linux, with CPython.
 
