@@ -25,7 +25,7 @@ class Side:
     def new_loop(self) -> asyncio.AbstractEventLoop:
         """Whatever the package raises if it cannot make one here."""
         if self.name == OURS:
-            from loopwright.loops._native_loop import NativeEventLoop
+            from loopwright.loops import NativeEventLoop
 
             return NativeEventLoop()
         made = asyncio.SelectorEventLoop()

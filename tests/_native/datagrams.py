@@ -99,7 +99,7 @@ class World:
     def new_loop(self) -> asyncio.AbstractEventLoop:
         loop: asyncio.AbstractEventLoop
         if self.native:
-            from loopwright.loops._native_loop import NativeEventLoop
+            from loopwright.loops import NativeEventLoop
 
             loop = NativeEventLoop()
         else:

@@ -40,7 +40,7 @@ def loop_class(kind: str) -> type[Any]:
 
         found: type[Any] = uvloop.Loop
         return found
-    from loopwright.loops._native_loop import NativeEventLoop
+    from loopwright.loops import NativeEventLoop
 
     native: type[Any] = NativeEventLoop
     return native

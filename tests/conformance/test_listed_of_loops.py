@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loopwright.loops._native_loop import NativeEventLoop
+from loopwright.loops import NativeEventLoop
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

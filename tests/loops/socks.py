@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 if MISSING is not None:
     pytest.skip(MISSING, allow_module_level=True)
 
-from loopwright.loops._native_loop import NativeEventLoop
+from loopwright.loops import NativeEventLoop
 
 Loop = Any
 Run = Any  # called with a function of a loop

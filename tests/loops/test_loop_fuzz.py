@@ -228,7 +228,7 @@ def run(
 
 
 def native() -> asyncio.AbstractEventLoop:
-    from loopwright.loops._native_loop import NativeEventLoop  # not there where it was not compiled
+    from loopwright.loops import NativeEventLoop  # not there where it was not compiled
 
     return NativeEventLoop()
 

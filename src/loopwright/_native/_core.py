@@ -5,22 +5,22 @@ is ours, what is not is asyncio's, such as run_forever(), which calls `_run_once
 the loop was stopped.
 
 *A round* is what a pass of asyncio's is: look at descriptors; run what was ready then; then, at once, the callbacks of
-descriptors that the look found ready, then those of timers that were due at its time. What any of them queues is for the
-next round. So all goes in asyncio's order: what was queued before the look, what the look found, timers, and only then what
-those queued. Rejected: to put what was found into the queue when the others have run. It was behind what these had queued,
-and the next look found it again. A transport is told of its event in the same place, without a handle (in debug mode it
-has one, for slow callbacks are measured by that).
+descriptors that the look found ready, then those of timers that were due at its time. What any of them queues is for
+the next round. So all goes in asyncio's order: what was queued before the look, what the look found, timers, and only
+then what those queued. Rejected: to put what was found into the queue when the others have run. It was behind what
+these had queued, and the next look found it again. A transport is told of its event in the same place, without a handle
+(in debug mode it has one, for slow callbacks are measured by that).
 
-*Stopping*: as in asyncio, a round in which the loop is stopped is run to its end, and what became ready in it is left for
-the next run.
+*Stopping*: as in asyncio, a round in which the loop is stopped is run to its end, and what became ready in it is left
+for the next run.
 
 *How often descriptors are looked at* while there is always something ready: after each round in which 32 callbacks or
 more have run since the last look, or 50 microseconds have gone by, and once in every run. asyncio looks in each pass,
 so that a chain of callbacks, each of which queues the next, makes a system call for each of them. docs/design/native.md
 has what that costs an incoming byte.
 
-*Other threads* have to get the GIL. A callback in Python gives it up when it is asked to; one in C does not, so every 5 ms
-(sys.getswitchinterval()'s default) a look gives way.
+*Other threads* have to get the GIL. A callback in Python gives it up when it is asked to; one in C does not, so every 5
+ms (sys.getswitchinterval()'s default) a look gives way.
 
 *Signals*: Python's handlers run in callbacks that are Python, and between rounds for the others.
 """
@@ -227,9 +227,12 @@ class LoopCore:
         self.since_look = LOOK_AFTER
         self.gave_way_at = lw_now()
         while True:
-            if self.since_look >= LOOK_AFTER or ready.first == ready.end or self._stopping:
-                self.look()
-            elif lw_now() - self.looked_at >= LOOK_AFTER_TIME:
+            if (
+                self.since_look >= LOOK_AFTER
+                or ready.first == ready.end
+                or self._stopping
+                or lw_now() - self.looked_at >= LOOK_AFTER_TIME
+            ):
                 self.look()
             if self.timers.size:
                 now = lw_now()

@@ -2,14 +2,15 @@
 
 Theory of operation. Handles are known to the garbage collector, and so are the lists that hold them: a loop that is
 dropped unclosed takes its callbacks with it. What asyncio shows of its handles these show under the same names, and to
-`isinstance()` they are asyncio's (`__class__`): a compiled class cannot inherit from one in Python that has slots of its
-own. What is cold, `repr()` and comparisons, is borrowed from asyncio's classes, so that each Python's own words are used.
+`isinstance()` they are asyncio's (`__class__`): a compiled class cannot inherit from one in Python that has slots of
+its own. What is cold, `repr()` and comparisons, is borrowed from asyncio's classes, so that each Python's own words are
+used.
 
 The heap has four children to a node, which halves its depth: sifting is bound by what is fetched, not by comparing.
 Deadlines stand in an array of C; the handles at the same positions in a list, where the collector finds them. Each
 handle knows its position, so that to cancel one takes it out at once, in O(log n), and nothing is left to be skipped
-later. Equal deadlines keep the order in which they came, by their serials, as asyncio's heap does not promise and people
-expect.
+later. Equal deadlines keep the order in which they came, by their serials, as asyncio's heap does not promise and
+people expect.
 """
 
 import asyncio
@@ -204,9 +205,7 @@ class TimerHeap:
         capacity: cython.Py_ssize_t
         if self.size == self.capacity:
             capacity = max(64, self.capacity * 2)
-            grown = cython.cast(
-                cython.pointer(Entry), PyMem_Realloc(self.entries, capacity * cython.sizeof(Entry))
-            )
+            grown = cython.cast(cython.pointer(Entry), PyMem_Realloc(self.entries, capacity * cython.sizeof(Entry)))
             if grown == cython.NULL:
                 raise MemoryError
             self.entries = grown

@@ -1,7 +1,7 @@
 """What a transport was given to write and could not write yet: many chunks, handed to the kernel in one call.
 
-Only `bytes` are kept, and none is copied again: what is left of the first is an offset. So what a caller does to a buffer
-of his own after write() never reaches the wire.
+Only `bytes` are kept, and none is copied again: what is left of the first is an offset. So what a caller does to a
+buffer of his own after write() never reaches the wire.
 """
 
 import cython

@@ -2,21 +2,22 @@
 
 Theory of operation.
 
-*Who is told.* `table` has the `Watcher` of each descriptor that epoll was asked about. An event carries the descriptor's
-number and the serial of the registration, and is dropped if the table has another one there by then: so an event of a
-descriptor that was closed, and its number used again within one round of events, reaches nobody it is not meant for.
-Events that were found and not yet passed on when a callback ends the run (KeyboardInterrupt) are passed on in the next.
+*Who is told.* `table` has the `Watcher` of each descriptor that epoll was asked about. An event carries the
+descriptor's number and the serial of the registration, and is dropped if the table has another one there by then: so an
+event of a descriptor that was closed, and its number used again within one round of events, reaches nobody it is not
+meant for. Events that were found and not yet passed on when a callback ends the run (KeyboardInterrupt) are passed on
+in the next.
 
-*Descriptors closed behind our back* leave the kernel's set by themselves, and the table does not know. What epoll_ctl(2)
-then says of the number (EEXIST, ENOENT) is what counts, not what was remembered. One that was closed while a copy of it
-lives on (dup(2), a fork) stays in the set, and can no longer be taken out of it: where an event is reported again and
-again that is nobody's, the set is made anew.
+*Descriptors closed behind our back* leave the kernel's set by themselves, and the table does not know. What
+epoll_ctl(2) then says of the number (EEXIST, ENOENT) is what counts, not what was remembered. One that was closed while
+a copy of it lives on (dup(2), a fork) stays in the set, and can no longer be taken out of it: where an event is
+reported again and again that is nobody's, the set is made anew.
 
-*Waking.* `wake()` writes to an eventfd only if the loop sleeps; `sleeping` is changed with the GIL held. It is watched by
-edge, so nobody has to read it. Of its 64 bits none can overflow in the life of a machine.
+*Waking.* `wake()` writes to an eventfd only if the loop sleeps; `sleeping` is changed with the GIL held. It is watched
+by edge, so nobody has to read it. Of its 64 bits none can overflow in the life of a machine.
 
-*Time.* epoll_pwait2(2) takes nanoseconds (Linux 5.11). Where it is not, or a sandbox forbids it, timeouts are rounded up
-to milliseconds, lest a timer fires early.
+*Time.* epoll_pwait2(2) takes nanoseconds (Linux 5.11). Where it is not, or a sandbox forbids it, timeouts are rounded
+up to milliseconds, lest a timer fires early.
 
 *The GIL* is kept while epoll is asked without waiting, which takes a third of a microsecond: to give it up and get it
 back behind a thread that computes costs the interval of switching, 5 ms, each time. A caller says when it is another
@@ -28,14 +29,13 @@ use there it makes one of its own, and asks it about all that the table has (`ge
 
 import logging
 import os
-import signal
 
 import cython
 
 if not cython.compiled:
     raise ImportError("loopwright._native._poller is compiled code and does not run as plain Python")
 
-from cython.cimports.libc.errno import EBADF, EEXIST, EINTR, ENOENT, ENOSYS, EPERM, errno
+from cython.cimports.libc.errno import EEXIST, EINTR, ENOENT, ENOSYS, EPERM, errno
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.loopwright._native._asyncio import (
@@ -136,44 +136,43 @@ class Poller:
 
     def watch(self, watcher, events):
         """Tell `watcher` of these events of its descriptor from now on, by level; with 0, of none."""
-        done: cython.int
-        fd: cython.int = watcher.fd
-        if self.generation != _generation:
+        if self.generation != _generation and self.epoll >= 0:
             self.follow_fork()
-        while len(self.table) <= fd:
-            self.table.extend([None] * len(self.table))
-        there = cython.cast(object, PyList_GET_ITEM(self.table, fd)) is watcher
-        if not there:
-            if not events:
-                watcher.events = 0
-                return 0
-            self.serial += 1
-            if self.serial == 0:  # that is the wake-up's
-                self.serial = 1
-            watcher.serial = self.serial
-            done = self.control(EPOLL_CTL_ADD, watcher, events)
-            if done == EEXIST:
-                done = self.control(EPOLL_CTL_MOD, watcher, events)
-        elif not events:
-            self.table[fd] = None
+        if self.at(watcher.fd) is not watcher:
+            return self.begin(watcher, events) if events else 0
+        if not events:
+            self.table[watcher.fd] = None
             watcher.events = 0
             self.control(EPOLL_CTL_DEL, watcher, 0)  # it may have been closed, and so be gone already
             return 0
-        elif events == watcher.events:
+        if events == watcher.events:
             return 0
-        else:
-            done = self.control(EPOLL_CTL_MOD, watcher, events)
-            if done == ENOENT:
-                done = self.control(EPOLL_CTL_ADD, watcher, events)
-        if done:
-            if there:
-                self.table[fd] = None
-            watcher.events = 0
-            raise OSError(done, os.strerror(done))
+        failed: cython.int = self.control(EPOLL_CTL_MOD, watcher, events)
+        if failed == ENOENT:
+            failed = self.control(EPOLL_CTL_ADD, watcher, events)
+        watcher.events = 0 if failed else events
+        if failed:
+            self.table[watcher.fd] = None
+            raise OSError(failed, os.strerror(failed))
+        return 0
+
+    def begin(self, watcher, events):
+        fd: cython.int = watcher.fd
+        while len(self.table) <= fd:
+            self.table.extend([None] * len(self.table))
+        self.serial += 1
+        if self.serial == 0:  # that is the wake-up's
+            self.serial = 1
+        watcher.serial = self.serial
+        failed: cython.int = self.control(EPOLL_CTL_ADD, watcher, events)
+        if failed == EEXIST:
+            failed = self.control(EPOLL_CTL_MOD, watcher, events)
+        watcher.events = 0 if failed else events
+        if failed:
+            raise OSError(failed, os.strerror(failed))
         before = self.table[fd]
         self.table[fd] = watcher
-        watcher.events = events
-        if not there and before is not None:
+        if before is not None:
             cython.cast(Watcher, before).displaced()
         return 0
 
@@ -253,7 +252,7 @@ class Poller:
                 with cython.nogil:
                     found = lw_epoll_pwait2(self.epoll, self.found, MOST, cython.address(time))
                     failed = errno
-                self.without_pwait2 = found < 0 and (failed == ENOSYS or failed == EPERM)
+                self.without_pwait2 = found < 0 and failed in (ENOSYS, EPERM)
             if self.without_pwait2:
                 milliseconds = cython.cast(cython.int, timeout * 1e3) + 1
                 with cython.nogil:

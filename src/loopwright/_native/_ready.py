@@ -1,15 +1,15 @@
 """The queue of what is ready to run: first in, first out.
 
-Theory of operation. A ring of references in a Python list: the list is what makes them visible to the garbage collector.
-The two ends count up for ever and are masked when they are used, so a full ring and an empty one differ. All of it is
-done with the GIL held and no Python code in between, but for the moment where a ring that is full gets its larger list:
-there the collector may run, and whatever it runs may push. So that list is made first, and then looked whether it is
-still needed.
+Theory of operation. A ring of references in a Python list: the list is what makes them visible to the garbage
+collector. The two ends count up for ever and are masked when they are used, so a full ring and an empty one differ. All
+of it is done with the GIL held and no Python code in between, but for the moment where a ring that is full gets its
+larger list: there the collector may run, and whatever it runs may push. So that list is made first, and then looked
+whether it is still needed.
 
 *Handles the collector does not see.* Most are dropped at once by whoever queued them: then the queue has the only
-reference. A hundred thousand of these cost four times as much where the collector walks them one by one, young generation
-after young generation. So when the next one is queued, and nobody else has the one before it, the collector is told to
-forget that, and the queue shows what it refers to among its own references (`_traverse`).
+reference. A hundred thousand of these cost four times as much where the collector walks them one by one, young
+generation after young generation. So when the next one is queued, and nobody else has the one before it, the collector
+is told to forget that, and the queue shows what it refers to among its own references (`_traverse`).
 
 Any thread may push; only the loop's own may pop.
 """
@@ -19,6 +19,7 @@ import cython
 if not cython.compiled:
     raise ImportError("loopwright._native._ready is compiled code and does not run as plain Python")
 
+from cython.cimports.cpython.object import PyTypeObject, traverseproc
 from cython.cimports.loopwright._native._asyncio import (
     PyList_GET_ITEM,
     lw_put,
@@ -27,7 +28,6 @@ from cython.cimports.loopwright._native._asyncio import (
     lw_visit_queued,
     quiet_traverse,
 )
-from cython.cimports.cpython.object import PyObject, PyTypeObject, traverseproc, visitproc
 from cython.cimports.loopwright._native._handles import Handle
 
 LEAST = cython.declare(cython.Py_ssize_t, 256)

@@ -12,6 +12,8 @@ cdef class StreamTransport(Transport):
     cdef int read_end(self) except -1
     cdef int check_writable(self, str method) except -1
     cdef Py_ssize_t send_now(self, const char *data, Py_ssize_t size) except -1
+    cdef int write_buffer(self, object data) except -1
+    cdef int keep(self, bytes data, Py_ssize_t done) except -1
     cdef int flush(self) except -1
     cdef int write_failed(self, int number) except -1
     cdef int written(self) except -1

@@ -1,11 +1,11 @@
 """The transport of a TCP or Unix stream socket.
 
 Theory of operation. Reading: one recv(2) an event, into a buffer that the loop keeps, of which the bytes that came are
-copied; what fills much of it, a stream of large pieces, is from then on read into a new `bytes` at once, which is cut to
-its length. A BufferedProtocol's own buffer is read into directly. Both calls keep the GIL: none waits.
+copied; what fills much of it, a stream of large pieces, is from then on read into a new `bytes` at once, which is cut
+to its length. A BufferedProtocol's own buffer is read into directly. Both calls keep the GIL: none waits.
 
-Writing: straight away, in the caller's write(). Only what the kernel does not take is queued, and the descriptor watched
-for room.
+Writing: straight away, in the caller's write(). Only what the kernel does not take is queued, and the descriptor
+watched for room.
 """
 
 import asyncio
@@ -85,8 +85,13 @@ class StreamTransport(Transport):
     def __class__(self):
         return _asyncio_transport
 
-    _start_tls_compatible = property(lambda self: True)
-    _sendfile_compatible = property(lambda self: _SENDFILE)
+    @property
+    def _start_tls_compatible(self):
+        return True
+
+    @property
+    def _sendfile_compatible(self):
+        return _SENDFILE
 
     @property
     def _sock(self):
@@ -170,7 +175,7 @@ class StreamTransport(Transport):
         try:
             buffer = self._protocol.get_buffer(-1)
             if not len(buffer):
-                raise RuntimeError("get_buffer() returned an empty buffer")
+                raise RuntimeError("get_buffer() returned an empty buffer")  # noqa: TRY301 - reported like its own
         except ENDS_THE_PROGRAM:
             raise
         except BaseException as error:
@@ -195,7 +200,7 @@ class StreamTransport(Transport):
         return 0
 
     def read_failed(self, number):
-        if number == EAGAIN or number == EINTR:
+        if number in (EAGAIN, EINTR):
             return 0
         return self.fatal(os_error(number), "Fatal read error on socket transport")
 
@@ -218,48 +223,54 @@ class StreamTransport(Transport):
     # Writing
 
     def write(self, data):
-        view: Py_buffer
-        size: cython.Py_ssize_t
-        done: cython.Py_ssize_t = 0
-        if type(data) is bytes:
-            if self._eof or self._empty_waiter is not None:
-                self.check_writable("write")
-            size = PyBytes_GET_SIZE(data)
-            if size == 0:
-                return
-            if self._conn_lost:
-                self.lost_write()
-                return
-            if self.outbox.size == 0:
-                done = self.send_now(PyBytes_AS_STRING(data), size)
-            rest = data
-        else:
-            if not isinstance(data, (bytes, bytearray, memoryview)):
-                raise TypeError(
-                    f"data argument must be a bytes, bytearray, or memoryview object, not {type(data).__name__!r}"
-                )
-            self.check_writable("write")
-            if isinstance(data, memoryview) and not data.c_contiguous:
-                data = bytes(data)
-            PyObject_GetBuffer(data, cython.address(view), PyBUF_SIMPLE)
-            try:
-                size = view.len
-                if size and self._conn_lost:
-                    self.lost_write()
-                    return
-                if size and self.outbox.size == 0:
-                    done = self.send_now(cython.cast(cython.p_char, view.buf), size)
-                # A copy, for the caller may change it; of what is left only.
-                rest = PyBytes_FromStringAndSize(cython.cast(cython.p_char, view.buf) + done, size - done)
-                size -= done
-                done = 0
-            finally:
-                PyBuffer_Release(cython.address(view))
-        if done >= size or self._conn_lost:
+        if type(data) is not bytes:
+            self.write_buffer(data)
             return
-        self.outbox.append(rest, done)
+        if self._eof or self._empty_waiter is not None:
+            self.check_writable("write")
+        size: cython.Py_ssize_t = PyBytes_GET_SIZE(data)
+        done: cython.Py_ssize_t = 0
+        if size == 0:
+            return
+        if self._conn_lost:
+            self.lost_write()
+            return
+        if self.outbox.size == 0:
+            done = self.send_now(PyBytes_AS_STRING(data), size)
+        if done < size:
+            self.keep(data, done)
+
+    def write_buffer(self, data):
+        """write() of anything but bytes: what is not sent at once is copied, for the caller may change it."""
+        view: Py_buffer
+        done: cython.Py_ssize_t = 0
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(
+                f"data argument must be a bytes, bytearray, or memoryview object, not {type(data).__name__!r}"
+            )
+        self.check_writable("write")
+        if isinstance(data, memoryview) and not data.c_contiguous:
+            data = bytes(data)
+        PyObject_GetBuffer(data, cython.address(view), PyBUF_SIMPLE)
+        try:
+            if view.len == 0:
+                return 0
+            if self._conn_lost:
+                return self.lost_write()
+            if self.outbox.size == 0:
+                done = self.send_now(cython.cast(cython.p_char, view.buf), view.len)
+            if done < view.len:
+                start: cython.p_char = cython.cast(cython.p_char, view.buf)
+                self.keep(PyBytes_FromStringAndSize(start + done, view.len - done), 0)
+        finally:
+            PyBuffer_Release(cython.address(view))
+        return 0
+
+    def keep(self, data, done):
+        """Queue what follows, and wait for room."""
+        self.outbox.append(data, done)
         self.want(self.events | EPOLLOUT)
-        self.maybe_pause()
+        return self.maybe_pause()
 
     def writelines(self, list_of_data):
         self.check_writable("writelines")
@@ -270,10 +281,9 @@ class StreamTransport(Transport):
             return
         waiting: cython.bint = self.outbox.size > 0
         for data in list_of_data:
-            if type(data) is not bytes:
-                data = bytes(memoryview(data))
-            if PyBytes_GET_SIZE(data):
-                self.outbox.append(data, 0)
+            chunk = data if type(data) is bytes else bytes(memoryview(data))
+            if PyBytes_GET_SIZE(chunk):
+                self.outbox.append(chunk, 0)
         if self.outbox.size == 0:
             return
         if not waiting:
@@ -294,9 +304,10 @@ class StreamTransport(Transport):
         done: cython.Py_ssize_t = send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
         if done >= 0:
             return done
-        if errno == EAGAIN or errno == EINTR:
+        failed: cython.int = errno
+        if failed in (EAGAIN, EINTR):
             return 0
-        self.write_failed(errno)
+        self.write_failed(failed)
         return size
 
     def flush(self):

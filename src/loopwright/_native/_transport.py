@@ -1,12 +1,12 @@
 """What transports of sockets and pipes have in common: a protocol, flow control, and a way to their end.
 
 Theory of operation. The order of what a protocol is told is asyncio's, by the same means: connection_made() and
-connection_lost() are callbacks in the loop's queue; everything between is called from an event of the descriptor, or from
-within a method of the transport. `_conn_lost` counts as it does in asyncio: from 1 on connection_lost() is queued or was
-called, and what is written is thrown away, with a warning from the fifth time on.
+connection_lost() are callbacks in the loop's queue; everything between is called from an event of the descriptor, or
+from within a method of the transport. `_conn_lost` counts as it does in asyncio: from 1 on connection_lost() is queued
+or was called, and what is written is thrown away, with a warning from the fifth time on.
 
-All of a transport's callbacks run in one context, that of whoever made it (or the one given). asyncio before 3.14 makes a
-copy for each callback it registers, and after resume_reading() runs data_received() in a copy of the caller's.
+All of a transport's callbacks run in one context, that of whoever made it (or the one given). asyncio before 3.14 makes
+a copy for each callback it registers, and after resume_reading() runs data_received() in a copy of the caller's.
 
 The loop holds a transport only while its descriptor is watched; so one that is paused and forgotten is collected, and
 says so (ResourceWarning), as in asyncio.
@@ -35,7 +35,6 @@ from cython.cimports.loopwright._native._asyncio import (
     PyContext_Enter,
     PyContext_Exit,
 )
-from cython.cimports.loopwright._native._core import LoopCore
 from cython.cimports.loopwright._native._poller import Watcher
 
 _logger = cython.declare(object, logging.getLogger("asyncio"))

@@ -1,9 +1,9 @@
 """How the native loop takes connections: without a task for each.
 
 asyncio starts a task for every connection, to wait until the protocol has been told of it, and does nothing then but to
-look whether that failed. Here the transport is simply made; that saves a quarter of what a connection costs a server. TLS
-has a handshake to wait for, and a socket that cannot be accepted for want of descriptors has asyncio's way of waiting: both
-go asyncio's way.
+look whether that failed. Here the transport is simply made; that saves a quarter of what a connection costs a server.
+TLS has a handshake to wait for, and a socket that cannot be accepted for want of descriptors has asyncio's way of
+waiting: both go asyncio's way.
 """
 
 from __future__ import annotations
