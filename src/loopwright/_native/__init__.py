@@ -13,11 +13,24 @@ if TYPE_CHECKING:
     from loopwright._native._core import LoopCore as LoopCore
     from loopwright._native._pidfds import PidfdSet as PidfdSet
     from loopwright._native._pidfds import reap as reap
+    from loopwright._native._pipes import ReadPipeTransport as ReadPipeTransport
+    from loopwright._native._pipes import WritePipeTransport as WritePipeTransport
     from loopwright._native._starts import Start as Start
     from loopwright._native._starts import StartPort as StartPort
     from loopwright._native._starts import busy as busy
     from loopwright._native._stream import StreamTransport as StreamTransport
-__all__ = ["MISSING", "LoopCore", "PidfdSet", "Start", "StartPort", "StreamTransport", "busy", "reap"]
+__all__ = [
+    "MISSING",
+    "LoopCore",
+    "PidfdSet",
+    "ReadPipeTransport",
+    "Start",
+    "StartPort",
+    "StreamTransport",
+    "WritePipeTransport",
+    "busy",
+    "reap",
+]
 
 #: Why nothing compiled is in use; None when it is.
 MISSING: str | None = None
@@ -28,6 +41,7 @@ else:
     try:
         from loopwright._native._core import LoopCore
         from loopwright._native._pidfds import PidfdSet, reap
+        from loopwright._native._pipes import ReadPipeTransport, WritePipeTransport
         from loopwright._native._starts import Start, StartPort, busy
         from loopwright._native._stream import StreamTransport
     except ImportError as error:

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import asyncio.events
+import functools
 import os
 import select
 import selectors
@@ -35,7 +36,7 @@ from loopwright.errors import WatcherInactiveError
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoopPolicy as PolicyBase
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 __all__ = [
     "PYTHON_RULES",
@@ -145,16 +146,41 @@ def serve_subprocesses(loop: asyncio.AbstractEventLoop, child_watcher: Callable[
     return True
 
 
-def subprocess_starter(child_watcher: Callable[[], Any]) -> Callable[..., Any]:
-    """What a class of standard Unix loops needs as its `_make_subprocess_transport` to do the same for all of them."""
+def subprocess_starter(
+    child_watcher: Callable[[], Any], started: Callable[..., Awaitable[Any]] | None = None
+) -> Callable[..., Any]:
+    """What a class of standard Unix loops needs as its `_make_subprocess_transport` to do the same for all of them.
+
+    `started()` is given the loop and what a Popen is made of, and gives a Popen that runs; None to have asyncio make one.
+    """
 
     async def _make_subprocess_transport(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return await _start_subprocess(self, child_watcher(), *args, **kwargs)
+        return await _start_subprocess(self, child_watcher(), *args, started=started, **kwargs)
 
     return _make_subprocess_transport
 
 
-async def _start_subprocess(loop: Any, watcher: Any, *args: Any, extra: Any = None, **kwargs: Any) -> Any:
+if _unix is not None:
+
+    class SubprocessTransport(_unix._UnixSubprocessTransport):  # type: ignore[misc]  # its module is not there everywhere
+        """That of a program that runs already."""
+
+        def __init__(self, process: Any, *args: Any, **kwargs: Any) -> None:
+            self._started = process
+            super().__init__(*args, **kwargs)
+
+        def _start(self, **_options: Any) -> None:
+            self._proc, self._started = self._started, None
+
+
+async def _start_subprocess(
+    loop: Any,
+    watcher: Any,
+    *args: Any,
+    extra: Any = None,
+    started: Callable[..., Awaitable[Any]] | None = None,
+    **kwargs: Any,
+) -> Any:
     with watcher:
         if not watcher.is_active():
             raise WatcherInactiveError(
@@ -162,8 +188,11 @@ async def _start_subprocess(loop: Any, watcher: Any, *args: Any, extra: Any = No
                 " not active (closed, without an event loop that it needs, or not for this machine); set"
                 " another with set_child_watcher(), or None for the default one"
             )
+        make = _unix._UnixSubprocessTransport
+        if started is not None and (process := await started(loop, *args[1:], **kwargs)) is not None:
+            make = functools.partial(SubprocessTransport, process)
         waiter = loop.create_future()
-        transport = _unix._UnixSubprocessTransport(loop, *args, waiter=waiter, extra=extra, **kwargs)
+        transport = make(loop, *args, waiter=waiter, extra=extra, **kwargs)
         watcher.add_child_handler(transport.get_pid(), _exited, loop, transport)
         try:
             await waiter

@@ -7,8 +7,10 @@ import selectors
 from asyncio import sslproto
 from typing import TYPE_CHECKING, Any
 
-from loopwright._native import LoopCore, StreamTransport
+from loopwright._native import LoopCore, ReadPipeTransport, StreamTransport, WritePipeTransport
 from loopwright.loops._asyncio_private import subprocess_starter
+from loopwright.loops._native_popen import started
+from loopwright.loops._native_signals import SignalledLoop
 from loopwright.watchers import process_watcher
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["NativeEventLoop"]
 
 
-class NativeEventLoop(LoopCore, asyncio.SelectorEventLoop):
+class NativeEventLoop(LoopCore, SignalledLoop):
     """An event loop."""
 
     def __init__(self) -> None:
@@ -31,21 +33,6 @@ class NativeEventLoop(LoopCore, asyncio.SelectorEventLoop):
     def close(self) -> None:
         super().close()
         self._release()
-
-    def _make_self_pipe(self) -> None:
-        """asyncio wakes a loop by a socket. Ours has an eventfd for that, and this only for signals, once there are."""
-        self._ssock = self._csock = None
-        self._internal_fds += 1
-
-    def _close_self_pipe(self) -> None:
-        self._internal_fds -= 1
-        if self._csock is not None:
-            super()._close_self_pipe()
-
-    def add_signal_handler(self, sig: int, callback: Callable[..., Any], *args: Any) -> None:
-        if self._csock is None and not self.is_closed():
-            super()._make_self_pipe()
-        super().add_signal_handler(sig, callback, *args)
 
     def _make_socket_transport(self, sock, protocol, waiter=None, *, extra=None, server=None, context=None):
         self._ensure_fd_no_transport(sock)
@@ -68,7 +55,13 @@ class NativeEventLoop(LoopCore, asyncio.SelectorEventLoop):
         StreamTransport(self, rawsock, ssl_protocol, None, extra, server, context)
         return ssl_protocol._app_transport
 
-    _make_subprocess_transport = subprocess_starter(process_watcher)
+    def _make_read_pipe_transport(self, pipe, protocol, waiter=None, extra=None):
+        return ReadPipeTransport(self, pipe, protocol, waiter, extra)
+
+    def _make_write_pipe_transport(self, pipe, protocol, waiter=None, extra=None):
+        return WritePipeTransport(self, pipe, protocol, waiter, extra)
+
+    _make_subprocess_transport = subprocess_starter(process_watcher, started)
 
 
 class Descriptors(selectors.BaseSelector):
