@@ -33,8 +33,7 @@ cdef extern from "_loop.h":
     void lw_put(list slots, Py_ssize_t slot, object value)
     void lw_move(list slots, Py_ssize_t slot, PyObject *value)
     PyObject *lw_call(object callable, tuple args)
-    PyObject *lw_call_one(object callable, object argument)
-    PyObject *lw_call_two(object callable, object first, object second)
+    PyObject *lw_call_method(object self, str name, object argument)
     object lw_fetch()
     int lw_raise(object exception) except -1
     PyObject *PyObject_CallNoArgs(object callable)

@@ -1,6 +1,6 @@
 from libc.stdint cimport uint32_t
 
-from loopwright._native._handles cimport Handle, TimerHandle, TimerHeap
+from loopwright._native._handles cimport Handle, ThreadSafeHandle, TimerHandle, TimerHeap
 from loopwright._native._poller cimport Poller, Watcher
 from loopwright._native._ready cimport ReadyQueue
 
@@ -24,11 +24,13 @@ cdef class LoopCore:
     cdef public object _task_factory
     cdef public object _current_handle
     cdef Handle new_handle(self, object callback, tuple args, object context)
-    cdef TimerHandle new_timer(self, double when, object callback, tuple args, object context, str method)
+    cdef int fill(self, Handle handle, object callback, tuple args, object context) except -1
+    cdef TimerHandle new_timer(self, double when, object callback, tuple args, object context)
     cdef int check(self, object callback, str method, bint thread) except -1
     cdef int look(self) except -1
     cdef int run_ready(self) except -1
     cdef int run_in_debug(self, Handle handle) except -1
     cdef int pass_on_events(self) except -1
-    cdef int pass_on_timers(self) except -1
+    cdef int pass_on_timers(self, double now) except -1
+    cdef int run_now(self, Handle handle) except -1
     cdef Callbacks callbacks_of(self, int fd)

@@ -4,14 +4,15 @@ Theory of operation. `NativeEventLoop` (loops/) is this class and asyncio's loop
 is ours, what is not is asyncio's, such as run_forever(), which calls `_run_once()` in a loop. Ours comes back only when
 the loop was stopped.
 
-*A round* is what a pass of asyncio's is, beginning at another of its points: look at descriptors; run what was ready
-then; tell transports of their events; queue the callbacks of other descriptors, then those of timers that are due. So
-callbacks go in asyncio's order: what was queued before the look, what the look found, timers. The difference is that a
-transport is told of its event at once, and not by way of a handle in the queue (in debug mode it is, for that is where
-slow callbacks are measured).
+*A round* is what a pass of asyncio's is: look at descriptors; run what was ready then; then, at once, the callbacks of
+descriptors that the look found ready, then those of timers that were due at its time. What any of them queues is for the
+next round. So all goes in asyncio's order: what was queued before the look, what the look found, timers, and only then what
+those queued. Rejected: to put what was found into the queue when the others have run. It was behind what these had queued,
+and the next look found it again. A transport is told of its event in the same place, without a handle (in debug mode it
+has one, for slow callbacks are measured by that).
 
-*Stopping*: a pass of asyncio's in which the loop is stopped still runs what its look found and what timers were due,
-and leaves what became ready in it for the next run. So in the last round these are run at once, past the queue.
+*Stopping*: as in asyncio, a round in which the loop is stopped is run to its end, and what became ready in it is left for
+the next run.
 
 *How often descriptors are looked at* while there is always something ready: after each round in which 32 callbacks or
 more have run since the last look, or 50 microseconds have gone by, and once in every run. asyncio looks in each pass,
@@ -25,7 +26,6 @@ has what that costs an incoming byte.
 """
 
 import asyncio
-import logging
 import sys
 from asyncio import format_helpers
 
@@ -46,7 +46,7 @@ from cython.cimports.loopwright._native._asyncio import (
     PyErr_CheckSignals,
     lw_now,
 )
-from cython.cimports.loopwright._native._handles import Handle, TimerHandle, TimerHeap
+from cython.cimports.loopwright._native._handles import Handle, ThreadSafeHandle, TimerHandle, TimerHeap
 from cython.cimports.loopwright._native._poller import Poller, Watcher
 from cython.cimports.loopwright._native._ready import ReadyQueue
 
@@ -58,10 +58,11 @@ GIVE_WAY_AFTER = cython.declare(cython.double, 0.005)
 #: Bytes: what is read at once. A larger one is no faster, and one per loop costs little.
 SCRATCH = cython.declare(cython.Py_ssize_t, 262144)
 
-_Future = cython.declare(object, asyncio.Future)
-_Task = cython.declare(object, asyncio.Task)
+_has_threadsafe = cython.declare(cython.bint, hasattr(asyncio.events, "_ThreadSafeHandle"))
+#: Where asyncio looks these up at each call, so that what a program puts there is obeyed.
+_of_futures = cython.declare(dict, vars(asyncio.futures))
+_of_tasks = cython.declare(dict, vars(asyncio.tasks))
 _asyncio_create_task = cython.declare(object, asyncio.BaseEventLoop.create_task)
-_logger = cython.declare(object, logging.getLogger("asyncio"))
 
 
 @cython.cclass
@@ -70,10 +71,12 @@ class Callbacks(Watcher):
 
     def on_events(self, events):
         # An error or a hang-up is everybody's: whoever reads or writes next is told which.
-        if self.reader is not None and events & (EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLRDHUP):
-            self.loop.ready.hand_over(self.reader)
-        if self.writer is not None and events & (EPOLLOUT | EPOLLERR | EPOLLHUP):
-            self.loop.ready.hand_over(self.writer)
+        reader: Handle = self.reader
+        writer: Handle = self.writer  # that of now: what the reader's callback sets is for another event
+        if reader is not None and events & (EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLRDHUP):
+            self.loop.run_now(reader)
+        if writer is not None and events & (EPOLLOUT | EPOLLERR | EPOLLHUP):
+            self.loop.run_now(writer)
         return 0
 
 
@@ -102,11 +105,16 @@ class LoopCore:
         return handle
 
     def call_soon_threadsafe(self, callback, *args, context=None):
+        handle: Handle
         if self._closed:
             raise RuntimeError("Event loop is closed")
         if self._debug:
             self.check(callback, "call_soon_threadsafe", False)
-        handle = self.new_handle(callback, args, context)
+        if _has_threadsafe:
+            handle = ThreadSafeHandle.__new__(ThreadSafeHandle)
+            self.fill(handle, callback, args, context)
+        else:
+            handle = self.new_handle(callback, args, context)
         self.ready.push(handle)
         if self.poller.sleeping:
             self.poller.wake()
@@ -116,41 +124,40 @@ class LoopCore:
         if delay is None:
             raise TypeError("delay must not be None")
         seconds: cython.double = delay
-        return self.new_timer(lw_now() + seconds, callback, args, context, "call_later")
+        return self.new_timer(lw_now() + seconds, callback, args, context)
 
     def call_at(self, when, callback, *args, context=None):
         if when is None:
             raise TypeError("when cannot be None")
-        return self.new_timer(when, callback, args, context, "call_at")
+        return self.new_timer(when, callback, args, context)
 
     def new_handle(self, callback, args, context):
         handle: Handle = Handle.__new__(Handle)
-        handle._callback = callback
-        handle._args = args
-        handle._context = PyContext_CopyCurrent() if context is None else context
-        handle._loop = self
-        if self._debug:
-            handle._source_traceback = format_helpers.extract_stack(sys._getframe(0))
+        self.fill(handle, callback, args, context)
         return handle
 
-    def new_timer(self, when, callback, args, context, method):
+    def new_timer(self, when, callback, args, context):
         if when != when:
-            raise ValueError(f"{method}() was given a time that is not a number (NaN): it would never come")
+            raise ValueError("the time of a timer is not a number (NaN): it would never come")
         if self._closed:
             raise RuntimeError("Event loop is closed")
         if self._debug:
             self.check(callback, "call_at", True)
         handle: TimerHandle = TimerHandle.__new__(TimerHandle)
         handle._when = when
+        handle.position = -1
+        self.fill(handle, callback, args, context)
+        self.timers.push(handle)
+        return handle
+
+    def fill(self, handle, callback, args, context):
         handle._callback = callback
         handle._args = args
         handle._context = PyContext_CopyCurrent() if context is None else context
         handle._loop = self
-        handle.position = -1
         if self._debug:
             handle._source_traceback = format_helpers.extract_stack(sys._getframe(0))
-        self.timers.push(handle)
-        return handle
+        return 0
 
     def check(self, callback, method, thread):
         if thread:
@@ -175,14 +182,13 @@ class LoopCore:
     # Futures and tasks
 
     def create_future(self):
-        return _Future(loop=self)
+        return _of_futures["Future"](loop=self)
 
     def create_task(self, coro, **options):
         if self._task_factory is not None or self._debug or self._closed:
             return _asyncio_create_task(self, coro, **options)
-        if options:
-            return _Task(coro, loop=self, **options)
-        return _Task(coro, loop=self)
+        kind = _of_tasks["Task"]
+        return kind(coro, loop=self, **options) if options else kind(coro, loop=self)
 
     def get_task_factory(self):
         return self._task_factory
@@ -202,28 +208,26 @@ class LoopCore:
         return self._debug
 
     def _run_once(self):
-        """Run until the loop is stopped."""
+        """Run until the loop is stopped; one round, if whoever calls has not begun a run."""
         ready = self.ready
-        now: cython.double
+        now: cython.double = 0.0
         self.since_look = LOOK_AFTER
         self.gave_way_at = lw_now()
-        ready.last_pass = False
         while True:
             if self.since_look >= LOOK_AFTER or ready.first == ready.end or self._stopping:
                 self.look()
             elif lw_now() - self.looked_at >= LOOK_AFTER_TIME:
                 self.look()
+            if self.timers.size:
+                now = lw_now()
             if ready.first != ready.end:
                 self.run_ready()
-            ready.last_pass = self._stopping
-            try:
-                if self.poller.next_found < self.poller.n_found:
-                    self.pass_on_events()
-                if self.timers.size:
-                    self.pass_on_timers()
-            finally:
-                ready.last_pass = False
-            if self._stopping:
+            if self.poller.next_found < self.poller.n_found:
+                self.pass_on_events()
+            if self.timers.size and now:
+                self.pass_on_timers(now)
+            now = 0.0
+            if self._stopping or self._thread_id is None:
                 break
             PyErr_CheckSignals()
 
@@ -269,6 +273,13 @@ class LoopCore:
                     handle.run()
         return 0
 
+    def run_now(self, handle):
+        """Run what an event or a timer has made ready, past the queue: in it, it would be behind what those have queued
+        that were ready before it."""
+        if handle._cancelled:
+            return 0
+        return self.run_in_debug(handle) if self._debug else handle.run()
+
     def run_in_debug(self, handle):
         began: cython.double = lw_now()
         took: cython.double
@@ -277,7 +288,9 @@ class LoopCore:
             handle.run()
             took = lw_now() - began
             if took >= self.slow_callback_duration:
-                _logger.warning("Executing %s took %.3f seconds", asyncio.base_events._format_handle(handle), took)
+                asyncio.base_events.logger.warning(
+                    "Executing %s took %.3f seconds", asyncio.base_events._format_handle(handle), took
+                )
         finally:
             self._current_handle = None
         return 0
@@ -292,7 +305,7 @@ class LoopCore:
                     if watcher is None:
                         return 0
                     if self._debug and type(watcher) is not Callbacks:
-                        self.ready.hand_over(self.new_handle(watcher._on_events, (events,), None))
+                        self.run_now(self.new_handle(watcher._on_events, (events,), None))
                     else:
                         watcher.on_events(events)
             except (SystemExit, KeyboardInterrupt):
@@ -300,10 +313,9 @@ class LoopCore:
             except BaseException as error:  # around the loop and not within it, which is free
                 self.call_exception_handler({"message": f"Exception in {watcher!r}", "exception": error})
 
-    def pass_on_timers(self):
-        now: cython.double = lw_now()
+    def pass_on_timers(self, now):
         while self.timers.size and self.timers.entries[0].when <= now:
-            self.ready.hand_over(self.timers.pop())
+            self.run_now(self.timers.pop())
         return 0
 
     def _release(self):
@@ -347,7 +359,7 @@ class LoopCore:
         callbacks = self.callbacks_of(_number(fd))
         handle = self.new_handle(callback, args, context)
         before = callbacks.reader
-        self.poller.watch(callbacks, callbacks.events | EPOLLIN)
+        self.poller.watch_anew(callbacks, callbacks.events | EPOLLIN)
         callbacks.reader = handle
         if before is not None:
             before.cancel()
@@ -359,7 +371,7 @@ class LoopCore:
         callbacks = self.callbacks_of(_number(fd))
         handle = self.new_handle(callback, args, context)
         before = callbacks.writer
-        self.poller.watch(callbacks, callbacks.events | EPOLLOUT)
+        self.poller.watch_anew(callbacks, callbacks.events | EPOLLOUT)
         callbacks.writer = handle
         if before is not None:
             before.cancel()

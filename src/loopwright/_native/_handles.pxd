@@ -10,6 +10,11 @@ cdef class Handle:
     cdef int run(self) except -1
     cdef int failed(self, object exception) except -1
 
+cdef class ThreadSafeHandle(Handle):
+    cdef bint running
+    cdef object done      # set when the callback has ended; None unless a thread waits for that
+    cdef int wait(self) except -1
+
 cdef class TimerHandle(Handle):
     cdef readonly double _when
     cdef Py_ssize_t position

@@ -15,6 +15,7 @@ expect.
 import asyncio
 import inspect
 from asyncio import format_helpers
+from threading import Event, get_ident
 
 import cython
 
@@ -38,6 +39,7 @@ _says_debug = cython.declare(
     cython.bint, "debug" in inspect.signature(format_helpers._format_callback_source).parameters
 )
 _asyncio_handle = cython.declare(object, asyncio.Handle)
+_asyncio_threadsafe = cython.declare(object, getattr(asyncio.events, "_ThreadSafeHandle", asyncio.Handle))
 _asyncio_timer = cython.declare(object, asyncio.TimerHandle)
 
 
@@ -103,6 +105,44 @@ class Handle:
 
     def __repr__(self):
         return _asyncio_handle.__repr__(self)
+
+
+@cython.cclass
+class ThreadSafeHandle(Handle):
+    """What call_soon_threadsafe() gives from Python 3.14 on: another thread's cancel() and cancelled() wait for a
+    callback that is under way (CPython gh-116720 and later). asyncio has a lock in each; here one is made when there is
+    somebody to wait.
+    """
+
+    @property
+    def __class__(self):
+        return _asyncio_threadsafe
+
+    def run(self):
+        self.running = True
+        try:
+            return Handle.run(self)
+        finally:
+            self.running = False
+            if self.done is not None:
+                self.done.set()
+
+    def wait(self):
+        if self.running and get_ident() != self._loop._thread_id:
+            done = Event()
+            if self.done is None:  # another thread may have come first while that was made
+                self.done = done
+            if self.running:  # or the callback have ended
+                self.done.wait()
+        return 0
+
+    def cancel(self):
+        self.wait()
+        Handle.cancel(self)
+
+    def cancelled(self):
+        self.wait()
+        return self._cancelled
 
 
 @cython.cclass

@@ -57,16 +57,11 @@ static inline PyObject *lw_call(PyObject *callable, PyObject *args)
     return PyObject_Vectorcall(callable, &PyTuple_GET_ITEM(args, 0), (size_t)PyTuple_GET_SIZE(args), NULL);
 }
 
-static inline PyObject *lw_call_one(PyObject *callable, PyObject *argument)
+/* With the method looked up anew, as a protocol may replace it, and no bound method made. */
+static inline PyObject *lw_call_method(PyObject *self, PyObject *name, PyObject *argument)
 {
-    PyObject *stack[2] = {NULL, argument};
-    return PyObject_Vectorcall(callable, stack + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-}
-
-static inline PyObject *lw_call_two(PyObject *callable, PyObject *first, PyObject *second)
-{
-    PyObject *stack[3] = {NULL, first, second};
-    return PyObject_Vectorcall(callable, stack + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    PyObject *stack[3] = {NULL, self, argument};
+    return PyObject_VectorcallMethod(name, stack + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
 }
 
 /* The exception that is being raised, taken away. */

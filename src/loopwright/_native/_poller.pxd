@@ -21,6 +21,7 @@ cdef class Poller:
     cdef int next_found
     cdef int open(self) except -1
     cdef int watch(self, Watcher watcher, uint32_t events) except -1
+    cdef int watch_anew(self, Watcher watcher, uint32_t events) except -1
     cdef int control(self, int operation, Watcher watcher, uint32_t events) noexcept
     cdef int follow_fork(self) except -1
     cdef object at(self, int fd)

@@ -164,6 +164,12 @@ class Poller:
         watcher.events = events
         return 0
 
+    def watch_anew(self, watcher, events):
+        """The same, and the kernel is asked even if nothing changes: the number may be another file's by now."""
+        if self.at(watcher.fd) is watcher and events == watcher.events:
+            watcher.events = 0
+        return self.watch(watcher, events)
+
     def control(self, operation, watcher, events):
         event: epoll_event
         event.events = events

@@ -5,9 +5,7 @@ cdef class ReadyQueue:
     cdef size_t first
     cdef size_t end
     cdef size_t mask
-    cdef readonly bint last_pass
     cdef int push(self, Handle handle) except -1
-    cdef int hand_over(self, Handle handle) except -1
     cdef Handle pop(self)
     cdef int grow(self) except -1
     cpdef void clear(self)

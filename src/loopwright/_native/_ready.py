@@ -36,12 +36,6 @@ class ReadyQueue:
         self.end += 1
         return 0
 
-    def hand_over(self, handle):
-        """What an event or a timer has made ready: behind the others, or at once in the last pass of a run."""
-        if self.last_pass:
-            return 0 if handle._cancelled else handle.run()
-        return self.push(handle)
-
     def pop(self):
         slot: cython.size_t = self.first & self.mask
         self.first += 1

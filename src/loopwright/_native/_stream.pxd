@@ -4,7 +4,6 @@ from loopwright._native._transport cimport Transport
 cdef class StreamTransport(Transport):
     cdef Outbox outbox
     cdef readonly object _empty_waiter
-    cdef object data_received
     cdef bint buffered
     cdef bint large
     cdef int read_data(self) except -1

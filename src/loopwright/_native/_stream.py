@@ -37,7 +37,7 @@ from cython.cimports.loopwright._native._asyncio import (
     PyBytes_GET_SIZE,
     _PyBytes_Resize,
     bytes_data,
-    lw_call_one,
+    lw_call_method,
     lw_fetch,
     lw_raise,
     new_bytes,
@@ -104,14 +104,15 @@ class StreamTransport(Transport):
 
     def _begin(self, waiter):
         """Read, now that the protocol knows of its connection; and tell whoever waits for that."""
-        if not self._closing and not self._paused:
-            self.want(self.events | EPOLLIN)
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        try:
+            if not self._closing and not self._paused:
+                self.want(self.events | EPOLLIN)
+        finally:
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
 
     def set_protocol(self, protocol):
         self.buffered = isinstance(protocol, _BufferedProtocol)
-        self.data_received = None if self.buffered else protocol.data_received
         self._protocol = protocol
 
     # Reading
@@ -147,7 +148,7 @@ class StreamTransport(Transport):
         else:
             data = PyBytes_FromStringAndSize(self.loop.scratch, size)
         self.large = size >= LARGE
-        result = lw_call_one(self.data_received, data)
+        result = lw_call_method(self._protocol, "data_received", data)
         if result == cython.NULL:
             exception = lw_fetch()
             if isinstance(exception, ENDS_THE_PROGRAM):
@@ -366,7 +367,6 @@ class StreamTransport(Transport):
         try:
             Transport._call_connection_lost(self, exc)
         finally:
-            self.data_received = None
             if self._empty_waiter is not None and not self._empty_waiter.done():
                 self._empty_waiter.set_exception(_ConnectionError("Connection is closed by peer"))
 
