@@ -58,7 +58,8 @@ from cython.cimports.posix.unistd import read, write
 
 _logger = cython.declare(object, logging.getLogger("asyncio"))
 _asyncio_read_transport = cython.declare(object, asyncio.ReadTransport)
-_asyncio_write_transport = cython.declare(object, asyncio.WriteTransport)
+#: What asyncio's transport of a pipe that is written to is, too.
+_asyncio_transport = cython.declare(object, asyncio.Transport)
 LOST_WRITES = cython.declare(cython.long, asyncio.constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES)
 LATER = cython.declare(tuple, (BlockingIOError, InterruptedError))
 
@@ -261,12 +262,18 @@ class WritePipeTransport(PipeTransport):
 
     @property
     def __class__(self):
-        return _asyncio_write_transport
+        return _asyncio_transport
 
-    # A transport that is only written to has none of these, and here they would stop it from hearing of its reader's end.
-    pause_reading = property(lambda self: _absent(self, "pause_reading"))
-    resume_reading = property(lambda self: _absent(self, "resume_reading"))
-    is_reading = property(lambda self: _absent(self, "is_reading"))
+    # asyncio's has these and does not implement them. What it inherits would stop this from hearing of its reader's end.
+
+    def is_reading(self):
+        raise NotImplementedError
+
+    def pause_reading(self):
+        raise NotImplementedError
+
+    def resume_reading(self):
+        raise NotImplementedError
 
     def _begin(self, waiter):
         """Listen for the reader's end, now that the protocol knows of its transport; and tell whoever waits for that."""
@@ -447,8 +454,3 @@ class WritePipeTransport(PipeTransport):
         if self.file is not None:
             info.append(f"bufsize={self.outbox.size}")
         return f"<{' '.join(info)}>"
-
-
-@cython.cfunc
-def _absent(transport, name):
-    raise AttributeError(f"{type(transport).__name__!r} object has no attribute {name!r}")

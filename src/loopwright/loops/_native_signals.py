@@ -18,6 +18,7 @@ that itself from Python 3.12 on), and its handlers do nothing, until a loop is r
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import inspect
 import os
@@ -45,6 +46,11 @@ def _on_signal(number: int, _frame: Any) -> None:
     loop = None if reference is None else reference()
     if loop is not None:
         loop._handle_signal(number)
+
+
+def _drain(number: int) -> None:
+    with contextlib.suppress(BlockingIOError):  # a forked child, or a nested run, was here first
+        os.read(number, 65536)
 
 
 class SignalledLoop(asyncio.SelectorEventLoop):
@@ -101,7 +107,7 @@ class SignalledLoop(asyncio.SelectorEventLoop):
         self._close_signal_pipe()  # of the process that this one was forked from
         self._signal_pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._signal_pipe_of = os.getpid()
-        self._add_reader(self._signal_pipe[0], os.read, self._signal_pipe[0], 65536)
+        self._add_reader(self._signal_pipe[0], _drain, self._signal_pipe[0])
         for number in self._signal_handlers:
             _loops[number] = weakref.ref(self)
 
