@@ -59,7 +59,6 @@ class SignalledLoop(asyncio.SelectorEventLoop):
     _signal_handlers: dict[int, asyncio.Handle]
     _check_signal: Callable[[int], None]
     _check_closed: Callable[[], None]
-    _handle_signal: Callable[[int], None]
     _add_reader: Callable[..., Any]
     _remove_reader: Callable[[int], bool]
     _internal_fds: int
@@ -117,6 +116,11 @@ class SignalledLoop(asyncio.SelectorEventLoop):
             for end in self._signal_pipe:
                 os.close(end)
             self._signal_pipe = None
+
+    def _handle_signal(self, sig: int) -> None:
+        handle: Any = self._signal_handlers.get(sig)
+        if handle is not None and not self.is_closed():
+            self.call_soon_threadsafe(handle._callback, *handle._args, context=handle._context)
 
     def _make_self_pipe(self) -> None:
         """asyncio's way to wake a loop, and to tell it of signals. Ours has an eventfd for the one and a pipe for the
