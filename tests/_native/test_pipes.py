@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import gc
 import os
 import pty
 import socket
+import tempfile
 import threading
 import time
 import tty
@@ -89,8 +89,8 @@ class Stage:
         else:
             numbers = pty.openpty()
             tty.setraw(numbers[1])
-        self.reading = open(numbers[0], "rb", buffering=0)
-        self.writing = open(numbers[1], "wb", buffering=0)
+        self.reading = os.fdopen(numbers[0], "rb", buffering=0)
+        self.writing = os.fdopen(numbers[1], "wb", buffering=0)
 
     async def read_end(self, **react: Callable[[Any], object]) -> tuple[Any, Log]:
         transport, log = await self.loop.connect_read_pipe(lambda: Log(react), self.reading)
@@ -139,6 +139,11 @@ def on(factory: Any, scene: Any, kind: str, folder: Path, debug: bool = False) -
         return runner.run(played(scene, kind, folder))
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - what is waited for is what a transport under test tells
+        await asyncio.sleep(0.001)
+
+
 async def settle() -> None:
     for _ in range(4):
         await asyncio.sleep(0)
@@ -154,8 +159,7 @@ async def reads(stage: Stage) -> Any:
     assert transport.get_extra_info("pipe") is stage.reading
     assert transport.get_protocol() is log
     stage.writing.write(b"hello")
-    while log.data != b"hello":
-        await asyncio.sleep(0.001)
+    await until(lambda: log.data == b"hello")
     reading = transport.is_reading(), transport.is_closing()
     stage.writing.close()
     await log.lost
@@ -170,8 +174,7 @@ async def reads_paused(stage: Stage) -> Any:
     before = log.data, transport.is_reading()
     transport.resume_reading()
     transport.resume_reading()
-    while log.data != b"hello":
-        await asyncio.sleep(0.001)
+    await until(lambda: log.data == b"hello")
     transport.pause_reading()
     transport.pause_reading()
     transport.close()
@@ -186,8 +189,7 @@ async def reads_at_most(stage: Stage) -> Any:
     transport, log = await stage.read_end()
     transport.max_size = 3
     stage.writing.write(b"abcdefg")
-    while log.data != b"abcdefg":
-        await asyncio.sleep(0.001)
+    await until(lambda: log.data == b"abcdefg")
     transport.close()
     await log.lost
     return log.seen
@@ -306,8 +308,7 @@ async def raises_while_pausing(stage: Stage) -> Any:
     transport.set_write_buffer_limits(high=0)
     transport.write(b"a")
     stage.drain(taken)
-    while transport.get_write_buffer_size():
-        await asyncio.sleep(0.001)
+    await until(lambda: transport.get_write_buffer_size() == 0)
     transport.abort()
     await log.lost
     return log.seen
@@ -319,8 +320,7 @@ async def changes_protocols(stage: Stage) -> Any:
     transport.set_protocol(other)
     assert transport.get_protocol() is other
     stage.writing.write(b"for the other")
-    while not other.data:
-        await asyncio.sleep(0.001)
+    await until(lambda: bool(other.data))
     transport.close()
     await other.lost
     return log.seen, other.seen
@@ -378,7 +378,7 @@ def runner() -> Iterator[asyncio.Runner]:
 @pytest.mark.parametrize("method", ["connect_read_pipe", "connect_write_pipe"])
 def test_refuses_a_regular_file(method: str, runner: asyncio.Runner, tmp_path: Path) -> None:
     async def connect() -> None:
-        with open(tmp_path / "file", "w+b", buffering=0) as file:
+        with tempfile.TemporaryFile(dir=tmp_path) as file:
             with pytest.raises(ValueError, match="pipes"):
                 await getattr(asyncio.get_running_loop(), method)(asyncio.Protocol, file)
             assert not file.closed
@@ -392,9 +392,10 @@ def test_warns_when_dropped_unclosed(end: str, runner: asyncio.Runner, tmp_path:
         stage = Stage("pty", tmp_path)  # whose writing end nobody watches
         transport, log = await getattr(stage, end)(made=lambda t: t.pause_reading() if end == "read_end" else None)
         log.transport = None
+        held = [transport]
+        del transport
         with pytest.warns(ResourceWarning, match="unclosed transport <(Read|Write)PipeTransport fd="):
-            del transport
-            gc.collect()
+            held.clear()
         assert (stage.reading if end == "read_end" else stage.writing).closed
         stage.close()
 
@@ -406,8 +407,8 @@ def test_a_terminal_may_have_one_of_each(runner: asyncio.Runner) -> None:
         loop = asyncio.get_running_loop()
         ours, theirs = pty.openpty()
         tty.setraw(theirs)
-        with open(ours, "r+b", buffering=0) as terminal:
-            writing, _ = await loop.connect_write_pipe(Log, terminal)
+        with os.fdopen(ours, "r+b", buffering=0) as terminal:
+            writing, other = await loop.connect_write_pipe(Log, terminal)
             reading, log = await loop.connect_read_pipe(Log, terminal)
             writing.set_write_buffer_limits(high=0)
             sent = 0
@@ -415,16 +416,17 @@ def test_a_terminal_may_have_one_of_each(runner: asyncio.Runner) -> None:
                 writing.write(b"w" * 1000)
                 sent += 1000
             os.write(theirs, b"hello")
-            while log.data != b"hello":
-                await asyncio.sleep(0.001)
+            await until(lambda: log.data == b"hello")
             while sent:
                 sent -= len(os.read(theirs, sent))
                 await asyncio.sleep(0)
-            writing.abort()
+            await until(lambda: writing.get_write_buffer_size() == 0)
             os.close(theirs)
             await log.lost
             assert log.seen[-1] == ("lost", OSError)  # EIO, which is no news to anybody
-            reading.close()
+            assert reading.is_closing()
+            writing.abort()
+            await other.lost
 
     runner.run(talk())
 
@@ -441,8 +443,7 @@ def test_resumes_at_the_low_water_mark(runner: asyncio.Runner, tmp_path: Path) -
         transport.write(b"a" * 200_001)
         assert log.seen[-1] == ("pause",)
         stage.drain(65536)
-        while log.seen[-1] != ("resume",):
-            await asyncio.sleep(0.001)
+        await until(lambda: log.seen[-1] == ("resume",))
         assert 0 < transport.get_write_buffer_size() <= 150_000
         transport.abort()
         await log.lost
@@ -457,10 +458,10 @@ def test_warns_of_writes_after_the_end(
     async def write(stage: Stage) -> int:
         transport, log = await stage.write_end()
         transport.close()
-        for count in range(20):
+        count = 0
+        while not caplog.records and count < 20:
             transport.write(b"lost")
-            if caplog.records:
-                break
+            count += 1
         await log.lost
         return count
 

@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 PIPE, STDOUT, DEVNULL = asyncio.subprocess.PIPE, asyncio.subprocess.STDOUT, asyncio.subprocess.DEVNULL
 ENOUGH = 10.0  # seconds
 
-by_workers = pytest.mark.skipif(
-    _spawning.compiled_obstacle() is not None, reason=str(_spawning.compiled_obstacle())
-)
+by_workers = pytest.mark.skipif(_spawning.compiled_obstacle() is not None, reason=str(_spawning.compiled_obstacle()))
 
 
 @pytest.fixture
@@ -136,7 +134,7 @@ def test_starts_by_a_worker(runner: asyncio.Runner) -> None:
 def test_does_not_hold_the_loop_while_a_program_is_started(runner: asyncio.Runner) -> None:
     async def start() -> tuple[int, int]:
         rounds = 0
-        done = asyncio.ensure_future(asyncio.gather(*(outcome(("true",)) for _ in range(20))))
+        done = asyncio.gather(*(outcome(("true",)) for _ in range(20)))
         await asyncio.sleep(0)
         begun = len([task for task in asyncio.all_tasks() if not task.done()])
         while not done.done():
@@ -152,9 +150,11 @@ def test_does_not_hold_the_loop_while_a_program_is_started(runner: asyncio.Runne
 
 def test_leaves_it_to_somebody_elses_popen(runner: asyncio.Runner) -> None:
     async def start() -> None:
-        with mock.patch("subprocess.Popen", side_effect=ZeroDivisionError) as popen:
-            with pytest.raises(ZeroDivisionError):
-                await asyncio.create_subprocess_exec("true")
+        with (
+            mock.patch("subprocess.Popen", side_effect=ZeroDivisionError) as popen,
+            pytest.raises(ZeroDivisionError),
+        ):
+            await asyncio.create_subprocess_exec("true")
         assert popen.called
 
     runner.run(start())
@@ -172,7 +172,7 @@ def test_a_start_that_is_cancelled_leaves_nothing(runner: asyncio.Runner, stream
             starting = asyncio.ensure_future(asyncio.create_subprocess_exec("sleep", "60", **streams))
             for _ in range(rounds):
                 await asyncio.sleep(0)
-            time.sleep(0.001)
+            time.sleep(0.001)  # noqa: ASYNC251 - for the worker to get on, and not the loop
             starting.cancel()
             try:
                 process = await starting
@@ -195,7 +195,8 @@ from loopwright.loops._native_loop import NativeEventLoop
 sys.addaudithook(lambda event, args: event == "subprocess.Popen" and print(args))
 async def start():
     for process in (
-        await asyncio.create_subprocess_exec("true", "a"), await asyncio.create_subprocess_shell("true", cwd="/", env={})
+        await asyncio.create_subprocess_exec("true", "a"),
+        await asyncio.create_subprocess_shell("true", cwd="/", env={}),
     ):
         await process.wait()
 with asyncio.Runner(loop_factory=eval(sys.argv[1])) as runner:
@@ -240,5 +241,3 @@ def test_closing_the_transport_kills_it(runner: asyncio.Runner, debug: bool) -> 
         return returncode
 
     assert runner.run(asyncio.wait_for(close(), ENOUGH)) == -signal.SIGKILL
-
-

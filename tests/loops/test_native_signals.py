@@ -48,6 +48,11 @@ def runner() -> Iterator[asyncio.Runner]:
         yield runner
 
 
+def drop(held: list[Any]) -> None:
+    held.clear()
+    gc.collect()
+
+
 def send(number: int) -> None:
     os.kill(os.getpid(), number)
 
@@ -108,7 +113,7 @@ def test_signals_from_another_process_while_nobody_can_hear(runner: asyncio.Runn
             for number in [signal.SIGUSR1] * 2000 + list(KINDS):
                 os.kill(os.getppid(), number)
             os._exit(0)
-        os.waitpid(child, 0)
+        os.waitpid(child, 0)  # noqa: ASYNC222 - so that the loop cannot hear
         await asyncio.sleep(0.001)
         for number in KINDS:
             loop.remove_signal_handler(number)
@@ -175,9 +180,10 @@ def test_a_handler_does_not_hold_its_loop() -> None:
     loop = NativeEventLoop()
     loop.add_signal_handler(signal.SIGUSR1, print)
     gone = weakref.ref(loop)
+    held = [loop]
+    del loop
     with pytest.warns(ResourceWarning, match="unclosed event loop"):
-        del loop
-        gc.collect()
+        drop(held)
     assert gone() is None
     assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
 
@@ -205,7 +211,10 @@ def test_a_slow_handler_is_named_in_debug_mode(caplog: pytest.LogCaptureFixture)
         await asyncio.sleep(0.001)
         loop.remove_signal_handler(signal.SIGUSR1)
 
-    with caplog.at_level(logging.WARNING, "asyncio"), asyncio.Runner(loop_factory=NativeEventLoop, debug=True) as runner:
+    with (
+        caplog.at_level(logging.WARNING, "asyncio"),
+        asyncio.Runner(loop_factory=NativeEventLoop, debug=True) as runner,
+    ):
         runner.run(hear())
     assert any("sleep" in record.message and "took 0.0" in record.message for record in caplog.records)
 
@@ -290,7 +299,7 @@ def test_a_forked_child_does_not_write_its_signals_to_its_parent(runner: asyncio
         if child == 0:
             send(signal.SIGUSR1)
             os._exit(0 if signal.set_wakeup_fd(-1) == -1 and not heard else 1)
-        _, status = os.waitpid(child, 0)
+        _, status = os.waitpid(child, 0)  # noqa: ASYNC222 - likewise
         await asyncio.sleep(0.01)
         loop.remove_signal_handler(signal.SIGUSR1)
         assert status == 0
@@ -364,7 +373,7 @@ def test_the_second_sigint_is_raised_at_once(factory: Callable[[], Any]) -> None
         except asyncio.CancelledError:
             seen.append("cancelled")
             try:
-                time.sleep(ENOUGH)
+                time.sleep(ENOUGH)  # noqa: ASYNC251 - it is what hangs on
             except KeyboardInterrupt:
                 seen.append("interrupted")
                 raise

@@ -1,19 +1,18 @@
 """The transports of connect_read_pipe() and connect_write_pipe(): of pipes, FIFOs, sockets and character devices.
 
-Theory of operation. What these do, and in which order, is what asyncio's do, the few differences being these: what is
-written while nothing is queued goes out at once, and the rest in one vectored call for many pieces; resume_writing() comes
-when the buffer has drained to the low-water mark, as is documented, and not only when it is empty; a second end, such as an
-abort() after close(), is none.
+Theory of operation. What these do, and in which order, is what asyncio's do, but for this: what is queued goes out in
+one vectored call for many pieces; resume_writing() comes when the buffer has drained to the low-water mark, as is
+documented, and not only when it is empty; a second end, such as an abort() after close(), is none.
 
-*Calls that wait.* That a descriptor does not block is a property of the open file, and so of whoever else has it open: a
-terminal's is its shell's, too, and every program that is started on it may set it anew. A blocking call with the GIL kept
-would stop every thread. So before each call the flag is looked at (0.1 microseconds; to give the GIL up, and wait for a
-thread that computes to hand it back, would cost 5 milliseconds), and where it is gone the call is Python's own, which gives
-the GIL up. Sockets have a flag of the call for it.
+*Calls that wait.* That a descriptor does not block is a property of the open file, and so of whoever else has it open:
+a terminal's is its shell's, too, and every program that is started on it may set it anew. A blocking call with the GIL
+kept would stop every thread. So before each call the flag is looked at, which is a system call of the shortest kind;
+to give the GIL up, and wait for a thread that computes to hand it back, can cost the interval of switching, 5 ms. Where
+the flag is gone the call is Python's own, which gives the GIL up. Sockets have a flag of the call for it.
 
 *Whoever reads is gone*: the writing end of a pipe then has an error (EPOLLERR), a socket is readable. Both are watched
-for from the beginning. A terminal, which may well be readable for another reason, is not; there the next write fails. As in
-asyncio a socket that is readable as it has been sent something counts as closed.
+for from the beginning. A terminal, which may well be readable for another reason, is not; there the next write fails.
+As in asyncio a socket that is readable as it has been sent something counts as closed.
 
 *One descriptor, two transports*: a terminal's is often given to one of each kind, and asyncio's loop has a place for a
 reader and another for a writer. So on character devices events come by way of the loop's callbacks.
@@ -65,7 +64,7 @@ LATER = cython.declare(tuple, (BlockingIOError, InterruptedError))
 
 #: Bytes read at once, as in asyncio; the loop keeps a buffer of this size.
 MOST = cython.declare(cython.Py_ssize_t, 262144)
-#: From how many bytes on what is read is a stream of large pieces, and what is written not joined, but written as it is.
+#: From how many bytes on what is read is a stream of large pieces, and what is written is not joined.
 LARGE = cython.declare(cython.Py_ssize_t, 32768)
 
 
@@ -189,7 +188,7 @@ class ReadPipeTransport(PipeTransport):
         self._protocol.data_received(data)
         return 0
 
-    def read_some(self):
+    def read_some(self):  # noqa: C901 - one call, in three ways
         """What there is to read; None for nothing yet, and nothing at the end."""
         size: cython.Py_ssize_t
         memory: cython.pointer(PyObject) = cython.NULL
@@ -264,7 +263,7 @@ class WritePipeTransport(PipeTransport):
     def __class__(self):
         return _asyncio_transport
 
-    # asyncio's has these and does not implement them. What it inherits would stop this from hearing of its reader's end.
+    # asyncio's has these, and they raise this. What is inherited would keep it from hearing of its reader's end.
 
     def is_reading(self):
         raise NotImplementedError
@@ -276,7 +275,7 @@ class WritePipeTransport(PipeTransport):
         raise NotImplementedError
 
     def _begin(self, waiter):
-        """Listen for the reader's end, now that the protocol knows of its transport; and tell whoever waits for that."""
+        """Listen for the reader's end, now that the protocol knows of its transport; and tell who waits for that."""
         try:
             if self.listens and not self.ending:
                 self.want(self.events | EPOLLIN)
@@ -293,7 +292,7 @@ class WritePipeTransport(PipeTransport):
 
     # Writing
 
-    def write(self, data):
+    def write(self, data):  # noqa: C901 - as it would be slower in parts
         view: Py_buffer
         size: cython.Py_ssize_t
         done: cython.Py_ssize_t = 0
@@ -369,7 +368,7 @@ class WritePipeTransport(PipeTransport):
             done = write(self.fd, data, size)
         if done >= 0:
             return done
-        if c_errno == EAGAIN or c_errno == EINTR:
+        if c_errno in (EAGAIN, EINTR):
             return 0
         self.write_failed(os_error(c_errno))
         return size

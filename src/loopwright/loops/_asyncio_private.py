@@ -151,7 +151,8 @@ def subprocess_starter(
 ) -> Callable[..., Any]:
     """What a class of standard Unix loops needs as its `_make_subprocess_transport` to do the same for all of them.
 
-    `started()` is given the loop and what a Popen is made of, and gives a Popen that runs; None to have asyncio make one.
+    `started()` is given the loop and what a Popen is made of, and gives a Popen that runs; None to have asyncio make
+    one.
     """
 
     async def _make_subprocess_transport(self: Any, *args: Any, **kwargs: Any) -> Any:

@@ -15,7 +15,7 @@ from loopwright.watchers import process_watcher
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from contextvars import Context
 
 __all__ = ["NativeEventLoop"]

@@ -1,14 +1,14 @@
 """Programs that the native loop starts: `subprocess.Popen`, but that our workers start the program.
 
 Theory of operation. A Popen makes its pipes, looks at its arguments, and then has one method start the program
-(`_execute_child`), which holds the GIL, and with it every thread, until the program runs. Here that method only says what
-is to be started; a worker starts it, by clone3(2) and without the GIL (`_native._workers`), and `finish()` does what is
-left of the method. So what asyncio sees in `get_extra_info("subprocess")` is a Popen in every respect.
+(`_execute_child`), which holds the GIL, and with it every thread, until the program runs. Here that method only says
+what is to be started; a worker starts it, by clone3(2) and without the GIL (`_native._workers`), and `finish()` does
+what is left of the method. So `get_extra_info("subprocess")` is a Popen in every respect.
 
 What a worker cannot do is Popen's, and so are its errors: `preexec_fn=`, which is Python to be run in a copy of this
-program; arguments that are wrong; machines where nothing is compiled, or clone3(2) is refused. So it is if somebody has put
-another class in `subprocess.Popen`'s place, as tests of programs do, or where that method takes other arguments than those
-it has in Python 3.11 to 3.15.
+program; arguments that are wrong; machines where clone3(2) is refused. So it is if somebody has put another class in
+`subprocess.Popen`'s place, as tests of programs do, or where that method takes other arguments than those it has in
+Python 3.11 to 3.15.
 
 The child is not in the ledger of `_spawning`: whoever watches it reaps it by its pid, as with every Popen.
 """
@@ -33,11 +33,32 @@ if TYPE_CHECKING:
 __all__ = ["started"]
 
 #: What `_execute_child` is given.
-PARAMETERS = (
-    "args executable preexec_fn close_fds pass_fds cwd env startupinfo creationflags shell p2cread p2cwrite c2pread"
-    " c2pwrite errread errwrite restore_signals gid gids uid umask start_new_session process_group"
-).split()
-#: Those by their names in a `Request`, and what they are by default.
+PARAMETERS = [
+    "args",
+    "executable",
+    "preexec_fn",
+    "close_fds",
+    "pass_fds",
+    "cwd",
+    "env",
+    "startupinfo",
+    "creationflags",
+    "shell",
+    "p2cread",
+    "p2cwrite",
+    "c2pread",
+    "c2pwrite",
+    "errread",
+    "errwrite",
+    "restore_signals",
+    "gid",
+    "gids",
+    "uid",
+    "umask",
+    "start_new_session",
+    "process_group",
+]
+#: Of those, by their names in a `Request`, what they are by default.
 OPTIONS = {
     "executable": ("executable", None),
     "shell": ("shell", False),
@@ -102,9 +123,7 @@ class Popen(subprocess.Popen[bytes]):
         if not isinstance(args, (str, bytes, os.PathLike)):
             args = asked["args"] = list(args)
         self._asked = asked
-        options = {
-            name: asked[word] for word, (name, default) in OPTIONS.items() if asked[word] not in (default, None)
-        }
+        options = {name: asked[word] for word, (name, default) in OPTIONS.items() if asked[word] not in (default, None)}
         try:
             self._request = Request(args, (asked["p2cread"], asked["c2pwrite"], asked["errwrite"]), **options)
             self.start = _spawning.order(self._request)

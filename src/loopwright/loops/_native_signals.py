@@ -2,14 +2,15 @@
 
 Theory of operation. asyncio has Python write each signal's number into a socket (`signal.set_wakeup_fd()`), and reads
 from there which callbacks are due. The socket takes some 280 of them; what comes after that, before the loop gets to
-read, is lost. Here it is Python's own handler that queues the callback: Python keeps a flag for each signal, so none can
-be lost, whatever came before it. As with `signal.signal()`, a signal that comes several times before Python gets to run
-its handler counts once.
+read, is lost. Here it is Python's own handler that queues the callback: Python keeps a flag for each signal, so none
+can be lost, whatever came before it. As with `signal.signal()`, a signal that comes several times before Python gets to
+run its handler counts once.
 
-*While the loop runs* in the main thread, the wake-up descriptor is a pipe of ours, if nobody else has one: what is written
-there wakes a loop that is about to sleep, or that sleeps while the kernel gave the signal to another thread. So a
-handler that the program has set by `signal.signal()` runs at once, too, where asyncio's loop, without a signal handler of
-its own, would sleep until something else happens. What is read from it is of no interest, and neither is it if it is full.
+*While the loop runs* in the main thread, the wake-up descriptor is a pipe of ours, if nobody else has one: what is
+written there wakes a loop that is about to sleep, or that sleeps while the kernel gave the signal to another thread. So
+a handler that the program has set by `signal.signal()` runs at once, too, where asyncio's loop, if it has no signal
+handler of its own, would sleep until something else happens. What is read from the pipe is of no interest, and it does
+no harm if it is full.
 
 *A fork*: the child is not to write its signals into its parent's pipe. It has no wake-up descriptor (asyncio sees to
 that itself from Python 3.12 on), and its handlers do nothing, until a loop is run there.
@@ -132,7 +133,7 @@ class SignalledLoop(asyncio.SelectorEventLoop):
         self._internal_fds -= 1
         self._close_signal_pipe()
 
-    def add_signal_handler(self, sig: int, callback: Callable[..., Any], *args: Any) -> None:
+    def add_signal_handler(self, sig: int, callback: Any, *args: Any) -> None:
         marked = getattr(callback, "_is_coroutine", None) is _marker
         if marked or asyncio.iscoroutine(callback) or inspect.iscoroutinefunction(callback):
             raise TypeError("coroutines cannot be used with add_signal_handler()")
