@@ -133,7 +133,9 @@ class SignalledLoop(asyncio.SelectorEventLoop):
         self._internal_fds -= 1
         self._close_signal_pipe()
 
-    def add_signal_handler(self, sig: int, callback: Any, *args: Any) -> None:
+    def add_signal_handler(  # type: ignore[override]  # typeshed knows what the arguments are
+        self, sig: int, callback: Any, *args: Any
+    ) -> None:
         marked = getattr(callback, "_is_coroutine", None) is _marker
         if marked or asyncio.iscoroutine(callback) or inspect.iscoroutinefunction(callback):
             raise TypeError("coroutines cannot be used with add_signal_handler()")
