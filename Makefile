@@ -5,7 +5,7 @@ export PYTHON ?=
 PROGRAM := examples/storefront/loopwright.toml
 # One more than the cores of a small machine: much of what tests do is to wait for a process or a clock.
 WORKERS ?= 3
-BENCH ?= spawn scheduling
+BENCH ?= spawn scheduling loops
 BIN := .venv/bin
 # What an installed, editable Loopwright depends on: Python sources are read where they are, compiled ones not.
 SOURCES := pyproject.toml setup.py $(wildcard src/loopwright/_native/*.py src/loopwright/_native/*.pxd \

@@ -13,7 +13,7 @@ from pathlib import Path
 import loopwright
 
 NEED_THE_SUPERVISOR_EXTRA = ("loopwright.cli", "loopwright.supervision.config")
-COMPILED = ("loopwright._native._pidfds",)
+COMPILED = ("loopwright._native._core", "loopwright._native._pidfds", "loopwright._native._starts")
 
 built, extent = sys.argv[1:]
 home = Path(loopwright.__file__).parent
@@ -39,6 +39,14 @@ for module in pkgutil.walk_packages([str(home)], "loopwright.", onerror=lambda _
         modules.append(module.name)
 for name in modules:
     importlib.import_module(name)
+
+try:
+    loopwright.NativeEventLoop().close()
+    there = True
+except loopwright.errors.LoopUnavailableError:
+    there = False
+if there != (built == "compiled"):
+    problems.append(f"the native event loop is {'there' if there else 'missing'}")
 
 print(f"{len(modules)} modules imported from {home}, {built}, {extent}")
 for problem in problems:

@@ -16,6 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loopwright.loops import NativeEventLoop
+from loopwright.loops._native_obstacle import native_obstacle
 from loopwright.process import PIPE, run
 from loopwright.testing import LeakCheck
 from loopwright.watchers import _plain
@@ -30,43 +32,41 @@ def make_loop(name: str) -> asyncio.AbstractEventLoop:
         return asyncio.SelectorEventLoop()
     if name == "rloop":
         return new_rloop()
+    if name == "native":
+        return NativeEventLoop()
     loop: asyncio.AbstractEventLoop = importlib.import_module(name).new_event_loop()
     return loop
 
 
 def has_loop(name: str) -> bool:
+    if name == "native":
+        return native_obstacle() is None
     return name == "asyncio" or importlib.util.find_spec(name) is not None
-
-
-#: Not rloop, which only watchers promise to work with: `watched_loop_factory`.
-LOOPS = ("asyncio", "uvloop")
-
-
-@pytest.fixture(params=LOOPS)
-def loop_factory(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
-    """Makes new loops; the test runs once for every kind of loop at hand."""
-    return factory_of(request.param)
 
 
 #: rloop 0.5 calls it, also where it is deprecated: Python 3.14.
 RLOOPS_OWN = "ignore:'asyncio.iscoroutinefunction:DeprecationWarning"
 
+#: Not rloop, which only watchers promise to work with: `watched_loop_factory`.
+LOOPS = ("asyncio", "native", "uvloop")
+#: In the quick runs the native loop stands for uvloop, too: either is compiled, and no loop of asyncio's own making.
+UVLOOP = pytest.param("uvloop", marks=pytest.mark.slow)
+RLOOP = pytest.param("rloop", marks=[pytest.mark.slow, pytest.mark.filterwarnings(RLOOPS_OWN)])
 
-@pytest.fixture(
-    params=[*LOOPS, pytest.param("rloop", marks=[pytest.mark.slow, pytest.mark.filterwarnings(RLOOPS_OWN)])]
-)
+
+@pytest.fixture(params=["asyncio", "native", UVLOOP])
+def loop_factory(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
+    """Makes new loops; the test runs once for every kind of loop at hand."""
+    return factory_of(request.param)
+
+
+@pytest.fixture(params=["asyncio", "native", UVLOOP, RLOOP])
 def watched_loop_factory(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
     """As `loop_factory`, for tests of watchers, which are to work on rloop, too."""
     return factory_of(request.param)
 
 
-@pytest.fixture(
-    params=[
-        "asyncio",
-        pytest.param("uvloop", marks=pytest.mark.slow),
-        pytest.param("rloop", marks=[pytest.mark.slow, pytest.mark.filterwarnings(RLOOPS_OWN)]),
-    ]
-)
+@pytest.fixture(params=["asyncio", pytest.param("native", marks=pytest.mark.slow), UVLOOP, RLOOP])
 def signalled_loop_factory(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
     """As `watched_loop_factory`, for watchers by SIGCHLD: one handler tells of exits whatever loop there is."""
     return factory_of(request.param)
@@ -77,12 +77,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What is marked long is slow, too, where it is repeated on another loop than asyncio's own."""
     for item in items:
         parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-        if item.get_closest_marker("long") and "uvloop" in parameters.values():
+        if item.get_closest_marker("long") and {"native", "uvloop"} & {
+            each for each in parameters.values() if isinstance(each, str)
+        }:
             item.add_marker(pytest.mark.slow)
 
 
 def factory_of(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
     if not has_loop(name):
+        if name == "native":
+            pytest.skip(str(native_obstacle()))
         if os.environ.get("CI"):
             pytest.fail(f"{name} is not installed: on CI every loop must be tested")
         pytest.skip(f"{name} is not installed")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from _shared.pictures import LIMIT, OURS, bars, figure, save
-from _shared.statistics import Estimate, bootstrap, median, quantile, ratio
+from _shared.statistics import bootstrap, median, quantile, ratio
 from _shared.tables import number, table, with_interval
 
 if TYPE_CHECKING:
@@ -68,9 +68,8 @@ def verdicts(figures: Figures) -> dict[str, str]:
     told = {}
     if {"fifo", "priority"} <= set(figures.late):
         better = ratio(figures.p99("fifo"), figures.p99("priority"))
-        judged = Estimate(-better.value, -better.high, -better.low).at_most(-LATENESS_BOUND)
         told[f"at least {LATENESS_BOUND:g} times less late than first in, first out"] = (
-            f"{judged} ({with_interval(better)} times)"
+            f"{better.at_least(LATENESS_BOUND)} ({with_interval(better)} times)"
         )
     if figures.shares:
         error = bootstrap(figures.errors(), statistics.median)

@@ -38,6 +38,10 @@ class Estimate:
             return "met comfortably"
         return "met" if self.low <= bound else "not met"
 
+    def at_least(self, bound: float) -> str:
+        """The same from the other side."""
+        return Estimate(-self.value, -self.high, -self.low).at_most(-bound)
+
 
 def quantile(values: Sequence[float], share: float) -> float:
     """The value below which `share` of them lie, between neighbours in proportion."""

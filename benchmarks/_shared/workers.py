@@ -60,6 +60,8 @@ class Worker:
     def ask(self, *words: object, patience: float = PATIENCE) -> dict[str, Any]:
         """Have a command carried out. FailedError with what the side says; TooSlowError, after which it is gone."""
         assert self._process.stdin is not None
+        if self._process.returncode is not None:
+            raise FailedError("its process ended")
         try:
             self._process.stdin.write(" ".join(map(str, words)).encode() + b"\n")
             self._process.stdin.flush()

@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from loopwright.errors import ChildError, LoopwrightError, ProcessFailedError, ProcessTimeoutError
     from loopwright.loops import (
+        NativeEventLoop,
         TaskScheduler,
         deadline,
         group,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         EventLoopPolicy,
         LimitedEventLoopPolicy,
         LoopPool,
+        NativeEventLoopPolicy,
         PriorityEventLoopPolicy,
         Runner,
         SharedEventLoopPolicy,
@@ -103,6 +105,8 @@ __all__ = [
     "LoopPool",
     "LoopwrightError",
     "MultiLoopChildWatcher",
+    "NativeEventLoop",
+    "NativeEventLoopPolicy",
     "Outcome",
     "PidfdChildWatcher",
     "Pipeline",

@@ -266,7 +266,7 @@ class MachineError(LoopwrightError):
 
 
 class LoopUnavailableError(MachineError, ImportError):
-    """An event loop that exists is not installed here, or not for this platform; the message says how to get it."""
+    """An event loop that exists is not installed or not built here, or not for this machine; what to do is said."""
 
 
 class WrongPlatformError(LoopUnavailableError):

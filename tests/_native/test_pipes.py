@@ -479,7 +479,12 @@ def test_does_not_stop_threads_where_somebody_has_it_block(runner: asyncio.Runne
         transport, log = await stage.write_end()
         taken = stage.fill()
         os.set_blocking(stage.writing.fileno(), True)
-        reader = threading.Thread(target=lambda: (time.sleep(0.02), stage.drain(taken + 5)))
+
+        def read() -> None:
+            time.sleep(0.02)
+            stage.drain(taken + 5)
+
+        reader = threading.Thread(target=read)
         reader.start()
         transport.write(b"hello")
         reader.join(ENOUGH)

@@ -85,6 +85,12 @@ def test_a_bound_is_met_where_the_interval_reaches_it(stats: Any, low: float, hi
     assert stats.Estimate((low + high) / 2, low, high).at_most(1.0) == verdict
 
 
+def test_a_bound_from_below_is_the_mirror_of_one_from_above(stats: Any) -> None:
+    assert stats.Estimate(2.5, 2.1, 3.0).at_least(2.0) == "met comfortably"
+    assert stats.Estimate(1.9, 1.7, 2.1).at_least(2.0) == "met"
+    assert stats.Estimate(1.5, 1.4, 1.6).at_least(2.0) == "not met"
+
+
 def test_quantiles_lie_between_neighbours(stats: Any) -> None:
     assert stats.quantile([4.0, 1.0, 3.0, 2.0], 0.5) == 2.5
     assert stats.quantile([7.0], 0.99) == 7.0

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import factory_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -38,6 +40,11 @@ command = "@python web.py"
 restart = "never"
 policy = "uvloop; scope=context"
 
+[services.native]
+command = "@python web.py"
+restart = "never"
+policy = { loop = "native", max_tasks = 3 }
+
 [services.own]
 command = "@python web.py"
 restart = "never"
@@ -55,12 +62,14 @@ def test_services_get_the_policy_of_the_file_of_their_own_or_of_their_variables(
     up: Callable[..., Up], tmp_path: Path
 ) -> None:
     pytest.importorskip("uvloop")
+    factory_of("native")  # skips where it cannot run
     (tmp_path / "web.py").write_text(PROGRAM)
     session = up(SERVICES)
     assert session.end() == 1  # the last one's
     assert "| FairEventLoopPolicy made asyncio" in session.output
     assert "| UvloopEventLoopPolicy made uvloop" in session.output
     assert "| ThreadedEventLoopPolicy made asyncio" in session.output
+    assert "| EventLoopPolicy made loopwright" in session.output
     told = 'PolicyConfigurationError: LOOPWRIGHT_POLICY: name: found "uvlop"; right would be "uvloop"'
     assert f"| loopwright.errors.{told}" in session.output
 

@@ -6,12 +6,19 @@ import functools
 import os
 import shutil
 import subprocess
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 #: Runs of watchers and subprocesses; of policies; and of `asyncio.run()` and `Runner` under a policy.
 WATCHERS = ("Threaded", "MultiLoop", "Safe", "Fast", "Pidfd", "Policy")
 RULES, RUNNERS = "Rules", "Runners"
+#: And of loops, and the classes that are left out of them.
+LOOP_TESTS = tomllib.loads((Path(__file__).parent / "loop_tests.toml").read_text())
+LOOPS = tuple(LOOP_TESTS["runs"])
+LEFT_OUT = {name for entry in LOOP_TESTS["left_out"].values() for name in entry["classes"]}
+#: Of the Pythons that ours is tested on.
+PYTHONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
 #: The versions whose tests of policies are run on every Python, by their own rules.
 RULED = ((3, 11), (3, 12), (3, 13))
 #: Of which the tests of watchers are, where the standard library has none.
@@ -34,6 +41,8 @@ class Plan:
     """The folder of another Python's `test` package; None for its own."""
     absent: bool = False
     """Whether asyncio has no policies, as from Python 3.16 on."""
+    loop: str | None = None
+    """Of a run of tests of loops, on which: "asyncio", "uvloop" or "native"."""
 
 
 def plans(pythons: list[str], given: tuple[str, ...] = ()) -> list[Plan]:
@@ -42,8 +51,18 @@ def plans(pythons: list[str], given: tuple[str, ...] = ()) -> list[Plan]:
     return [
         plan
         for python in pythons
-        for plan in (*watcher_plans(python, given), *policy_plans(python, given, absent=python == newest))
+        for plan in (
+            *watcher_plans(python, given),
+            *policy_plans(python, given, absent=python == newest),
+            *loop_plans(python),
+        )
     ]
+
+
+def loop_plans(python: str, loop: str = "native") -> list[Plan]:
+    """The tests of loops that this Python has itself: those of another expect what that one's asyncio does."""
+    folder = where_tests_are(python, version_of(python))
+    return [Plan(python, run, folder, loop=loop) for run in LOOPS]
 
 
 def watcher_plans(python: str, given: tuple[str, ...] = ()) -> list[Plan]:

@@ -1,10 +1,12 @@
 """The half of a run that is in the Python under test: installs our names, runs classes of `test.test_asyncio`, and
 writes down how each test ended. Needs Loopwright there and nothing else.
 
-    python inside.py '{"run": "Pidfd", "tests": null, "mutant": false, "absent": false, "limit": 60, "results": "/a"}'
+    python inside.py '{"run": "Pidfd", "tests": null, "mutant": false, "absent": false, "limit": 60, "results": "/a",
+                       "loop": null, "done": [], "listed": []}'
 
 `tests` is the folder of another Python's `test` package, to be used in place of this one's. With `absent`, asyncio has
-no policies, as from Python 3.16 on.
+no policies, as from Python 3.16 on. With `loop` the run is one of `loop_tests.toml` on loops of that name, without the
+tests that are `done`. What is written are lines of JSON, each when it is known: a process may not live to the end.
 """
 
 from __future__ import annotations
@@ -29,11 +31,15 @@ WANTED = json.loads(sys.argv[1])
 if WANTED["absent"]:
     absent.remove_policies()
 
+import loop_names  # noqa: E402
+import loop_suite  # noqa: E402
 import names  # noqa: E402
 import policy_names  # noqa: E402
 
 WATCHERS = ("Threaded", "MultiLoop", "Safe", "Fast", "Pidfd")
 POLICIES = ("Rules", "Runners")
+#: Seconds for a test of loops that is listed as different.
+LISTED_LIMIT = 3.0
 
 #: What each run runs besides the subprocess tests of its watcher: (module, class, beginning of the tests' names). Not
 #: `test_unix_events.BaseChildWatcherTests`: it tests a class of the standard library's that nobody else sees.
@@ -120,6 +126,8 @@ def subprocess_class(watcher: str) -> type[unittest.TestCase]:
 
 
 def suite_of(run: str) -> unittest.TestSuite:
+    if WANTED["loop"] is not None:
+        return loop_suite.suite(run, frozenset(WANTED["done"]))
     suite = unittest.TestSuite()
     load = unittest.defaultTestLoader
     if run in WATCHERS:
@@ -134,37 +142,54 @@ def suite_of(run: str) -> unittest.TestSuite:
     return suite
 
 
+def name_of(test: Any) -> str:
+    """A subtest stands for its test."""
+    name: str = getattr(test, "test_case", test).id().removeprefix("test.test_asyncio.")
+    return name
+
+
 class Notes(unittest.TestResult):
     """How each test ended, and a limit of time for each."""
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, limit: float, results: Any) -> None:
         super().__init__()
         self.limit = limit
+        self.results = results
         self.notes: dict[str, list[str]] = {}
         # Some tests assert in threads of theirs, and would pass whatever those found.
         self.in_threads: list[str] = []
         threading.excepthook = lambda raised: self.in_threads.append(f"in a thread: {raised.exc_value!r}")
 
     def note(self, test: Any, ending: str, detail: str = "") -> None:
-        # A subtest stands for its test. What went wrong first is what counts.
-        name = getattr(test, "test_case", test).id().removeprefix("test.test_asyncio.")
+        # What went wrong first is what counts.
+        name = name_of(test)
         if self.notes.get(name, ["passed"])[0] == "passed":
             self.notes[name] = [ending, detail]
+            self.tell(test=name, ending=ending, detail=detail)
+
+    def tell(self, **facts: object) -> None:
+        print(json.dumps(facts), file=self.results, flush=True)
 
     def startTest(self, test: Any) -> None:  # noqa: N802
         super().startTest(test)
         self.in_threads.clear()
+        self.tell(began=name_of(test))
+        self.made = len(loop_names.made)
+
+        # Some that are listed as different would wait for what never comes. What they are to do, they do within this.
+        limit = min(self.limit, LISTED_LIMIT) if name_of(test) in WANTED["listed"] else self.limit
 
         def too_late(*_: object) -> None:
-            raise TimeoutError(f"not done within {self.limit:g} s")
+            raise TimeoutError(f"not done within {limit:g} s")
 
         signal.signal(signal.SIGALRM, too_late)
         # Again later, for what is done after the test may hang, too.
-        signal.setitimer(signal.ITIMER_REAL, self.limit, self.limit)
+        signal.setitimer(signal.ITIMER_REAL, limit, limit)
 
     def stopTest(self, test: Any) -> None:  # noqa: N802
         signal.setitimer(signal.ITIMER_REAL, 0)
         super().stopTest(test)
+        self.tell(ended=name_of(test), made=len(loop_names.made) - self.made)
         # What a test leaves to the collector would else warn in the middle of another that counts warnings. One of
         # 3.12 does on 3.14, where a process's wait() no longer waits for the end of its pipes (CPython gh-119710).
         gc.collect()
@@ -199,12 +224,16 @@ class Notes(unittest.TestResult):
 
 
 class Mutated(Notes):
-    """Stops at the first test that a disabled watcher kept from ending, and of runners at the first that failed: what
-    is left of a Ctrl-C by then would end the run."""
+    """Stops at the first test that a disabled watcher kept from ending; of loops at the first that failed for no known
+    reason, and of runners at the first that failed: what is left of a Ctrl-C by then would end the run."""
 
     def note(self, test: Any, ending: str, detail: str = "") -> None:
         super().note(test, ending, detail)
-        if "TimeoutError: not done within" in detail or (ending == "failed" and WANTED["run"] == "Runners"):
+        if WANTED["loop"] is not None:
+            enough = ending == "failed" and name_of(test) not in WANTED["listed"]
+        else:
+            enough = "TimeoutError: not done within" in detail or (ending == "failed" and WANTED["run"] == "Runners")
+        if enough:
             self.stop()
 
 
@@ -213,7 +242,9 @@ def install_names() -> tuple[int, int]:
     if WANTED["tests"] is not None:
         use_tests_of(WANTED["tests"])
     version = tests_version()
-    if WANTED["run"] in POLICIES:
+    if WANTED["loop"] is not None:
+        loop_names.install(WANTED["loop"], mutant=WANTED["mutant"])
+    elif WANTED["run"] in POLICIES:
         policy_names.install(version, mutant=WANTED["mutant"], absent=WANTED["absent"])
     else:
         names.install(version, mutant=WANTED["mutant"])
@@ -225,15 +256,14 @@ def main() -> None:
     version = install_names()
     # A shell that starts this in the background has it ignore the signal that tests of Ctrl-C send to themselves.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    result = (Mutated if wanted["mutant"] else Notes)(wanted["limit"])
-    suite_of(wanted["run"]).run(result)
-    told = {
-        "python": ".".join(map(str, sys.version_info[:3])),
-        "tests": ".".join(map(str, version)),
-        "notes": result.notes,
-        "asked": len(names.asked) + len(policy_names.asked),
-    }
-    Path(wanted["results"]).write_text(json.dumps(told))
+    with Path(wanted["results"]).open("a") as results:
+        result = (Mutated if wanted["mutant"] else Notes)(wanted["limit"], results)
+        result.tell(python=".".join(map(str, sys.version_info[:3])), tests=".".join(map(str, version)))
+        if wanted["loop"] is not None:
+            result.tell(left_out=loop_suite.left_out(wanted["run"]))
+        suite_of(wanted["run"]).run(result)
+        asked = len(names.asked) + len(policy_names.asked) + loop_names.forgotten[0]
+        result.tell(asked=asked)
     # Threads and processes of tests that hang would be waited for; whoever runs this ends what is left.
     sys.stdout.flush()
     sys.stderr.flush()

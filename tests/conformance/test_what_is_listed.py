@@ -1,4 +1,4 @@
-"""What tests of CPython's check by private means (`differences.toml`) and no other test of ours does: for the watchers
+"""What tests of CPython's check by private means (`differences`) and no other test of ours does: for the watchers
 by SIGCHLD, with real children and real signals."""
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import RLOOPS_OWN, factory_of
+from tests.conftest import RLOOP, UVLOOP, factory_of
 from tests.loops import limited
 
 
@@ -14,8 +14,9 @@ from tests.loops import limited
         "fifo",
         "priority",
         pytest.param("fair", marks=pytest.mark.slow),
-        "uvloop",
-        pytest.param("rloop", marks=[pytest.mark.slow, pytest.mark.filterwarnings(RLOOPS_OWN)]),
+        "native",
+        UVLOOP,
+        RLOOP,
     ]
 )
 def queue(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:

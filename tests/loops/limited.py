@@ -36,7 +36,7 @@ def first_come(_: asyncio.Handle) -> Any:
     return 0
 
 
-FOREIGN = ("uvloop", "rloop")
+FOREIGN = ("native", "uvloop", "rloop")
 """Loops that queue by themselves."""
 
 kind = "the least queue"

@@ -18,12 +18,20 @@ from loopwright.errors import (
     UnknownLoopError,
     WrongPlatformError,
 )
-from loopwright.loops import LoopReport, available_loops, loop_factory, loop_names, watches_by_itself
+from loopwright.loops import (
+    LoopReport,
+    NativeEventLoop,
+    available_loops,
+    loop_factory,
+    loop_names,
+    watches_by_itself,
+)
+from tests.conftest import factory_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-HERE = ["asyncio", "default", "selector", "uvloop"]
+HERE = ["asyncio", "default", "selector", "native", "uvloop"]
 
 
 def expected_class(name: str) -> type[asyncio.AbstractEventLoop]:
@@ -31,6 +39,9 @@ def expected_class(name: str) -> type[asyncio.AbstractEventLoop]:
         uvloop: Any = pytest.importorskip("uvloop")
         loop_class: type[asyncio.AbstractEventLoop] = uvloop.Loop
         return loop_class
+    if name == "native":
+        factory_of(name)  # skips where it cannot run
+        return NativeEventLoop
     return asyncio.SelectorEventLoop
 
 
@@ -80,7 +91,7 @@ def test_a_name_like_none_is_told_all(wrong: str) -> None:
         loop_factory(wrong)
     assert isinstance(caught.value, CallerError)
     assert "did you mean" not in str(caught.value)
-    assert str(caught.value).endswith("there are: asyncio, selector, proactor, uvloop, rloop, winloop, default")
+    assert str(caught.value).endswith("there are: asyncio, selector, native, proactor, uvloop, rloop, winloop, default")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has them")
@@ -181,7 +192,7 @@ def test_what_a_factory_raises_is_passed_on() -> None:
 
 def test_available_loops_tells_of_each_what_is_true() -> None:
     reports = {report.name: report for report in available_loops()}
-    assert list(reports) == ["asyncio", "selector", "proactor", "uvloop", "rloop", "winloop"]
+    assert list(reports) == ["asyncio", "selector", "native", "proactor", "uvloop", "rloop", "winloop"]
     assert set(reports) < set(loop_names())
     for name, report in reports.items():
         if report.available:
@@ -237,9 +248,11 @@ class LoopOverTheirs(LoopOfTheirs):
     [
         ("asyncio", None),
         ("default", None),
+        ("native", None),
         ("uvloop", "uvloop"),
         ("rloop", "rloop"),
         (asyncio.SelectorEventLoop, None),
+        (NativeEventLoop, None),
         (LoopOfTheirs, "uvloop"),
         (LoopOverTheirs, "uvloop"),
         (make_mine, None),

@@ -20,7 +20,9 @@ if _native.LoopCore is None:
     pytest.skip(str(_native.MISSING), allow_module_level=True)
 
 from loopwright.loops import _native_popen
+from loopwright.loops._asyncio_private import serve_subprocesses
 from loopwright.loops._native_loop import NativeEventLoop
+from loopwright.watchers import ThreadedChildWatcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,10 +109,11 @@ def test_descriptors_that_are_passed_on(runner: asyncio.Runner) -> None:
 
 def test_is_a_popen_in_every_respect(runner: asyncio.Runner) -> None:
     async def look() -> None:
+        transport: Any
         transport, _ = await asyncio.get_running_loop().subprocess_exec(
             asyncio.SubprocessProtocol, "cat", stdin=PIPE, stdout=PIPE, stderr=None
         )
-        popen = transport.get_extra_info("subprocess")
+        popen: Any = transport.get_extra_info("subprocess")
         assert isinstance(popen, subprocess.Popen)
         assert (popen.pid, popen.returncode, popen.poll(), popen.args) == (transport.get_pid(), None, None, ("cat",))
         assert repr(popen) == "<Popen: returncode: None args: ('cat',)>"
@@ -146,6 +149,20 @@ def test_does_not_hold_the_loop_while_a_program_is_started(runner: asyncio.Runne
     begun, rounds = runner.run(asyncio.wait_for(start(), ENOUGH))
     assert begun >= 20
     assert rounds > 20
+
+
+@by_workers
+def test_starts_by_a_worker_for_another_watcher(runner: asyncio.Runner) -> None:
+    """As a policy with a watcher of its own has it."""
+    watcher = ThreadedChildWatcher()
+    loop = runner.get_loop()
+    assert serve_subprocesses(loop, lambda: watcher)
+    with (
+        mock.patch.object(_native_popen._Popen, "_execute_child", side_effect=AssertionError("not this way")),
+        mock.patch.object(watcher, "add_child_handler", wraps=watcher.add_child_handler) as add,
+    ):
+        assert runner.run(outcome("exit 5")) == ((None, None), 5)
+    assert add.called
 
 
 def test_leaves_it_to_somebody_elses_popen(runner: asyncio.Runner) -> None:
@@ -232,6 +249,7 @@ def test_many_at_once_from_several_loops() -> None:
 def test_closing_the_transport_kills_it(runner: asyncio.Runner, debug: bool) -> None:
     async def close() -> int | None:
         asyncio.get_running_loop().set_debug(debug)
+        transport: Any
         transport, _ = await asyncio.get_running_loop().subprocess_exec(
             asyncio.SubprocessProtocol, "sleep", "60", stdin=None, stdout=None, stderr=None
         )

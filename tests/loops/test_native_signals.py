@@ -79,7 +79,7 @@ def test_a_signal_while_the_loop_sleeps(runner: asyncio.Runner, debug: bool) -> 
 def test_of_ten_thousand_signals_none_of_another_kind_is_lost(runner: asyncio.Runner) -> None:
     async def hear() -> dict[int, int]:
         loop = asyncio.get_running_loop()
-        heard = dict.fromkeys(KINDS, 0)
+        heard: dict[int, int] = dict.fromkeys(KINDS, 0)
 
         def hear_one(number: int) -> None:
             heard[number] += 1
@@ -241,7 +241,8 @@ def test_the_programs_own_handler_runs_though_another_thread_got_the_signal(runn
         thread = threading.Thread(target=send_it_here)
         thread.start()
         try:
-            return await asyncio.wait_for(heard, ENOUGH) - sent
+            came: float = await asyncio.wait_for(heard, ENOUGH)
+            return came - sent
         finally:
             thread.join()
             signal.signal(signal.SIGUSR1, before)
@@ -282,7 +283,8 @@ def test_runs_in_another_thread_without_hearing_of_signals() -> None:
     def run() -> None:
         with asyncio.Runner(loop_factory=NativeEventLoop) as runner:
             runner.run(asyncio.sleep(0))
-            assert runner.get_loop()._signal_pipe is None
+            loop: Any = runner.get_loop()
+            assert loop._signal_pipe is None
 
     asyncio.run(asyncio.to_thread(run))
 

@@ -285,7 +285,7 @@ def test_plain_asyncio_obeys_once_loopwright_was_asked(
         assert first == asyncio.run(main()), "the policy that was made is set"
         print(first)
     """
-    assert script(program) == ("uvloop\n" if loop_name == "uvloop" else "asyncio\n")
+    assert script(program) == {"uvloop": "uvloop\n", "native": "loopwright\n"}.get(loop_name, "asyncio\n")
 
 
 # --- what can be known without importing

@@ -10,6 +10,7 @@ import pytest
 
 from loopwright.errors import LoopClosedError, WrongThreadError
 from loopwright.policies import LoopHandle, ThreadLoop, on
+from tests.conftest import UVLOOP, factory_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -176,9 +177,9 @@ def test_of_a_loop_in_a_thread_of_its_own(thread_loop: ThreadLoop) -> None:
         handle.create_task(None)
 
 
-@pytest.mark.parametrize("loop_name", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("loop_name", ["asyncio", "native", UVLOOP])
 def test_a_forked_child_is_told_that_the_loop_is_its_parents(script: Callable[..., str], loop_name: str) -> None:
-    pytest.importorskip(loop_name)
+    factory_of(loop_name)  # skips, or fails on CI, where there is none
     source = """
         import asyncio, os, signal, sys, threading, warnings
         from loopwright.errors import LoopClosedError

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import UVLOOP, factory_of
 from tests.process.test_keeper import BEGINNING, start
 
 if TYPE_CHECKING:
@@ -27,12 +28,7 @@ __all__ = ["start"]
 
 
 WITH_A_LOOP = """
-import importlib
-
-def factory():
-    if sys.argv[1] == "asyncio":
-        return asyncio.SelectorEventLoop()
-    return importlib.import_module(sys.argv[1]).new_event_loop()
+from loopwright.loops import loop_factory
 
 async def main():
     lost = asyncio.Event()
@@ -45,14 +41,15 @@ async def main():
         say("not lost")
         keeper.forget()
 
-with asyncio.Runner(loop_factory=factory) as runner:
+with asyncio.Runner(loop_factory=loop_factory(sys.argv[1])) as runner:
     runner.run(main())
 """
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("loop_name", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("loop_name", ["asyncio", "native", UVLOOP])
 def test_a_keeper_that_is_killed(start: Start, soon: Soon, runs: Runs, loop_name: str) -> None:
+    factory_of(loop_name)  # skips, or fails on CI, where there is none
     kept = start(WITH_A_LOOP, loop_name, "20")
     assert kept.line() == "waiting"
     os.kill(kept.popen.pid, signal.SIGKILL)
@@ -61,8 +58,9 @@ def test_a_keeper_that_is_killed(start: Start, soon: Soon, runs: Runs, loop_name
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("loop_name", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("loop_name", ["asyncio", "native", UVLOOP])
 def test_a_keeper_that_is_not(start: Start, loop_name: str) -> None:
+    factory_of(loop_name)  # skips, or fails on CI, where there is none
     kept = start(WITH_A_LOOP, loop_name, "0.05")
     assert kept.end() == (0, "waiting\nnot lost\n", "")
 

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import UVLOOP, factory_of
+
 OLD = Path(__file__).parent / "old"
 PAGE = Path(__file__).parent.parent.parent / "docs/reference/old-programs.md"
 FIELD = re.compile(r"^(Project|Where|Leans on|Needs|Arguments|Plain): (.+)$", re.MULTILINE)
@@ -126,6 +128,7 @@ POLICIES = {
     "default": "DefaultEventLoopPolicy",
     "fair": "FairEventLoopPolicy",
     "limited; max_tasks=3": "LimitedEventLoopPolicy",
+    "native": "NativeEventLoopPolicy",
     "priority": "PriorityEventLoopPolicy",
     "selector": "EventLoopPolicy",
     "shared": "SharedEventLoopPolicy",
@@ -139,6 +142,8 @@ ASK = "import asyncio; print(type(asyncio.get_event_loop_policy()).__name__)"
 def under(policy: str, name: str) -> Program:
     """The program of that name, which needs what the policy needs as well."""
     program = next(program for program in PROGRAMS if program.name == name)
+    if policy == "native":
+        factory_of(policy)  # skips where it cannot run
     return replace(program, needs=(*program.needs, "uvloop")) if "uvloop" in policy else program
 
 
@@ -151,9 +156,10 @@ def test_runs_unchanged_under_each_policy(policy: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["bot_until_sigterm", "cells", "loop_in_thread", "prefork_server"])
-def test_runs_unchanged_on_uvloop(name: str) -> None:
-    program = under("uvloop", name)
-    run = ("-W", "error", "-m", "loopwright", "run", "--policy=uvloop", "--legacy")
+@pytest.mark.parametrize("loop", ["native", UVLOOP])
+def test_runs_unchanged_on_another_loop(name: str, loop: str) -> None:
+    program = under(loop, name)
+    run = ("-W", "error", "-m", "loopwright", "run", f"--policy={loop}", "--legacy")
     assert_does_as_ever(program, python(program, *run, *program.command, *program.arguments[0]))
 
 

@@ -18,6 +18,7 @@ import pytest
 from loopwright.errors import CallerError, LeakError
 from loopwright.testing import Leak, LeakCheck
 from loopwright.watchers import PidfdChildWatcher, _reaper
+from tests.conftest import LOOPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -339,7 +340,8 @@ def test_fixture_fails_each_test_that_leaks_and_no_other(tmp_path: Path) -> None
         timeout=50,
     )
     blamed = sorted(line.split(" - ")[0] for line in ran.stdout.splitlines() if line.startswith("ERROR "))
-    loops = ("[asyncio]", "[uvloop]") if "[uvloop]" in ran.stdout else ("[asyncio]",)
+    loops = [f"[{name}]" for name in LOOPS if f"[{name}]" in ran.stdout]
+    assert "[asyncio]" in loops
     assert blamed == sorted(
         [
             *(f"ERROR test_leaky.py::test_{kind}" for kind in ("child", "descriptor", "thread")),

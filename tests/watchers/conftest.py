@@ -90,7 +90,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     if item.originalname in LONG:
         item.add_marker(pytest.mark.long)
     # The contract again, for the set of pidfds that is not used here, on the loop that the other set is tried on, too.
-    if PidfdSet is not None and item.path.name in CONTRACTS and "uvloop-plain" in item.name:
+    if PidfdSet is not None and item.path.name in CONTRACTS and "native-plain" in item.name:
         item.add_marker(pytest.mark.slow)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from loopwright._native._core import LoopCore as LoopCore
+    from loopwright._native._datagram import DatagramTransport as DatagramTransport
     from loopwright._native._pidfds import PidfdSet as PidfdSet
     from loopwright._native._pidfds import reap as reap
     from loopwright._native._pipes import ReadPipeTransport as ReadPipeTransport
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from loopwright._native._stream import StreamTransport as StreamTransport
 __all__ = [
     "MISSING",
+    "WISHED_AWAY",
+    "DatagramTransport",
     "LoopCore",
     "PidfdSet",
     "ReadPipeTransport",
@@ -34,12 +37,15 @@ __all__ = [
 
 #: Why nothing compiled is in use; None when it is.
 MISSING: str | None = None
+#: Whether that is because somebody wanted it so.
+WISHED_AWAY = os.environ.get("LOOPWRIGHT_PURE", "") not in ("", "0")
 
-if os.environ.get("LOOPWRIGHT_PURE", "") not in ("", "0"):
+if WISHED_AWAY:
     MISSING = "LOOPWRIGHT_PURE is set in the environment"
 else:
     try:
         from loopwright._native._core import LoopCore
+        from loopwright._native._datagram import DatagramTransport
         from loopwright._native._pidfds import PidfdSet, reap
         from loopwright._native._pipes import ReadPipeTransport, WritePipeTransport
         from loopwright._native._starts import Start, StartPort, busy
@@ -48,7 +54,9 @@ else:
         MISSING = f"it was not built for this Python: {error}"
 
 if MISSING is not None:
-    PidfdSet = None  # type: ignore[assignment, misc]  # absent, as the docstring says
+    LoopCore = DatagramTransport = StreamTransport = None  # type: ignore[assignment, misc]  # absent, as said above
+    ReadPipeTransport = WritePipeTransport = None  # type: ignore[assignment, misc]  # likewise
+    PidfdSet = None  # type: ignore[assignment, misc]  # likewise
     reap = None  # type: ignore[assignment]  # likewise
     Start = StartPort = None  # type: ignore[assignment, misc]  # likewise
 

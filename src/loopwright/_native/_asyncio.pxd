@@ -1,6 +1,8 @@
 # What the event loop uses of Linux and of CPython, by way of _loop.h where a declaration alone is not enough.
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyTypeObject, traverseproc, visitproc
 from libc.stdint cimport uint32_t, uint64_t
+
+ctypedef int (*quiet_traverse)(PyObject *, visitproc, void *) noexcept
 
 cdef extern from "_loop.h" nogil:
     ctypedef union epoll_data_t:
@@ -34,6 +36,8 @@ cdef extern from "_loop.h":
     void lw_move(list slots, Py_ssize_t slot, PyObject *value)
     PyObject *lw_call(object callable, tuple args)
     PyObject *lw_call_method(object self, str name, object argument)
+    void lw_settle(list slots, Py_ssize_t slot)
+    int lw_visit_queued(list slots, visitproc visit, void *arg)
     object lw_fetch()
     int lw_raise(object exception) except -1
     PyObject *PyObject_CallNoArgs(object callable)

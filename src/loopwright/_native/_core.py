@@ -83,6 +83,7 @@ class Callbacks(Watcher):
 @cython.cclass
 class LoopCore:
     def __cinit__(self):
+        self._closed = True  # until asyncio's __init__(): what was never made has nothing for __del__() to close
         self.ready = ReadyQueue.__new__(ReadyQueue)
         self.timers = TimerHeap.__new__(TimerHeap)
         self.poller = Poller.__new__(Poller)

@@ -52,6 +52,34 @@ static inline void lw_move(PyObject *list, Py_ssize_t to, PyObject *object)
     PyList_SET_ITEM(list, to, object);
 }
 
+/* An object of a queue that nobody else has a reference to. */
+static inline int lw_is_only_queued(PyObject *object)
+{
+    return Py_REFCNT(object) == 1 && PyObject_IS_GC(object) && !PyObject_GC_IsTracked(object);
+}
+
+/* Have the collector look at an object no more, if nobody but the list has it. */
+static inline void lw_settle(PyObject *list, Py_ssize_t slot)
+{
+    PyObject *object = PyList_GET_ITEM(list, slot);
+    if (Py_REFCNT(object) == 1)
+        PyObject_GC_UnTrack(object);
+}
+
+/* Tell the collector of what the objects in a list refer to that it does not know of. */
+static inline int lw_visit_queued(PyObject *list, visitproc visit, void *arg)
+{
+    for (Py_ssize_t slot = 0; slot < PyList_GET_SIZE(list); slot++) {
+        PyObject *object = PyList_GET_ITEM(list, slot);
+        if (lw_is_only_queued(object)) {
+            int stop = Py_TYPE(object)->tp_traverse(object, visit, arg);
+            if (stop)
+                return stop;
+        }
+    }
+    return 0;
+}
+
 static inline PyObject *lw_call(PyObject *callable, PyObject *args)
 {
     return PyObject_Vectorcall(callable, &PyTuple_GET_ITEM(args, 0), (size_t)PyTuple_GET_SIZE(args), NULL);

@@ -32,11 +32,10 @@ SLACK = cython.declare(cython.Py_ssize_t, 256)
 @cython.final
 @cython.cclass
 class Outbox:
-    def __cinit__(self):
-        self.chunks = []
-
     def append(self, chunk, offset):
         """Queue what follows the offset, which only the first may have."""
+        if self.chunks is None:  # most transports never need one
+            self.chunks = []
         if self.size == 0:
             self.offset = offset
         self.chunks.append(chunk)
@@ -92,6 +91,7 @@ class Outbox:
         return 0
 
     def clear(self):
-        self.chunks.clear()
+        if self.chunks is not None:
+            self.chunks.clear()
         self.first = self.offset = self.size = 0
         return 0

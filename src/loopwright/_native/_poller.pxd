@@ -12,7 +12,7 @@ cdef class Poller:
     cdef readonly int epoll
     cdef int wakeup
     cdef bint sleeping
-    cdef bint without_pwait2
+    cdef readonly bint without_pwait2
     cdef unsigned long generation
     cdef uint32_t serial
     cdef list table

@@ -1,3 +1,5 @@
+from cpython.object cimport PyObject, visitproc
+
 from loopwright._native._handles cimport Handle
 
 cdef class ReadyQueue:
@@ -10,3 +12,5 @@ cdef class ReadyQueue:
     cdef int grow(self) except -1
     cpdef void clear(self)
     cdef void shrink(self)
+
+cdef int _traverse(PyObject *queue, visitproc visit, void *arg) noexcept

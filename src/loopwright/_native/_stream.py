@@ -52,7 +52,6 @@ _logger = cython.declare(object, logging.getLogger("asyncio"))
 _asyncio_transport = cython.declare(object, asyncio.transports._FlowControlMixin)
 _BufferedProtocol = cython.declare(object, asyncio.BufferedProtocol)
 _ConnectionError = cython.declare(object, ConnectionError)
-_TransportSocket = cython.declare(object, asyncio.trsock.TransportSocket)
 ENDS_THE_PROGRAM = cython.declare(tuple, (SystemExit, KeyboardInterrupt))
 
 #: Bytes read at once, and from how many on a stream is one of large pieces.
@@ -68,12 +67,7 @@ class StreamTransport(Transport):
     def __init__(self, loop, sock, protocol, waiter=None, extra=None, server=None, context=None):
         self.outbox = Outbox.__new__(Outbox)
         self.set_up(loop, sock, protocol, extra, context)
-        self._extra["socket"] = _TransportSocket(sock)
-        try:
-            self._extra["sockname"] = sock.getsockname()
-        except OSError:
-            self._extra["sockname"] = None
-        if "peername" not in self._extra:
+        if "peername" not in self._extra:  # now: a peer that has gone has no name
             try:
                 self._extra["peername"] = sock.getpeername()
             except OSError:
@@ -101,6 +95,18 @@ class StreamTransport(Transport):
     @property
     def _sock_fd(self):
         return self.fd
+
+    def learn(self, name):
+        if self.file is None:
+            return 0
+        if name == "socket":
+            self._extra["socket"] = asyncio.trsock.TransportSocket(self.file)
+        elif name == "sockname":
+            try:
+                self._extra["sockname"] = self.file.getsockname()
+            except OSError:
+                self._extra["sockname"] = None
+        return 0
 
     def _begin(self, waiter):
         """Read, now that the protocol knows of its connection; and tell whoever waits for that."""
@@ -364,6 +370,8 @@ class StreamTransport(Transport):
         self._empty_waiter = None
 
     def _call_connection_lost(self, exc):
+        self.get_extra_info("sockname")  # the last moment to learn them
+        self.get_extra_info("socket")
         try:
             Transport._call_connection_lost(self, exc)
         finally:

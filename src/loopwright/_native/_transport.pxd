@@ -19,6 +19,7 @@ cdef class Transport(Watcher):
     cdef readonly long _conn_lost
     cdef object __weakref__
     cdef int set_up(self, LoopCore loop, object file, object protocol, object extra, object context) except -1
+    cdef int learn(self, object name) except -1
     cdef int want(self, uint32_t events) except -1
     cdef int drop_interest(self) except -1
     cdef int drop_output(self) except -1

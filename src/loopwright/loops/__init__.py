@@ -27,6 +27,7 @@ from loopwright.loops._names import (
     loop_names,
     watches_by_itself,
 )
+from loopwright.loops._native_loop import NativeEventLoop
 from loopwright.loops._schedule import (
     DefaultTaskScheduler,
     LinuxTaskScheduler,
@@ -49,6 +50,7 @@ __all__ = [
     "LoopFactory",
     "LoopLike",
     "LoopReport",
+    "NativeEventLoop",
     "PriorityLanes",
     "PriorityTaskScheduler",
     "ReadyStep",

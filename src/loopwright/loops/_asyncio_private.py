@@ -125,7 +125,8 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def serve_subprocesses(loop: asyncio.AbstractEventLoop, child_watcher: Callable[[], Any]) -> bool:
-    """Have a standard Unix loop hand every subprocess that it starts to the watcher that `child_watcher()` gives then.
+    """Have a standard Unix loop, or a native one, hand every subprocess that it starts to what `child_watcher()` gives
+    then.
 
     False, and nothing is changed, for any other loop, and for a subclass that starts subprocesses in its own way.
 
@@ -134,13 +135,16 @@ def serve_subprocesses(loop: asyncio.AbstractEventLoop, child_watcher: Callable[
     heard of only when the child is there, too late for `is_active()`, and for a watcher that has to know of a
     child before it can end (FastChildWatcher).
     """
-    starting = getattr(type(loop), "_make_subprocess_transport", None)
-    if _unix is None or starting is not _unix._UnixSelectorEventLoop._make_subprocess_transport:
+    starting: Any = getattr(type(loop), "_make_subprocess_transport", None)
+    if _unix is None:
         return False
+    if starting is not _unix._UnixSelectorEventLoop._make_subprocess_transport and starting not in _starters:
+        return False
+    started = _starters.get(starting)
     reference = weakref.ref(loop)  # or the loop, which is to hold the function, would hold itself
 
     async def make_subprocess_transport(*args: Any, **kwargs: Any) -> Any:
-        return await _start_subprocess(reference(), child_watcher(), *args, **kwargs)
+        return await _start_subprocess(reference(), child_watcher(), *args, started=started, **kwargs)
 
     loop._make_subprocess_transport = make_subprocess_transport  # type: ignore[attr-defined]
     return True
@@ -150,6 +154,7 @@ def subprocess_starter(
     child_watcher: Callable[[], Any], started: Callable[..., Awaitable[Any]] | None = None
 ) -> Callable[..., Any]:
     """What a class of standard Unix loops needs as its `_make_subprocess_transport` to do the same for all of them.
+    `serve_subprocesses()` can then do it for one of them with another watcher.
 
     `started()` is given the loop and what a Popen is made of, and gives a Popen that runs; None to have asyncio make
     one.
@@ -158,8 +163,15 @@ def subprocess_starter(
     async def _make_subprocess_transport(self: Any, *args: Any, **kwargs: Any) -> Any:
         return await _start_subprocess(self, child_watcher(), *args, started=started, **kwargs)
 
+    _starters[_make_subprocess_transport] = started
     return _make_subprocess_transport
 
+
+#: Those, which start a subprocess as a standard loop does, and so can be told to hand it to another watcher; with what
+#: starts the program.
+_starters: weakref.WeakKeyDictionary[Callable[..., Any], Callable[..., Awaitable[Any]] | None] = (
+    weakref.WeakKeyDictionary()
+)
 
 if _unix is not None:
 
@@ -222,8 +234,8 @@ def detach_inherited(loop: asyncio.AbstractEventLoop) -> None:
     An epoll instance is shared across fork(2), and its list of descriptors with it (epoll(7)). A loop that is
     closed in the child, or merely dropped (its `__del__` closes it), takes its wake-up socket off the list, and
     the parent's loop no longer hears `call_soon_threadsafe()`: seen with the standard loop on 3.11, 3.13 and
-    3.15, not with uvloop, which handles fork itself. So the descriptor is pointed at another, empty epoll
-    instance, in this process alone.
+    3.15, not with uvloop and our own, which handle fork themselves. So the descriptor is pointed at another,
+    empty epoll instance, in this process alone.
     """
     epoll_selector = getattr(selectors, "EpollSelector", None)  # Linux only
     selector = getattr(loop, "_selector", None)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from loopwright._core import FirstInFirstOut, Shares
 from loopwright.loops._asyncio_accounted import AccountedReadyQueue
 from loopwright.loops._asyncio_ready import ReadyQueue, is_step
+from loopwright.loops._native_loop import NativeEventLoop
+from loopwright.loops._native_obstacle import NO_SCHEDULER_YET
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,6 +73,8 @@ def refusal(loop: Any) -> str | None:
     standard: Any = asyncio.BaseEventLoop
     if not isinstance(loop, standard):
         return "it is no loop of asyncio's and has a ready queue of its own"
+    if isinstance(loop, NativeEventLoop):
+        return NO_SCHEDULER_YET
     for name in ("_run_once", "_call_soon", "_add_callback", "run_forever"):
         if getattr(type(loop), name) is not getattr(standard, name) or name in vars(loop):
             return f"it runs callbacks in its own way (it has a {name}() that is not asyncio's)"

@@ -13,19 +13,25 @@ import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from loopwright.errors import LoopUnavailableError, NotALoopError, UnknownLoopError, WrongPlatformError
+from loopwright.loops._native_loop import NativeEventLoop
+from loopwright.loops._native_obstacle import native_obstacle
 
 __all__ = [
+    "NATIVE",
     "LoopFactory",
     "LoopLike",
     "LoopReport",
     "available_loops",
     "loop_factory",
     "loop_names",
+    "queues_by_itself",
     "watches_by_itself",
 ]
+
+NATIVE: Final = "native"
 
 LoopFactory: TypeAlias = Callable[[], asyncio.AbstractEventLoop]
 """What makes a new event loop at each call."""
@@ -52,7 +58,8 @@ def loop_names() -> tuple[str, ...]:
 def available_loops() -> tuple[LoopReport, ...]:
     """Every loop known by name (without aliases), and whether it can be used here.
 
-    Each is really tried, so this imports the packages of those that are installed.
+    Each is really tried, so this imports the packages of those that are installed, and runs a native loop for a moment
+    (in a thread of its own, so that a running loop may ask).
     """
     return tuple(_report(name) for name in _NAMED)
 
@@ -61,10 +68,10 @@ def loop_factory(loop: LoopLike) -> LoopFactory:
     """A callable that makes a new event loop at each call, from any thread.
 
     `loop` is a name ("asyncio", or its alias "default", for the platform's standard loop; "selector";
-    "proactor" and "winloop" on Windows; "uvloop"; "rloop"), a class of loops, or a callable without arguments that
-    returns a new loop.
+    "native" for `NativeEventLoop`; "proactor" and "winloop" on Windows; "uvloop"; "rloop"), a class of loops, or a
+    callable without arguments that returns a new loop.
 
-    UnknownLoopError if no loop has that name; LoopUnavailableError if it is not installed or not for this
+    UnknownLoopError if no loop has that name; LoopUnavailableError if it is not installed, not built or not for this
     platform, saying what to do; NotALoopError (a TypeError) if `loop` is none of the three, and from the
     returned callable if a factory returns something that is no `asyncio.AbstractEventLoop`.
     """
@@ -92,8 +99,9 @@ def watches_by_itself(loop: LoopLike | asyncio.AbstractEventLoop | type) -> str 
     ask a child watcher; else None.
 
     So do uvloop, rloop and winloop, on every Python, and they queue what is ready by themselves, too, so that no
-    scheduler can order it. A class may also be that of a policy which makes such loops. Of a
-    factory only its module can be known before it was called; give what it made to be sure.
+    scheduler can order it. A `NativeEventLoop` asks a watcher, as asyncio's own loops do. A class may also be that of a
+    policy which makes such loops. Of a factory only its module can be known before it was called; give what it made to
+    be sure.
     """
     if isinstance(loop, str):
         name = _ALIASES.get(loop, loop)
@@ -103,6 +111,14 @@ def watches_by_itself(loop: LoopLike | asyncio.AbstractEventLoop | type) -> str 
     makers = loop.__mro__ if isinstance(loop, type) else (loop,)
     packages = (str(getattr(maker, "__module__", "")).partition(".")[0] for maker in makers)
     return next((package for package in packages if package in _COMPILED), None)
+
+
+def queues_by_itself(loop: LoopLike | asyncio.AbstractEventLoop | type) -> str | None:
+    """Whose loops these are, if no scheduler can put their tasks in order: the name of a package, or "native"."""
+    kind = loop if isinstance(loop, type) else type(loop)
+    if loop == NATIVE or issubclass(kind, NativeEventLoop):
+        return NATIVE
+    return watches_by_itself(loop)
 
 
 def _checked(make: Callable[[], Any], described: str) -> LoopFactory:
@@ -134,11 +150,44 @@ def _report(name: str) -> LoopReport:
         made_by = _find(name)
     except LoopUnavailableError as error:
         return LoopReport(name, False, str(error))
+    if made_by is NativeEventLoop:
+        return _native_report()
     # new_event_loop is a function of uvloop's and rloop's package; the standard loops are classes of asyncio's.
     package = made_by.__module__.partition(".")[0]
     version = getattr(sys.modules[package], "__version__", f"Python {sys.version.split()[0]}")
     what = made_by.__name__.lstrip("_") if isinstance(made_by, type) else package
     return LoopReport(name, True, f"{what} {version}" if what == package else f"{what} of {version}")
+
+
+def _native_report() -> LoopReport:
+    from concurrent.futures import ThreadPoolExecutor  # here, as whoever only wants a loop needs neither
+    from importlib.metadata import version
+
+    with ThreadPoolExecutor(1) as elsewhere:
+        try:
+            precise = elsewhere.submit(_tried).result()
+        except Exception as error:  # noqa: BLE001 - whatever the machine may do to it, this is to tell
+            return LoopReport(NATIVE, False, f"the loop 'native' fails here ({type(error).__name__}: {error})")
+    what = f"NativeEventLoop of Loopwright {version('loopwright')}"
+    coarse = "; timers to the millisecond, for want of epoll_pwait2(2): Linux 5.11, allowed by the sandbox"
+    return LoopReport(NATIVE, True, what if precise else f"{what}{coarse}")
+
+
+def _tried() -> bool:
+    """Whether a native loop, which is made and run here for a moment, has timers that are finer than a millisecond."""
+    loop = NativeEventLoop()
+    try:
+        loop.run_until_complete(asyncio.sleep(1e-5))
+        return not loop.poller.without_pwait2
+    finally:
+        loop.close()
+
+
+def _native() -> Callable[[], Any]:
+    obstacle = native_obstacle()
+    if obstacle is not None:
+        raise obstacle
+    return NativeEventLoop
 
 
 def _standard() -> Callable[[], Any]:
@@ -207,6 +256,7 @@ def _broken(package: str, error: ImportError) -> LoopUnavailableError:
 _NAMED: dict[str, Callable[[], Callable[[], Any]]] = {
     "asyncio": _standard,
     "selector": _selector,
+    NATIVE: _native,
     "proactor": _proactor,
     "uvloop": _uvloop,
     "rloop": _rloop,

@@ -7,8 +7,10 @@ import selectors
 from asyncio import sslproto
 from typing import TYPE_CHECKING, Any
 
-from loopwright._native import LoopCore, ReadPipeTransport, StreamTransport, WritePipeTransport
+from loopwright import _native
+from loopwright._native import DatagramTransport, ReadPipeTransport, StreamTransport, WritePipeTransport
 from loopwright.loops._asyncio_private import subprocess_starter
+from loopwright.loops._native_obstacle import native_obstacle
 from loopwright.loops._native_popen import started
 from loopwright.loops._native_signals import SignalledLoop
 from loopwright.watchers import process_watcher
@@ -17,12 +19,57 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping
     from contextvars import Context
+    from typing import Self
+
+    from loopwright._native import LoopCore
+else:
+
+    class _NoCore:
+        """In the place of the compiled part where that is missing. Nothing is ever made of it."""
+
+    LoopCore = _native.LoopCore or _NoCore
 
 __all__ = ["NativeEventLoop"]
 
 
 class NativeEventLoop(LoopCore, SignalledLoop):
-    """An event loop."""
+    """asyncio's event loop for Unix, compiled where it is hot: an `asyncio.SelectorEventLoop`, with that one's methods,
+    order of callbacks, errors and debug mode. On Linux, with CPython.
+
+    Made without arguments, by whoever runs it: `asyncio.run(main(), loop_factory=NativeEventLoop)`, a policy with
+    `loop="native"`, or anything that takes a class of loops. Whoever made it closes it; one that is dropped unclosed
+    says so (ResourceWarning) and is collected with all that it holds.
+
+    **Threads.** It runs in one thread, which need not be the one that made it; its methods and those of its transports
+    are that thread's, or, while it does not run, one thread's at a time. From others only `call_soon_threadsafe()`,
+    `is_running()`, `is_closed()`, `time()` and `get_debug()`, and what rests on the first, such as
+    `asyncio.run_coroutine_threadsafe()`. In debug mode, call_soon() and the like raise RuntimeError in a wrong thread.
+    After fork(2) the child's copy shares nothing with the parent's: to use, close or drop it there does not reach the
+    parent.
+
+    **What differs from asyncio's own**, on purpose:
+
+    - Handles, timers and transports are compiled. To `isinstance()` they are asyncio's; they do not inherit from these.
+    - While callbacks keep coming, descriptors are looked at after 32 of them or 50 microseconds, not in every pass.
+    - Timers for the same time run in the order in which they were made, and none early or with a clock's resolution
+      added: to the nanosecond, as far as the kernel can (before Linux 5.11, to the millisecond, rounded up).
+    - All of a transport's callbacks run in one context, that in which it was made.
+    - Subprocesses are handed to Loopwright's child watcher, that of the policy which made the loop or else the
+      process's own, on every Python.
+    - It takes `max_tasks` and no task scheduler (SchedulerRefusedError): native scheduling comes later.
+
+    LoopUnavailableError (an ImportError), with the reason and what to do, where it cannot run: it is not built, is
+    asked not to be used (`LOOPWRIGHT_PURE=1`), on a free-threaded Python, in a subinterpreter; elsewhere than on Linux
+    WrongPlatformError, which is one. OSError if there is no descriptor left for it; it takes two, and two more when it
+    is first run in the main thread, for signals.
+    """
+
+    def __new__(cls) -> Self:
+        # Not in __init__(): what was made by then would be a loop that was never set up, and complain when dropped.
+        obstacle = native_obstacle()
+        if obstacle is not None:
+            raise obstacle
+        return super().__new__(cls)
 
     def __init__(self) -> None:
         super().__init__(Descriptors(self))
@@ -34,16 +81,36 @@ class NativeEventLoop(LoopCore, SignalledLoop):
         super().close()
         self._release()
 
-    def _make_socket_transport(self, sock, protocol, waiter=None, *, extra=None, server=None, context=None):
+    def _make_socket_transport(
+        self,
+        sock: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        *,
+        extra: dict[str, Any] | None = None,
+        server: asyncio.AbstractServer | None = None,
+        context: Context | None = None,
+    ) -> asyncio.Transport:
         self._ensure_fd_no_transport(sock)
         return StreamTransport(self, sock, protocol, waiter, extra, server, context)
+
+    def _make_datagram_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        address: Any = None,
+        waiter: asyncio.Future[Any] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> DatagramTransport:
+        self._ensure_fd_no_transport(sock)
+        return DatagramTransport(self, sock, protocol, address, waiter, extra)
 
     def _make_ssl_transport(
         self,
         rawsock: socket.socket,
         protocol: asyncio.BaseProtocol,
         sslcontext: Any,
-        waiter: asyncio.Future[Any] | None = None,
+        waiter: Any = None,
         *,
         extra: dict[str, Any] | None = None,
         server: Any = None,
@@ -55,10 +122,14 @@ class NativeEventLoop(LoopCore, SignalledLoop):
         StreamTransport(self, rawsock, ssl_protocol, None, extra, server, context)
         return ssl_protocol._app_transport
 
-    def _make_read_pipe_transport(self, pipe, protocol, waiter=None, extra=None):
+    def _make_read_pipe_transport(
+        self, pipe: Any, protocol: asyncio.BaseProtocol, waiter: asyncio.Future[None] | None = None, extra: Any = None
+    ) -> asyncio.ReadTransport:
         return ReadPipeTransport(self, pipe, protocol, waiter, extra)
 
-    def _make_write_pipe_transport(self, pipe, protocol, waiter=None, extra=None):
+    def _make_write_pipe_transport(
+        self, pipe: Any, protocol: asyncio.BaseProtocol, waiter: asyncio.Future[None] | None = None, extra: Any = None
+    ) -> asyncio.WriteTransport:
         return WritePipeTransport(self, pipe, protocol, waiter, extra)
 
     _make_subprocess_transport = subprocess_starter(process_watcher, started)

@@ -80,8 +80,11 @@ class SignalledLoop(asyncio.SelectorEventLoop):
         global _wakeup  # noqa: PLW0603 - as there is one in a process
         if threading.current_thread() is not threading.main_thread() or self.is_closed():
             return False
-        if self._signal_pipe_of != os.getpid():
-            self._open_signal_pipe()
+        try:
+            if self._signal_pipe_of != os.getpid():
+                self._open_signal_pipe()
+        except OSError:  # no descriptor is left: it runs all the same, as asyncio's without a handler does
+            return False
         if self._signal_pipe is None:
             return False
         try:
@@ -187,4 +190,5 @@ def _forget_in_forked_child() -> None:
         _wakeup = -1
 
 
-os.register_at_fork(after_in_child=_forget_in_forked_child)
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_forget_in_forked_child)

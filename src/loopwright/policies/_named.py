@@ -24,6 +24,7 @@ __all__ = [
     "DefaultPolicy",
     "FairEventLoopPolicy",
     "LimitedEventLoopPolicy",
+    "NativeEventLoopPolicy",
     "PriorityEventLoopPolicy",
     "ProactorEventLoopPolicy",
     "RloopEventLoopPolicy",
@@ -89,6 +90,15 @@ class DefaultEventLoopPolicy(PrivateParts, EventLoopPolicy):
         derived = type(self)._loop_factory is not PrivateParts._loop_factory
         _said_once(DefaultEventLoopPolicy, "loop", parts)
         super().__init__(loop=self._loop_factory if derived else "asyncio", **parts)
+
+
+class NativeEventLoopPolicy(EventLoopPolicy):
+    """Our own loops, `loopwright.loops.NativeEventLoop`. LoopUnavailableError (an ImportError) where they cannot run,
+    with the reason and what to do. They take no scheduler but "fifo" (SchedulerRefusedError, a RuntimeError)."""
+
+    def __init__(self, **parts: Unpack[_ButLoop]) -> None:
+        _said_once(NativeEventLoopPolicy, "loop", parts)
+        super().__init__(loop="native", **parts)
 
 
 class UvloopEventLoopPolicy(EventLoopPolicy):

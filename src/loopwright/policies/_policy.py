@@ -23,6 +23,8 @@ from loopwright.loops import (
     watches_by_itself,
 )
 from loopwright.loops._limit import checked_max_tasks
+from loopwright.loops._names import NATIVE, queues_by_itself
+from loopwright.loops._native_obstacle import NO_SCHEDULER_YET
 from loopwright.policies._abstract import AbstractEventLoopPolicy, checked_watcher
 from loopwright.policies._inherited import leave_to_parent
 from loopwright.policies._loop_watcher import give_watcher, ignored
@@ -58,7 +60,7 @@ class _Kind:
     given: LoopLike
     make: LoopFactory
     compiled: str | None
-    """The package, where they hear of exits and queue what is ready by means of their own."""
+    """The package, where they hear of exits by means of their own."""
 
 
 def _by_name(init: Init) -> Init:
@@ -86,12 +88,12 @@ class EventLoopPolicy(LocalPart, AbstractEventLoopPolicy):
     - `scheduler`: in which order the steps of tasks run on these loops: a `TaskScheduler` or the name of one; None is
       asyncio's order. `max_tasks`: how many tasks are under way at a time, 1 or more; None is any number. Both as
       `loopwright.loops.schedule()` takes them, and with the exceptions it raises: at once for what they never can be,
-      and a scheduler for loops of uvloop and rloop, which can take a bound but none of these (SchedulerRefusedError, a
-      RuntimeError).
+      and a scheduler for the native loop and those of uvloop and rloop, which can take a bound but none of these
+      (SchedulerRefusedError, a RuntimeError).
     - `child_watcher`: the watcher that asyncio's subprocesses (`asyncio.create_subprocess_exec()`,
-      `loop.subprocess_exec()` and so on) are handed to by the standard loops that this policy makes, on every Python;
-      None is the process's own, `loopwright.watchers.process_watcher()`. uvloop and rloop hear of exits by
-      themselves, so a watcher for those is a WatcherIgnoredError (a RuntimeError).
+      `loop.subprocess_exec()` and so on) are handed to by the standard and native loops that this policy makes, on
+      every Python; None is the process's own, `loopwright.watchers.process_watcher()`. uvloop and rloop hear of exits
+      by themselves, so a watcher for those is a WatcherIgnoredError (a RuntimeError).
     - `rules`: the Python, "3.11" to "3.15", as whose `get_event_loop()` behaves where no loop is set; None is the
       running one. It holds for `asyncio.get_event_loop()`, too, on every Python whose asyncio asks a policy.
 
@@ -237,19 +239,19 @@ class EventLoopPolicy(LocalPart, AbstractEventLoopPolicy):
 
     def _checked_kind(self, loop: LoopLike) -> _Kind:
         kind = _Kind(loop, loop_factory(loop), watches_by_itself(loop))
-        if kind.compiled is not None:
-            if self._watcher is not None:
-                raise ignored(self._watcher, kind.compiled)
-            self._check_unscheduled(kind.compiled)
-        return kind
-
-    def _check_unscheduled(self, package: str) -> None:
-        """What `schedule()` would say of the first loop, before there is one."""
-        if type(self._scheduler) is not FirstInFirstOut:
+        if kind.compiled is not None and self._watcher is not None:
+            raise ignored(self._watcher, kind.compiled)
+        whose = queues_by_itself(loop)
+        if whose is not None and type(self._scheduler) is not FirstInFirstOut:
+            # What `schedule()` would say of the first loop, before there is one.
             raise SchedulerRefusedError(
-                f"scheduler={self._scheduler!r} would do nothing on loops of {package}: they queue what is ready by"
+                f"scheduler={self._scheduler!r} would do nothing on loops of {whose}: they queue what is ready by"
                 " themselves, where nobody else can order it; leave that out, or use it with loop='asyncio'"
+                if whose != NATIVE
+                else f"scheduler={self._scheduler!r} is refused by the native loop: {NO_SCHEDULER_YET};"
+                " leave that out, or use it with loop='asyncio'"
             )
+        return kind
 
     def close(self) -> None:
         """Close every loop that this policy made and that is still open; with none left, do nothing.

@@ -19,7 +19,8 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from loopwright._core import scheduler_named, scheduler_names
-from loopwright.loops import watches_by_itself
+from loopwright.loops._names import NATIVE, queues_by_itself
+from loopwright.loops._native_obstacle import NO_SCHEDULER_YET
 from loopwright.policies._setting_values import (
     A_NUMBER,
     KEYS,
@@ -165,10 +166,10 @@ class _Reader:
     def _relate_compiled(self, word: str) -> None:
         """A compiled loop has a queue of its own, in which nobody else puts anything in order."""
         loop = self._values.get("loop") or word
-        package = watches_by_itself(loop) if loop and not (isinstance(loop, str) and is_reference(loop)) else None
-        if package is None:
+        whose = queues_by_itself(loop) if loop and not (isinstance(loop, str) and is_reference(loop)) else None
+        if whose is None:
             return
-        mend = f"no scheduler, or loop=asyncio: {OWN_QUEUE.format(package)}"
+        mend = f"no scheduler, or loop=asyncio: {NO_SCHEDULER_YET if whose == NATIVE else OWN_QUEUE.format(whose)}"
         if _reorders(self._values.get("scheduler")):
             self._position = self._positions["scheduler"]
             self._note("scheduler", self._shown(self._given["scheduler"]), mend)

@@ -1,0 +1,1 @@
+"""What benchmarks/loops.py is made of."""
