@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 ENOUGH = 5.0  # seconds, for what takes none
 KINDS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGTERM, signal.SIGRTMIN)
+#: The children do next to nothing, and the threads that there may be are idle ones of ours.
+FORKS = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 FACTORIES = pytest.mark.parametrize("factory", [asyncio.SelectorEventLoop, NativeEventLoop], ids=["asyncio", "native"])
 
 
@@ -102,6 +104,7 @@ def test_of_ten_thousand_signals_none_of_another_kind_is_lost(runner: asyncio.Ru
     assert [heard[number] for number in KINDS[1:]] == [1] * 4
 
 
+@FORKS
 def test_signals_from_another_process_while_nobody_can_hear(runner: asyncio.Runner) -> None:
     async def hear() -> set[int]:
         loop = asyncio.get_running_loop()
@@ -292,6 +295,7 @@ def test_runs_in_another_thread_without_hearing_of_signals() -> None:
 # A fork
 
 
+@FORKS
 def test_a_forked_child_does_not_write_its_signals_to_its_parent(runner: asyncio.Runner) -> None:
     async def fork() -> list[str]:
         loop = asyncio.get_running_loop()
@@ -310,6 +314,7 @@ def test_a_forked_child_does_not_write_its_signals_to_its_parent(runner: asyncio
     assert runner.run(fork()) == []
 
 
+@FORKS
 def test_a_loop_that_a_forked_child_runs_hears_of_the_childs_signals(runner: asyncio.Runner) -> None:
     heard: list[str] = []
     loop = runner.get_loop()
