@@ -12,7 +12,7 @@ from setuptools.command.build_py import build_py
 
 COMPILED = tuple(f"loopwright._native.{name}" for name in (
     "_addresses", "_core", "_datagram", "_handles", "_layout", "_outbox", "_pidfds", "_pipes", "_poller", "_ready",
-    "_slots", "_starts", "_stream", "_transport", "_workers",
+    "_slots", "_socks", "_starts", "_stream", "_transport", "_workers",
 ))
 NATIVE = "src/loopwright/_native"
 wish = os.environ.get("LOOPWRIGHT_EXTENSIONS", "")

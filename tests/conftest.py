@@ -74,8 +74,11 @@ def signalled_loop_factory(request: pytest.FixtureRequest) -> Callable[[], async
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is marked long is slow, too, where it is repeated on another loop than asyncio's own."""
+    """What is marked long is slow, too, where it is repeated on another loop than asyncio's own; so is what the
+    contract of loops, which knows nothing of pytest, calls slow."""
     for item in items:
+        if isinstance(item, pytest.Function) and getattr(item.function, "slow", False):
+            item.add_marker(pytest.mark.slow)
         parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
         if item.get_closest_marker("long") and {"native", "uvloop"} & {
             each for each in parameters.values() if isinstance(each, str)

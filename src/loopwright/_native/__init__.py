@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from loopwright._native._starts import StartPort as StartPort
     from loopwright._native._starts import busy as busy
     from loopwright._native._stream import StreamTransport as StreamTransport
+
 __all__ = [
     "MISSING",
     "WISHED_AWAY",
@@ -48,6 +49,7 @@ else:
         from loopwright._native._datagram import DatagramTransport
         from loopwright._native._pidfds import PidfdSet, reap
         from loopwright._native._pipes import ReadPipeTransport, WritePipeTransport
+        from loopwright._native._socks import readable as _readable  # noqa: F401 - that it is there
         from loopwright._native._starts import Start, StartPort, busy
         from loopwright._native._stream import StreamTransport
     except ImportError as error:

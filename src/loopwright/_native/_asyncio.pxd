@@ -80,3 +80,14 @@ cdef extern from "<sys/socket.h>" nogil:
     enum:
         MSG_DONTWAIT
         MSG_NOSIGNAL
+
+cdef extern from "<arpa/inet.h>" nogil:
+    int inet_pton(int family, const char *text, void *address)
+    const char *inet_ntop(int family, const void *address, char *text, socklen_t size)
+    enum:
+        AF_INET
+        AF_INET6
+        IPPROTO_TCP
+        IPPROTO_UDP
+        SOCK_DGRAM
+        SOCK_STREAM

@@ -8,6 +8,9 @@ cdef class Callbacks(Watcher):
     cdef LoopCore loop
     cdef readonly Handle reader
     cdef readonly Handle writer
+    cdef uint32_t wanted(self) noexcept
+    cdef int settle(self) except -1
+    cdef bint leave(self, uint32_t direction) except? -1
 
 cdef class LoopCore:
     cdef readonly ReadyQueue ready

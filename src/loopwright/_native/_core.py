@@ -79,6 +79,18 @@ class Callbacks(Watcher):
             self.loop.run_now(writer)
         return 0
 
+    def wanted(self):
+        """The events that somebody is to be told of."""
+        return (EPOLLIN if self.reader is not None else 0) | (EPOLLOUT if self.writer is not None else 0)
+
+    def settle(self):
+        """For `SockCallbacks`: the number counts from here on, whatever socket it is."""
+        return 0
+
+    def leave(self, _direction):
+        """For `SockCallbacks`: nobody waits for this any longer. Whether somebody did."""
+        return False
+
 
 @cython.cclass
 class LoopCore:
@@ -305,7 +317,7 @@ class LoopCore:
                     watcher = self.poller.next_ready(cython.address(events))
                     if watcher is None:
                         return 0
-                    if self._debug and type(watcher) is not Callbacks:
+                    if self._debug and not isinstance(watcher, Callbacks):
                         self.run_now(self.new_handle(watcher._on_events, (events,), None))
                     else:
                         watcher.on_events(events)
@@ -332,15 +344,21 @@ class LoopCore:
         for entry in self.poller.table:
             if entry is not None:
                 watcher = entry
-                events = (1 if watcher.events & EPOLLIN else 0) | (2 if watcher.events & EPOLLOUT else 0)
-                data = (entry.reader, entry.writer) if type(entry) is Callbacks else entry
-                found.append((watcher.fd, events, data))
+                data = (entry.reader, entry.writer) if isinstance(entry, Callbacks) else entry
+                wanted: uint32_t = watcher.events
+                if isinstance(entry, Callbacks):
+                    wanted = cython.cast(Callbacks, entry).wanted()
+                events = (1 if wanted & EPOLLIN else 0) | (2 if wanted & EPOLLOUT else 0)
+                if events:
+                    found.append((watcher.fd, events, data))
         return found
 
     def callbacks_of(self, fd):
         watcher = self.poller.at(fd)
         if isinstance(watcher, Callbacks):
-            return watcher
+            callbacks: Callbacks = watcher
+            callbacks.settle()
+            return callbacks
         made: Callbacks = Callbacks.__new__(Callbacks)
         made.fd = fd
         made.loop = self
@@ -360,7 +378,8 @@ class LoopCore:
         callbacks = self.callbacks_of(_number(fd))
         handle = self.new_handle(callback, args, context)
         before = callbacks.reader
-        self.poller.watch_anew(callbacks, callbacks.events | EPOLLIN)
+        callbacks.leave(EPOLLIN)
+        self.poller.watch_anew(callbacks, callbacks.wanted() | EPOLLIN)
         callbacks.reader = handle
         if before is not None:
             before.cancel()
@@ -372,7 +391,8 @@ class LoopCore:
         callbacks = self.callbacks_of(_number(fd))
         handle = self.new_handle(callback, args, context)
         before = callbacks.writer
-        self.poller.watch_anew(callbacks, callbacks.events | EPOLLOUT)
+        callbacks.leave(EPOLLOUT)
+        self.poller.watch_anew(callbacks, callbacks.wanted() | EPOLLOUT)
         callbacks.writer = handle
         if before is not None:
             before.cancel()
@@ -383,10 +403,11 @@ class LoopCore:
             return False
         callbacks = self.callbacks_of(_number(fd))
         reader = callbacks.reader
-        if reader is None:
-            return False
+        waited: cython.bint = callbacks.leave(EPOLLIN)
         callbacks.reader = None
-        self.poller.watch(callbacks, EPOLLOUT if callbacks.writer is not None else 0)
+        self.poller.watch(callbacks, callbacks.wanted())
+        if reader is None:
+            return waited
         reader.cancel()
         return True
 
@@ -395,10 +416,11 @@ class LoopCore:
             return False
         callbacks = self.callbacks_of(_number(fd))
         writer = callbacks.writer
-        if writer is None:
-            return False
+        waited: cython.bint = callbacks.leave(EPOLLOUT)
         callbacks.writer = None
-        self.poller.watch(callbacks, EPOLLIN if callbacks.reader is not None else 0)
+        self.poller.watch(callbacks, callbacks.wanted())
+        if writer is None:
+            return waited
         writer.cancel()
         return True
 

@@ -8,7 +8,9 @@ descriptor that was closed, and its number used again within one round of events
 Events that were found and not yet passed on when a callback ends the run (KeyboardInterrupt) are passed on in the next.
 
 *Descriptors closed behind our back* leave the kernel's set by themselves, and the table does not know. What epoll_ctl(2)
-then says of the number (EEXIST, ENOENT) is what counts, not what was remembered.
+then says of the number (EEXIST, ENOENT) is what counts, not what was remembered. One that was closed while a copy of it
+lives on (dup(2), a fork) stays in the set, and can no longer be taken out of it: where an event is reported again and
+again that is nobody's, the set is made anew.
 
 *Waking.* `wake()` writes to an eventfd only if the loop sleeps; `sleeping` is changed with the GIL held. It is watched by
 edge, so nobody has to read it. Of its 64 bits none can overflow in the life of a machine.
@@ -24,6 +26,7 @@ thread's turn.
 use there it makes one of its own, and asks it about all that the table has (`generation`).
 """
 
+import logging
 import os
 import signal
 
@@ -56,11 +59,14 @@ from cython.cimports.loopwright._native._asyncio import (
 )
 from cython.cimports.posix.unistd import close, write
 
+_logger = cython.declare(object, logging.getLogger("asyncio"))
 #: Events that are fetched at a time. More of them wait in the kernel, in turn.
 MOST = cython.declare(cython.int, 512)
 #: Seconds: a day, as in asyncio. What is later is slept for in pieces.
 LONGEST = cython.declare(cython.double, 86400.0)
 WAKEUP = cython.declare(uint64_t, 0)
+#: Looks in which the same event was nobody's, after which epoll gets a new set.
+ORPHANED = cython.declare(cython.int, 16)
 
 #: How many forks lie between this process and the first.
 _generation = cython.declare(cython.ulong, 0)
@@ -80,6 +86,10 @@ class Watcher:
 
     def on_events(self, events):
         raise NotImplementedError
+
+    def displaced(self):
+        """Another has its descriptor from now on."""
+        return 0
 
     def _on_events(self, events):
         """The same, as a callback that is queued."""
@@ -160,8 +170,11 @@ class Poller:
                 self.table[fd] = None
             watcher.events = 0
             raise OSError(done, os.strerror(done))
+        before = self.table[fd]
         self.table[fd] = watcher
         watcher.events = events
+        if not there and before is not None:
+            cython.cast(Watcher, before).displaced()
         return 0
 
     def watch_anew(self, watcher, events):
@@ -193,6 +206,25 @@ class Poller:
                 self.control(EPOLL_CTL_ADD, watcher, watcher.events)
         return 0
 
+    def dropped(self, data):
+        """An event was nobody's: of a descriptor that was closed in this very round, or one that comes for ever."""
+        if self.orphans == 0:
+            self.orphan = data
+        if self.orphan == data:
+            self.orphans += 1
+
+    def count_orphans(self):
+        if self.orphans == self.orphans_before:  # it did not come again
+            self.orphans = 0
+        elif self.orphans >= ORPHANED:
+            self.orphans = 0
+            try:
+                self.follow_fork()
+            except OSError as error:  # there is no descriptor left for it now
+                _logger.warning("cannot stop watching a descriptor that was closed here: %s", error)
+        self.orphans_before = self.orphans
+        return 0
+
     def look(self, timeout, give_way):
         """Fetch what is ready, waiting for so many seconds at most; for ever if that is negative."""
         found: cython.int
@@ -201,6 +233,8 @@ class Poller:
         time: timespec
         if self.generation != _generation:
             self.follow_fork()
+        if self.orphans:
+            self.count_orphans()
         if timeout == 0 and not give_way:
             found = epoll_wait(self.epoll, self.found, MOST, 0)
             failed = errno
@@ -243,14 +277,15 @@ class Poller:
             events[0] = self.found[self.next_found].events
             self.next_found += 1
             fd = data & 0xFFFFFFFF
-            if data == WAKEUP or fd >= len(self.table):
+            if data == WAKEUP:
                 continue
-            entry = cython.cast(object, PyList_GET_ITEM(self.table, fd))
-            if entry is None:
-                continue
-            watcher = cython.cast(Watcher, entry)
-            if watcher.serial == data >> 32:
-                return watcher
+            if fd < len(self.table):
+                entry = cython.cast(object, PyList_GET_ITEM(self.table, fd))
+                if entry is not None:
+                    watcher = cython.cast(Watcher, entry)
+                    if watcher.serial == data >> 32:
+                        return watcher
+            self.dropped(data)
         return None
 
     def wake(self):

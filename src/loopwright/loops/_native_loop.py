@@ -12,7 +12,9 @@ from loopwright._native import DatagramTransport, ReadPipeTransport, StreamTrans
 from loopwright.loops._asyncio_private import subprocess_starter
 from loopwright.loops._native_obstacle import native_obstacle
 from loopwright.loops._native_popen import started
+from loopwright.loops._native_serving import Serving
 from loopwright.loops._native_signals import SignalledLoop
+from loopwright.loops._native_socks import SockMethods
 from loopwright.watchers import process_watcher
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ else:
 __all__ = ["NativeEventLoop"]
 
 
-class NativeEventLoop(LoopCore, SignalledLoop):
+class NativeEventLoop(LoopCore, SockMethods, Serving, SignalledLoop):
     """asyncio's event loop for Unix, compiled where it is hot: an `asyncio.SelectorEventLoop`, with that one's methods,
     order of callbacks, errors and debug mode. On Linux, with CPython.
 

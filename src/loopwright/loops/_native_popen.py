@@ -1,7 +1,7 @@
 """Programs that the native loop starts: `subprocess.Popen`, but that our workers start the program.
 
 Theory of operation. A Popen makes its pipes, looks at its arguments, and then has one method start the program
-(`_execute_child`), which holds the GIL, and with it every thread, until the program runs. Here that method only says
+(`_execute_child`), which holds the loop, and for a part of it the GIL, until the program runs. Here that only says
 what is to be started; a worker starts it, by clone3(2) and without the GIL (`_native._workers`), and `finish()` does
 what is left of the method. So `get_extra_info("subprocess")` is a Popen in every respect.
 

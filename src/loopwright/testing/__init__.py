@@ -2,6 +2,7 @@
 
 from loopwright.testing._clock import FakeClockEventLoop, run_with_fake_clock
 from loopwright.testing._leaks import Leak, LeakCheck
+from loopwright.testing._loop_contract import EventLoopContract
 from loopwright.testing._placement import Act, Refusal, Run, ScriptedPlacement
 from loopwright.testing._scheduler_contract import TaskSchedulerContract
 from loopwright.testing._watcher_contract import ChildWatcherContract
@@ -11,6 +12,7 @@ __all__ = [
     "Act",
     "ChildWatcherContract",
     "ChildWatcherExtrasContract",
+    "EventLoopContract",
     "FakeClockEventLoop",
     "Leak",
     "LeakCheck",
