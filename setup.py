@@ -6,31 +6,13 @@ CI use). Left unset, a failure leaves the extension out and `loopwright doctor` 
 """
 
 import os
+from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_py import build_py
 
-COMPILED = tuple(
-    f"loopwright._native.{name}"
-    for name in (
-        "_addresses",
-        "_core",
-        "_datagram",
-        "_handles",
-        "_layout",
-        "_outbox",
-        "_pidfds",
-        "_poller",
-        "_ready",
-        "_slots",
-        "_socks",
-        "_starts",
-        "_stream",
-        "_transport",
-        "_workers",
-    )
-)
 NATIVE = "src/loopwright/_native"
+COMPILED = tuple(f"loopwright._native.{source.stem}" for source in sorted(Path(NATIVE).glob("_[a-z]*.py")))
 wish = os.environ.get("LOOPWRIGHT_EXTENSIONS", "")
 
 

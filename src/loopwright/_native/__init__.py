@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from loopwright._native._datagram import DatagramTransport as DatagramTransport
     from loopwright._native._pidfds import PidfdSet as PidfdSet
     from loopwright._native._pidfds import reap as reap
+    from loopwright._native._pipes import ReadPipeTransport as ReadPipeTransport
+    from loopwright._native._pipes import WritePipeTransport as WritePipeTransport
     from loopwright._native._starts import Start as Start
     from loopwright._native._starts import StartPort as StartPort
     from loopwright._native._starts import busy as busy
@@ -25,9 +27,11 @@ __all__ = [
     "DatagramTransport",
     "LoopCore",
     "PidfdSet",
+    "ReadPipeTransport",
     "Start",
     "StartPort",
     "StreamTransport",
+    "WritePipeTransport",
     "busy",
     "reap",
 ]
@@ -44,6 +48,7 @@ else:
         from loopwright._native._core import LoopCore
         from loopwright._native._datagram import DatagramTransport
         from loopwright._native._pidfds import PidfdSet, reap
+        from loopwright._native._pipes import ReadPipeTransport, WritePipeTransport
         from loopwright._native._socks import readable as _readable  # noqa: F401 - that it is there
         from loopwright._native._starts import Start, StartPort, busy
         from loopwright._native._stream import StreamTransport
@@ -51,7 +56,8 @@ else:
         MISSING = f"it was not built for this Python: {error}"
 
 if MISSING is not None:
-    LoopCore = DatagramTransport = StreamTransport = None  # type: ignore[assignment, misc]  # absent, as the docstring says
+    LoopCore = DatagramTransport = StreamTransport = None  # type: ignore[assignment, misc]  # absent, as said above
+    ReadPipeTransport = WritePipeTransport = None  # type: ignore[assignment, misc]  # likewise
     PidfdSet = None  # type: ignore[assignment, misc]  # likewise
     reap = None  # type: ignore[assignment]  # likewise
     Start = StartPort = None  # type: ignore[assignment, misc]  # likewise

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from loopwright._native import Start
     from loopwright._spawning._request import Request
 
-__all__ = ["compiled_obstacle", "launch", "order", "start_here", "taken"]
+__all__ = ["compiled_obstacle", "launch", "numbers_taken", "order", "start_here", "taken"]
 
 #: What a kernel, or a filter in front of it, says that does not know or will not do what the compiled way asks.
 REFUSED = frozenset((errno.ENOSYS, errno.EPERM, errno.EINVAL))
@@ -150,16 +150,24 @@ def _extras(request: Request) -> tuple[int, Any]:
     )
 
 
+def numbers_taken(start: Start, request: Request) -> tuple[int, int] | None:
+    """As `taken()`, but the (pid, pidfd) of a child that whoever asks will reap: it does not come into the ledger."""
+    if start.error:
+        _fail(start, request)
+        return None
+    return start.take()
+
+
 def taken(start: Start, request: Request) -> Child | None:
     """The child of a start that is done; None if the kernel refused this way of starting, now and for ever.
 
     Raises what `subprocess.Popen` would: an OSError of the kind that its errno names, with the program's name in
     `filename`, or the working directory's if it was that which failed.
     """
-    if start.error:
-        _fail(start, request)
+    numbers = numbers_taken(start, request)
+    if numbers is None:
         return None
-    pid, pidfd = start.take()
+    pid, pidfd = numbers
     if request.is_plain:
         return Child(pid, pidfd)
     return Child(

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import asyncio.events
+import functools
 import os
 import select
 import selectors
@@ -35,7 +36,7 @@ from loopwright.errors import WatcherInactiveError
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoopPolicy as PolicyBase
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 __all__ = [
     "PYTHON_RULES",
@@ -134,36 +135,65 @@ def serve_subprocesses(loop: asyncio.AbstractEventLoop, child_watcher: Callable[
     heard of only when the child is there, too late for `is_active()`, and for a watcher that has to know of a
     child before it can end (FastChildWatcher).
     """
-    starting = getattr(type(loop), "_make_subprocess_transport", None)
+    starting: Any = getattr(type(loop), "_make_subprocess_transport", None)
     if _unix is None:
         return False
     if starting is not _unix._UnixSelectorEventLoop._make_subprocess_transport and starting not in _starters:
         return False
+    started = _starters.get(starting)
     reference = weakref.ref(loop)  # or the loop, which is to hold the function, would hold itself
 
     async def make_subprocess_transport(*args: Any, **kwargs: Any) -> Any:
-        return await _start_subprocess(reference(), child_watcher(), *args, **kwargs)
+        return await _start_subprocess(reference(), child_watcher(), *args, started=started, **kwargs)
 
     loop._make_subprocess_transport = make_subprocess_transport  # type: ignore[attr-defined]
     return True
 
 
-def subprocess_starter(child_watcher: Callable[[], Any]) -> Callable[..., Any]:
+def subprocess_starter(
+    child_watcher: Callable[[], Any], started: Callable[..., Awaitable[Any]] | None = None
+) -> Callable[..., Any]:
     """What a class of standard Unix loops needs as its `_make_subprocess_transport` to do the same for all of them.
-    `serve_subprocesses()` can then do it for one of them with another watcher."""
+    `serve_subprocesses()` can then do it for one of them with another watcher.
+
+    `started()` is given the loop and what a Popen is made of, and gives a Popen that runs; None to have asyncio make
+    one.
+    """
 
     async def _make_subprocess_transport(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return await _start_subprocess(self, child_watcher(), *args, **kwargs)
+        return await _start_subprocess(self, child_watcher(), *args, started=started, **kwargs)
 
-    _starters.add(_make_subprocess_transport)
+    _starters[_make_subprocess_transport] = started
     return _make_subprocess_transport
 
 
-#: Those, which start a subprocess as a standard loop does, and so can be told to hand it to another watcher.
-_starters: weakref.WeakSet[Callable[..., Any]] = weakref.WeakSet()
+#: Those, which start a subprocess as a standard loop does, and so can be told to hand it to another watcher; with what
+#: starts the program.
+_starters: weakref.WeakKeyDictionary[Callable[..., Any], Callable[..., Awaitable[Any]] | None] = (
+    weakref.WeakKeyDictionary()
+)
+
+if _unix is not None:
+
+    class SubprocessTransport(_unix._UnixSubprocessTransport):  # type: ignore[misc]  # its module is not there everywhere
+        """That of a program that runs already."""
+
+        def __init__(self, process: Any, *args: Any, **kwargs: Any) -> None:
+            self._started = process
+            super().__init__(*args, **kwargs)
+
+        def _start(self, **_options: Any) -> None:
+            self._proc, self._started = self._started, None
 
 
-async def _start_subprocess(loop: Any, watcher: Any, *args: Any, extra: Any = None, **kwargs: Any) -> Any:
+async def _start_subprocess(
+    loop: Any,
+    watcher: Any,
+    *args: Any,
+    extra: Any = None,
+    started: Callable[..., Awaitable[Any]] | None = None,
+    **kwargs: Any,
+) -> Any:
     with watcher:
         if not watcher.is_active():
             raise WatcherInactiveError(
@@ -171,8 +201,11 @@ async def _start_subprocess(loop: Any, watcher: Any, *args: Any, extra: Any = No
                 " not active (closed, without an event loop that it needs, or not for this machine); set"
                 " another with set_child_watcher(), or None for the default one"
             )
+        make = _unix._UnixSubprocessTransport
+        if started is not None and (process := await started(loop, *args[1:], **kwargs)) is not None:
+            make = functools.partial(SubprocessTransport, process)
         waiter = loop.create_future()
-        transport = _unix._UnixSubprocessTransport(loop, *args, waiter=waiter, extra=extra, **kwargs)
+        transport = make(loop, *args, waiter=waiter, extra=extra, **kwargs)
         watcher.add_child_handler(transport.get_pid(), _exited, loop, transport)
         try:
             await waiter

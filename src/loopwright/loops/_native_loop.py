@@ -8,16 +8,18 @@ from asyncio import sslproto
 from typing import TYPE_CHECKING, Any
 
 from loopwright import _native
-from loopwright._native import DatagramTransport, StreamTransport
+from loopwright._native import DatagramTransport, ReadPipeTransport, StreamTransport, WritePipeTransport
 from loopwright.loops._asyncio_private import subprocess_starter
 from loopwright.loops._native_obstacle import native_obstacle
+from loopwright.loops._native_popen import started
 from loopwright.loops._native_serving import Serving
+from loopwright.loops._native_signals import SignalledLoop
 from loopwright.loops._native_socks import SockMethods
 from loopwright.watchers import process_watcher
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from contextvars import Context
     from typing import Self
 
@@ -32,7 +34,7 @@ else:
 __all__ = ["NativeEventLoop"]
 
 
-class NativeEventLoop(LoopCore, SockMethods, Serving):
+class NativeEventLoop(LoopCore, SockMethods, Serving, SignalledLoop):
     """asyncio's event loop for Unix, compiled where it is hot: an `asyncio.SelectorEventLoop`, with that one's methods,
     order of callbacks, errors and debug mode. On Linux, with CPython.
 
@@ -60,7 +62,8 @@ class NativeEventLoop(LoopCore, SockMethods, Serving):
 
     LoopUnavailableError (an ImportError), with the reason and what to do, where it cannot run: it is not built, is
     asked not to be used (`LOOPWRIGHT_PURE=1`), on a free-threaded Python, in a subinterpreter; elsewhere than on Linux
-    WrongPlatformError, which is one. OSError if there is no descriptor left for it; it takes two.
+    WrongPlatformError, which is one. OSError if there is no descriptor left for it; it takes two, and two more when it
+    is first run in the main thread, for signals.
     """
 
     def __new__(cls) -> Self:
@@ -79,21 +82,6 @@ class NativeEventLoop(LoopCore, SockMethods, Serving):
     def close(self) -> None:
         super().close()
         self._release()
-
-    def _make_self_pipe(self) -> None:
-        """asyncio wakes a loop by a socket. Ours has an eventfd for that, and this only for signals, once there are."""
-        self._ssock = self._csock = None
-        self._internal_fds += 1
-
-    def _close_self_pipe(self) -> None:
-        self._internal_fds -= 1
-        if self._csock is not None:
-            super()._close_self_pipe()
-
-    def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:  # type: ignore[override]
-        if self._csock is None and not self.is_closed():
-            super()._make_self_pipe()
-        super().add_signal_handler(sig, callback, *args)
 
     def _make_socket_transport(
         self,
@@ -136,7 +124,17 @@ class NativeEventLoop(LoopCore, SockMethods, Serving):
         StreamTransport(self, rawsock, ssl_protocol, None, extra, server, context)
         return ssl_protocol._app_transport
 
-    _make_subprocess_transport = subprocess_starter(process_watcher)
+    def _make_read_pipe_transport(
+        self, pipe: Any, protocol: asyncio.BaseProtocol, waiter: asyncio.Future[None] | None = None, extra: Any = None
+    ) -> asyncio.ReadTransport:
+        return ReadPipeTransport(self, pipe, protocol, waiter, extra)
+
+    def _make_write_pipe_transport(
+        self, pipe: Any, protocol: asyncio.BaseProtocol, waiter: asyncio.Future[None] | None = None, extra: Any = None
+    ) -> asyncio.WriteTransport:
+        return WritePipeTransport(self, pipe, protocol, waiter, extra)
+
+    _make_subprocess_transport = subprocess_starter(process_watcher, started)
 
 
 class Descriptors(selectors.BaseSelector):
