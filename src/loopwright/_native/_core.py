@@ -19,8 +19,10 @@ more have run since the last look, or 50 microseconds have gone by, and once in 
 so that a chain of callbacks, each of which queues the next, makes a system call for each of them. docs/design/native.md
 has what that costs an incoming byte.
 
-*Other threads* have to get the GIL. A callback in Python gives it up when it is asked to; one in C does not, so every 5
-ms (sys.getswitchinterval()'s default) a look gives way.
+*Other threads* ask for the GIL, and whoever runs bytecode gives it up when 5 ms have gone by (sys.getswitchinterval()).
+For callbacks that are compiled, and so never run any, a look runs a little, once a millisecond. Rejected: to let go of
+the GIL for the moment of each look. One that lets go and takes it again at once wakes those who wait, who then begin to
+wait anew: where that happened every 5 ms, none of them ever got it.
 
 *Signals*: Python's handlers run in callbacks that are Python, and between rounds for the others.
 """
@@ -53,8 +55,9 @@ from cython.cimports.loopwright._native._ready import ReadyQueue
 #: Callbacks, and seconds, after which descriptors are looked at though more callbacks are ready.
 LOOK_AFTER = cython.declare(cython.long, 32)
 LOOK_AFTER_TIME = cython.declare(cython.double, 50e-6)
-#: Seconds after which another thread gets the GIL even from callbacks that never give it up.
-GIVE_WAY_AFTER = cython.declare(cython.double, 0.005)
+#: Seconds after which bytecode is run, for those who wait for the GIL.
+GIVE_WAY_AFTER = cython.declare(cython.double, 0.001)
+_bytecode = cython.declare(object, eval("lambda: None"))  # noqa: S307 - or it would be compiled like the rest
 #: Bytes: what is read at once. A larger one is no faster, and one per loop costs little.
 SCRATCH = cython.declare(cython.Py_ssize_t, 262144)
 
@@ -250,7 +253,6 @@ class LoopCore:
     def look(self):
         """Ask what descriptors are ready; if nothing else is to do, wait."""
         timeout: cython.double = 0.0
-        give_way: cython.bint = False
         if self.poller.next_found < self.poller.n_found:  # a run that ended early has left some
             return 0
         if self.ready.first == self.ready.end and not self._stopping:
@@ -258,16 +260,13 @@ class LoopCore:
             timeout = -1.0
             if self.timers.size:
                 timeout = max(self.timers.entries[0].when - lw_now(), 0.0)
-        if timeout == 0:
-            self.looked_at = lw_now()
-            give_way = self.looked_at - self.gave_way_at >= GIVE_WAY_AFTER
-            self.poller.look(0.0, give_way)
-        else:
-            give_way = True
-            self.poller.look(timeout, True)
-            self.looked_at = lw_now()
-        if give_way:
+        self.poller.look(timeout)
+        self.looked_at = lw_now()
+        if timeout != 0:
             self.gave_way_at = self.looked_at
+        elif self.looked_at - self.gave_way_at >= GIVE_WAY_AFTER:
+            self.gave_way_at = self.looked_at
+            _bytecode()
         self.since_look = 0
         return 0
 

@@ -2,7 +2,6 @@ from loopwright._native._outbox cimport Outbox
 from loopwright._native._transport cimport Transport
 
 cdef class PipeTransport(Transport):
-    cdef dict __dict__  # for what Python code puts there, as it may on asyncio's
     cdef bint socket
     cdef bint shared    # events come by way of the loop's callbacks: others may have this descriptor, too
     cdef bint ending    # connection_lost() is queued, or was called

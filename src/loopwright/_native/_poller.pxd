@@ -32,7 +32,7 @@ cdef class Poller:
     cdef int count_orphans(self) except -1
     cdef void dropped(self, uint64_t data) noexcept
     cdef object at(self, int fd)
-    cdef int look(self, double timeout, bint give_way) except -1
+    cdef int look(self, double timeout) except -1
     cdef Watcher next_ready(self, uint32_t *events)
     cdef void wake(self)
     cdef void close(self)

@@ -20,8 +20,7 @@ by edge, so nobody has to read it. Of its 64 bits none can overflow in the life 
 up to milliseconds, lest a timer fires early.
 
 *The GIL* is kept while epoll is asked without waiting, which takes a third of a microsecond: to give it up and get it
-back behind a thread that computes costs the interval of switching, 5 ms, each time. A caller says when it is another
-thread's turn.
+back behind a thread that computes costs the interval of switching, 5 ms, each time.
 
 *A fork* leaves the child with the parent's epoll instance: what the child changes changes for both. So before its first
 use there it makes one of its own, and asks it about all that the table has (`generation`).
@@ -224,7 +223,7 @@ class Poller:
         self.orphans_before = self.orphans
         return 0
 
-    def look(self, timeout, give_way):
+    def look(self, timeout):
         """Fetch what is ready, waiting for so many seconds at most; for ever if that is negative."""
         found: cython.int
         failed: cython.int = 0
@@ -234,14 +233,13 @@ class Poller:
             self.follow_fork()
         if self.orphans:
             self.count_orphans()
-        if timeout == 0 and not give_way:
+        if timeout == 0:
             found = epoll_wait(self.epoll, self.found, MOST, 0)
             failed = errno
-        elif timeout <= 0:
-            milliseconds = -1 if timeout < 0 else 0
-            self.sleeping = timeout < 0
+        elif timeout < 0:
+            self.sleeping = True
             with cython.nogil:
-                found = epoll_wait(self.epoll, self.found, MOST, milliseconds)
+                found = epoll_wait(self.epoll, self.found, MOST, -1)
                 failed = errno
         else:
             timeout = min(timeout, LONGEST)

@@ -17,6 +17,7 @@ cdef class Transport(Watcher):
     cdef readonly bint _paused
     cdef readonly bint _eof
     cdef readonly long _conn_lost
+    cdef dict __dict__           # programs put attributes of theirs on transports
     cdef object __weakref__
     cdef int set_up(self, LoopCore loop, object file, object protocol, object extra, object context) except -1
     cdef int learn(self, object name) except -1

@@ -12,7 +12,10 @@ import functools
 import warnings
 from typing import Any
 
-__all__ = ["as_asyncio_watcher", "is_asyncio_policy", "lacks_watcher", "ours_of"]
+from loopwright import watchers
+from loopwright.loops._asyncio_private import installed_policy
+
+__all__ = ["as_asyncio_watcher", "current_watcher", "is_asyncio_policy", "lacks_watcher", "ours_of"]
 
 _unix: Any = vars(asyncio).get("unix_events")
 _METHODS = ("add_child_handler", "remove_child_handler", "attach_loop", "is_active", "__enter__", "__exit__")
@@ -27,6 +30,17 @@ def is_asyncio_policy(policy: object) -> bool:
 def lacks_watcher(policy: object) -> bool:
     """Whether it is such a policy, and nobody has set or asked for its child watcher yet."""
     return is_asyncio_policy(policy) and getattr(policy, "_watcher", False) is None
+
+
+def current_watcher() -> Any:
+    """Whom a loop that no policy of ours made hands its subprocesses to: the current policy's watcher.
+
+    What a program has set is obeyed, by asyncio.set_child_watcher(), too; where it has set none, the process's own.
+    """
+    policy = installed_policy()
+    if policy is None or lacks_watcher(policy):
+        return watchers.process_watcher()
+    return policy.get_child_watcher() if is_asyncio_policy(policy) else watchers.get_child_watcher()
 
 
 def as_asyncio_watcher(watcher: Any, *, closes: bool = True) -> Any:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from loopwright import _native
 from loopwright._native import DatagramTransport, ReadPipeTransport, StreamTransport, WritePipeTransport
 from loopwright.loops._asyncio_private import subprocess_starter
+from loopwright.loops._asyncio_watchers import current_watcher
 from loopwright.loops._native_obstacle import native_obstacle
 from loopwright.loops._native_popen import started
 from loopwright.loops._native_serving import Serving
 from loopwright.loops._native_signals import SignalledLoop
 from loopwright.loops._native_socks import SockMethods
-from loopwright.watchers import process_watcher
 
 if TYPE_CHECKING:
     import socket
@@ -56,8 +56,9 @@ class NativeEventLoop(LoopCore, SockMethods, Serving, SignalledLoop):
     - Timers for the same time run in the order in which they were made, and none early or with a clock's resolution
       added: to the nanosecond, as far as the kernel can (before Linux 5.11, to the millisecond, rounded up).
     - All of a transport's callbacks run in one context, that in which it was made.
-    - Subprocesses are handed to Loopwright's child watcher, that of the policy which made the loop or else the
-      process's own, on every Python.
+    - Subprocesses are started without holding the loop, and handed to a child watcher on every Python: that of the
+      policy which made the loop, else of the current policy, else Loopwright's own.
+    - Signals of a kind that come before Python runs their handler count once, as with `signal.signal()`.
     - It takes `max_tasks` and no task scheduler (SchedulerRefusedError): native scheduling comes later.
 
     LoopUnavailableError (an ImportError), with the reason and what to do, where it cannot run: it is not built, is
@@ -134,7 +135,7 @@ class NativeEventLoop(LoopCore, SockMethods, Serving, SignalledLoop):
     ) -> asyncio.WriteTransport:
         return WritePipeTransport(self, pipe, protocol, waiter, extra)
 
-    _make_subprocess_transport = subprocess_starter(process_watcher, started)
+    _make_subprocess_transport = subprocess_starter(current_watcher, started)
 
 
 class Descriptors(selectors.BaseSelector):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from asyncio.log import logger
 from typing import TYPE_CHECKING, Any
 
 from loopwright._native import StreamTransport
@@ -25,7 +26,7 @@ class Serving(asyncio.SelectorEventLoop):
     """The part of the loop that serves."""
 
     # asyncio hands the same arguments to it that it is given by _start_serving(): more of them since 3.14.
-    def _accept_connection(  # type: ignore[override]
+    def _accept_connection(
         self,
         protocol_factory: Callable[[], asyncio.BaseProtocol],
         sock: socket.socket,
@@ -60,7 +61,7 @@ class Serving(asyncio.SelectorEventLoop):
         context: contextvars.Context | None,
     ) -> None:
         if self.get_debug():
-            asyncio.log.logger.debug("%r got a new connection from %r: %r", server, address, connection)
+            logger.debug("%r got a new connection from %r: %r", server, address, connection)
         own = contextvars.copy_context() if context is None else context.copy()
         protocol = None
         try:
