@@ -67,7 +67,7 @@ class NativeEventLoop(LoopCore, SockMethods, Serving, SignalledLoop):
     is first run in the main thread, for signals.
     """
 
-    def __new__(cls) -> Self:
+    def __new__(cls, *_: Any, **__: Any) -> Self:  # whatever a subclass's __init__() takes
         # Not in __init__(): what was made by then would be a loop that was never set up, and complain when dropped.
         obstacle = native_obstacle()
         if obstacle is not None:
