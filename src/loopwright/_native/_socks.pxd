@@ -1,6 +1,6 @@
 from libc.stdint cimport uint32_t
 
-from loopwright._native._core cimport Callbacks
+from loopwright._native._descriptors cimport Callbacks
 
 cdef class Waiting:
     cdef object newest       # a future

@@ -58,7 +58,8 @@ from cython.cimports.loopwright._native._asyncio import (
     recv,
     send,
 )
-from cython.cimports.loopwright._native._core import Callbacks, LoopCore
+from cython.cimports.loopwright._native._core import LoopCore
+from cython.cimports.loopwright._native._descriptors import Callbacks
 from cython.cimports.loopwright._native._handles import Handle
 from cython.cimports.loopwright._native._transport import os_error
 

@@ -123,7 +123,9 @@ class SignalledLoop(asyncio.SelectorEventLoop):
 
     def _handle_signal(self, sig: int) -> None:
         handle: Any = self._signal_handlers.get(sig)
-        if handle is not None and not self.is_closed():
+        if handle is not None and handle.cancelled():
+            self.remove_signal_handler(sig)
+        elif handle is not None and not self.is_closed():
             self.call_soon_threadsafe(handle._callback, *handle._args, context=handle._context)
 
     def _make_self_pipe(self) -> None:

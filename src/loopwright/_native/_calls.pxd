@@ -1,0 +1,20 @@
+from loopwright._native._handles cimport Handle, ThreadSafeHandle, TimerHandle, TimerHeap
+from loopwright._native._poller cimport Poller
+from loopwright._native._ready cimport ReadyQueue
+
+cdef class CallingLoop:
+    cdef readonly ReadyQueue ready
+    cdef readonly TimerHeap timers
+    cdef readonly Poller poller
+    cdef char *scratch            # what transports read into
+    cdef public bint _closed
+    cdef public bint _debug
+    cdef public object _thread_id
+    cdef public object _task_factory
+    cdef public object _current_handle
+    cdef Handle new_handle(self, object callback, tuple args, object context)
+    cdef int fill(self, Handle handle, object callback, tuple args, object context) except -1
+    cdef TimerHandle new_timer(self, double when, object callback, tuple args, object context)
+    cdef int check(self, object callback, str method, bint thread) except -1
+    cdef int run_now(self, Handle handle) except -1
+    cdef int run_in_debug(self, Handle handle) except -1
