@@ -36,7 +36,8 @@ cdef extern from "_loop.h":
     void lw_move(list slots, Py_ssize_t slot, PyObject *value)
     PyObject *lw_call(object callable, tuple args)
     PyObject *lw_call_method(object self, str name, object argument)
-    void lw_settle(list slots, Py_ssize_t slot)
+    void lw_settle(PyObject *queued)
+    void lw_unsettle(object queued)
     int lw_visit_queued(list slots, visitproc visit, void *arg)
     object lw_fetch()
     int lw_raise(object exception) except -1

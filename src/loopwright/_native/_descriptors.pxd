@@ -13,4 +13,5 @@ cdef class Callbacks(Watcher):
     cdef bint leave(self, uint32_t direction) except? -1
 
 cdef class WatchingLoop(CallingLoop):
+    cdef int check_free(self, object fd) except -1
     cdef Callbacks callbacks_of(self, int fd)

@@ -68,12 +68,18 @@ class WatchingLoop(CallingLoop):
         made.loop = self
         return made
 
+    def check_free(self, fd):
+        """That no transport has it. asyncio's own check is in Python; it is asked where there may be one."""
+        if type(fd) is not int or fd in self._transports.data:
+            self._ensure_fd_no_transport(fd)
+        return 0
+
     def add_reader(self, fd, callback, *args):
-        self._ensure_fd_no_transport(fd)
+        self.check_free(fd)
         self._add_reader(fd, callback, *args)
 
     def add_writer(self, fd, callback, *args):
-        self._ensure_fd_no_transport(fd)
+        self.check_free(fd)
         self._add_writer(fd, callback, *args)
 
     def _add_reader(self, fd, callback, *args, context=None):

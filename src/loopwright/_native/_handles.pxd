@@ -1,3 +1,5 @@
+from cpython.object cimport PyObject, visitproc
+
 cdef class Handle:
     cdef readonly object _callback
     cdef readonly tuple _args
@@ -26,6 +28,7 @@ cdef struct Entry:
 
 cdef class TimerHeap:
     cdef list handles
+    cdef PyObject *latest         # what was pushed last, while it is there
     cdef Entry *entries
     cdef Py_ssize_t size
     cdef Py_ssize_t capacity
@@ -37,3 +40,5 @@ cdef class TimerHeap:
     cdef void up(self, Py_ssize_t position, Entry entry, TimerHandle handle)
     cdef void down(self, Py_ssize_t position, Entry entry, TimerHandle handle)
     cpdef void clear(self)
+
+cdef int _traverse(PyObject *heap, visitproc visit, void *arg) noexcept

@@ -11,6 +11,8 @@ Deadlines stand in an array of C; the handles at the same positions in a list, w
 handle knows its position, so that to cancel one takes it out at once, in O(log n), and nothing is left to be skipped
 later. Equal deadlines keep the order in which they came, by their serials, as asyncio's heap does not promise and
 people expect.
+
+Timers that only the heap has it shows to the collector itself, as the ready queue does; _ready.py has why.
 """
 
 import asyncio
@@ -24,7 +26,7 @@ if not cython.compiled:
     raise ImportError("loopwright._native._handles is compiled code and does not run as plain Python")
 
 from cython.cimports.cpython.mem import PyMem_Free, PyMem_Realloc
-from cython.cimports.cpython.object import PyObject
+from cython.cimports.cpython.object import PyObject, PyTypeObject, traverseproc
 from cython.cimports.cpython.ref import Py_DECREF
 from cython.cimports.loopwright._native._asyncio import (
     PyContext_Enter,
@@ -34,6 +36,10 @@ from cython.cimports.loopwright._native._asyncio import (
     lw_fetch,
     lw_move,
     lw_raise,
+    lw_settle,
+    lw_unsettle,
+    lw_visit_queued,
+    quiet_traverse,
 )
 
 _says_debug = cython.declare(
@@ -73,6 +79,7 @@ class Handle:
     def failed(self, exception):
         if isinstance(exception, (SystemExit, KeyboardInterrupt)):
             return lw_raise(exception)
+        lw_unsettle(self)  # whoever is told of it may keep it
         loop = self._loop
         if _says_debug:
             told = format_helpers._format_callback_source(self._callback, self._args, debug=loop.get_debug())
@@ -210,6 +217,9 @@ class TimerHeap:
                 raise MemoryError
             self.entries = grown
             self.capacity = capacity
+        if self.latest != cython.NULL:
+            lw_settle(self.latest)
+        self.latest = cython.cast(cython.pointer(PyObject), handle)
         self.handles.append(handle)  # where the reference is counted; from here on it is only moved about
         entry.when = handle._when
         entry.serial = self.serial
@@ -230,6 +240,8 @@ class TimerHeap:
         entry: Entry
         handle.position = -1
         handle.timers = None
+        if self.latest == cython.cast(cython.pointer(PyObject), handle):
+            self.latest = cython.NULL
         self.size -= 1
         last = cython.cast(TimerHandle, PyList_GET_ITEM(self.handles, self.size))
         if last is not handle:
@@ -279,6 +291,7 @@ class TimerHeap:
     def clear(self):
         handles = self.handles
         self.handles = []
+        self.latest = cython.NULL
         self.size = 0
         handle: TimerHandle
         for handle in handles:
@@ -297,3 +310,18 @@ class TimerHeap:
 @cython.exceptval(check=False)
 def _before(one: Entry, other: Entry) -> cython.bint:
     return one.when < other.when or (one.when == other.when and one.serial < other.serial)
+
+
+_traverse_itself = cython.declare(traverseproc, cython.NULL)
+
+
+def _traverse(heap, visit, arg):
+    """As in _ready.py."""
+    stop: cython.int = cython.cast(quiet_traverse, _traverse_itself)(heap, visit, arg)
+    if not stop:
+        stop = lw_visit_queued(cython.cast(TimerHeap, heap).handles, visit, arg)
+    return stop
+
+
+_traverse_itself = cython.cast(cython.pointer(PyTypeObject), TimerHeap).tp_traverse
+cython.cast(cython.pointer(PyTypeObject), TimerHeap).tp_traverse = cython.cast(traverseproc, _traverse)

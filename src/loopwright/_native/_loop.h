@@ -58,12 +58,18 @@ static inline int lw_is_only_queued(PyObject *object)
     return Py_REFCNT(object) == 1 && PyObject_IS_GC(object) && !PyObject_GC_IsTracked(object);
 }
 
-/* Have the collector look at an object no more, if nobody but the list has it. */
-static inline void lw_settle(PyObject *list, Py_ssize_t slot)
+/* Have the collector look at a queued object no more, if nobody but the queue has it. */
+static inline void lw_settle(PyObject *object)
 {
-    PyObject *object = PyList_GET_ITEM(list, slot);
     if (Py_REFCNT(object) == 1)
         PyObject_GC_UnTrack(object);
+}
+
+/* Have it look again. */
+static inline void lw_unsettle(PyObject *object)
+{
+    if (!PyObject_GC_IsTracked(object))
+        PyObject_GC_Track(object);
 }
 
 /* Tell the collector of what the objects in a list refer to that it does not know of. */

@@ -46,7 +46,7 @@ class ReadyQueue:
         if self.end - self.first > self.mask:
             self.grow()
         if self.end != self.first:
-            lw_settle(self.slots, (self.end - 1) & self.mask)
+            lw_settle(PyList_GET_ITEM(self.slots, (self.end - 1) & self.mask))
         lw_put(self.slots, self.end & self.mask, handle)
         self.end += 1
         return 0
