@@ -2,10 +2,12 @@ from loopwright._native._descriptors cimport WatchingLoop
 
 cdef class LoopCore(WatchingLoop):
     cdef long since_look
+    cdef double now               # when the clock was last read; timers go by it
     cdef double looked_at
+    cdef int unclocked
     cdef double gave_way_at
     cdef public bint _stopping
     cdef int look(self) except -1
     cdef int run_ready(self) except -1
     cdef int pass_on_events(self) except -1
-    cdef int pass_on_timers(self, double now) except -1
+    cdef int pass_on_timers(self) except -1

@@ -15,9 +15,10 @@ these had queued, and the next look found it again. A transport is told of its e
 for the next run.
 
 *How often descriptors are looked at* while there is always something ready: after each round in which 32 callbacks or
-more have run since the last look, or 50 microseconds have gone by, and once in every run. asyncio looks in each pass,
-so that a chain of callbacks, each of which queues the next, makes a system call for each of them. docs/design/native.md
-has what that costs an incoming byte.
+more have run since the last look, or 50 microseconds have gone by, and once in every run. (The clock is not read in
+every round while they are short; so a callback that is suddenly long may have three others before the next look.)
+asyncio looks in each pass, so that a chain of callbacks, each of which queues the next, makes a system call for each of
+them. docs/design/native.md has what that costs an incoming byte.
 
 *Other threads* ask for the GIL, and whoever runs bytecode gives it up when 5 ms have gone by (sys.getswitchinterval()).
 For callbacks that are compiled, and so never run any, a look runs a little, once a millisecond. Rejected: to let go of
@@ -41,6 +42,10 @@ from cython.cimports.loopwright._native._poller import Watcher
 #: Callbacks, and seconds, after which descriptors are looked at though more callbacks are ready.
 LOOK_AFTER = cython.declare(cython.long, 32)
 LOOK_AFTER_TIME = cython.declare(cython.double, 50e-6)
+#: Rounds for which the clock is not read again, where those before took less than so many seconds: to read it takes as
+#: long as a short callback.
+UNCLOCKED = cython.declare(cython.int, 4)
+SHORT = cython.declare(cython.double, 8e-6)
 #: Seconds after which bytecode is run, for those who wait for the GIL.
 GIVE_WAY_AFTER = cython.declare(cython.double, 0.001)
 _bytecode = cython.declare(object, eval("lambda: None"))  # noqa: S307 - or it would be compiled like the rest
@@ -63,26 +68,25 @@ class LoopCore(WatchingLoop):
     def _run_once(self):
         """Run until the loop is stopped; one round, if whoever calls has not begun a run."""
         ready = self.ready
-        now: cython.double = 0.0
+        before: cython.double
         self.since_look = LOOK_AFTER
-        self.gave_way_at = lw_now()
+        self.now = self.gave_way_at = lw_now()
         while True:
-            if (
-                self.since_look >= LOOK_AFTER
-                or ready.first == ready.end
-                or self._stopping
-                or lw_now() - self.looked_at >= LOOK_AFTER_TIME
-            ):
+            self.unclocked -= 1
+            if self.since_look >= LOOK_AFTER or ready.first == ready.end or self._stopping:
                 self.look()
-            if self.timers.size:
-                now = lw_now()
+            elif self.unclocked <= 0:
+                before = self.now
+                self.now = lw_now()
+                self.unclocked = UNCLOCKED if self.now - before < SHORT else 0
+                if self.now - self.looked_at >= LOOK_AFTER_TIME:
+                    self.look()
             if ready.first != ready.end:
                 self.run_ready()
             if self.poller.next_found < self.poller.n_found:
                 self.pass_on_events()
-            if self.timers.size and now:
-                self.pass_on_timers(now)
-            now = 0.0
+            if self.timers.size:
+                self.pass_on_timers()
             if self._stopping or self._thread_id is None:
                 break
             PyErr_CheckSignals()
@@ -98,7 +102,7 @@ class LoopCore(WatchingLoop):
             if self.timers.size:
                 timeout = max(self.timers.entries[0].when - lw_now(), 0.0)
         self.poller.look(timeout)
-        self.looked_at = lw_now()
+        self.now = self.looked_at = lw_now()
         if timeout != 0:
             self.gave_way_at = self.looked_at
         elif self.looked_at - self.gave_way_at >= GIVE_WAY_AFTER:
@@ -143,7 +147,8 @@ class LoopCore(WatchingLoop):
             except BaseException as error:  # around the loop and not within it, which is free
                 self.call_exception_handler({"message": f"Exception in {watcher!r}", "exception": error})
 
-    def pass_on_timers(self, now):
+    def pass_on_timers(self):
+        now: cython.double = self.now  # which a callback's own run of the loop may change
         while self.timers.size and self.timers.entries[0].when <= now:
             self.run_now(self.timers.pop())
         return 0
