@@ -1,7 +1,8 @@
 # What the event loop uses of Linux and of CPython, by way of _loop.h where a declaration alone is not enough.
-from cpython.object cimport PyObject, PyTypeObject, traverseproc, visitproc
+from cpython.object cimport PyObject, traverseproc, visitproc
 from libc.stdint cimport uint32_t, uint64_t
 
+ctypedef void (*destructor)(PyObject *) noexcept
 ctypedef int (*quiet_traverse)(PyObject *, visitproc, void *) noexcept
 
 cdef extern from "_loop.h" nogil:
@@ -36,19 +37,27 @@ cdef extern from "_loop.h":
     void lw_move(list slots, Py_ssize_t slot, PyObject *value)
     PyObject *lw_call(object callable, tuple args)
     PyObject *lw_call_method(object self, str name, object argument)
-    void lw_settle(PyObject *queued)
+    bint lw_is_settled(PyObject *queued)
+    bint lw_settle(PyObject *queued)
     void lw_unsettle(object queued)
-    int lw_visit_queued(list slots, visitproc visit, void *arg)
+    void lw_unsettle_borrowed "lw_unsettle"(PyObject *queued)
+    int lw_visit_settled(PyObject *queued, visitproc visit, void *arg)
     object lw_fetch()
     int lw_raise(object exception) except -1
     PyObject *PyObject_CallNoArgs(object callable)
 
 cdef extern from "Python.h":
+    ctypedef struct PyTypeObject:
+        destructor tp_dealloc
+        traverseproc tp_traverse
+    PyTypeObject *Py_TYPE(PyObject *value)
     int PyErr_CheckSignals() except -1
     object PyContext_CopyCurrent()
     int PyContext_Enter(object context) except -1
     int PyContext_Exit(object context) except -1
     PyObject *PyList_GET_ITEM(list slots, Py_ssize_t slot)
+    Py_ssize_t PyList_GET_SIZE(list slots)
+    Py_ssize_t PyTuple_GET_SIZE(tuple items)
     PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size)
     object PyBytes_FromStringAndSize(const char *data, Py_ssize_t size)
     int _PyBytes_Resize(PyObject **data, Py_ssize_t size) except -1

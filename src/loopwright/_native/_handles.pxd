@@ -41,4 +41,7 @@ cdef class TimerHeap:
     cdef void down(self, Py_ssize_t position, Entry entry, TimerHandle handle)
     cpdef void clear(self)
 
+cdef void settle(PyObject *handle) noexcept
+cdef int visit_queued(PyObject *handles, visitproc visit, void *arg) noexcept
 cdef int _traverse(PyObject *heap, visitproc visit, void *arg) noexcept
+cdef void _dealloc(PyObject *handle) noexcept

@@ -12,7 +12,12 @@ handle knows its position, so that to cancel one takes it out at once, in O(log 
 later. Equal deadlines keep the order in which they came, by their serials, as asyncio's heap does not promise and
 people expect.
 
-Timers that only the heap has it shows to the collector itself, as the ready queue does; _ready.py has why.
+*Handles the collector does not see.* Most are dropped at once by whoever queued them: then the queue has the only
+reference, and the handle the only one to its context and its arguments. A hundred thousand of these cost four times as
+much where the collector walks them one by one, young generation after young generation. So when the next one is queued,
+and nobody else has the one before it, the collector is told to forget that (`settle`), and the queue shows what it
+refers to among its own references (`visit_queued`). A context that is entered may be kept by others, so it is looked at
+again from there on; so is one that goes, for CPython takes it for granted (`_dealloc`).
 """
 
 import asyncio
@@ -26,19 +31,25 @@ if not cython.compiled:
     raise ImportError("loopwright._native._handles is compiled code and does not run as plain Python")
 
 from cython.cimports.cpython.mem import PyMem_Free, PyMem_Realloc
-from cython.cimports.cpython.object import PyObject, PyTypeObject, traverseproc
+from cython.cimports.cpython.object import PyObject, traverseproc
 from cython.cimports.cpython.ref import Py_DECREF
 from cython.cimports.loopwright._native._asyncio import (
+    Py_TYPE,
     PyContext_Enter,
     PyContext_Exit,
     PyList_GET_ITEM,
+    PyList_GET_SIZE,
+    PyTypeObject,
+    destructor,
     lw_call,
     lw_fetch,
+    lw_is_settled,
     lw_move,
     lw_raise,
     lw_settle,
     lw_unsettle,
-    lw_visit_queued,
+    lw_unsettle_borrowed,
+    lw_visit_settled,
     quiet_traverse,
 )
 
@@ -63,6 +74,7 @@ class Handle:
         """Call it, in its context. What it raises goes to the loop's exception handler, but for what ends a program."""
         context = self._context
         result: cython.pointer(PyObject)
+        lw_unsettle(context)
         try:
             PyContext_Enter(context)
         except RuntimeError as error:  # it is entered already
@@ -218,7 +230,7 @@ class TimerHeap:
             self.entries = grown
             self.capacity = capacity
         if self.latest != cython.NULL:
-            lw_settle(self.latest)
+            settle(self.latest)
         self.latest = cython.cast(cython.pointer(PyObject), handle)
         self.handles.append(handle)  # where the reference is counted; from here on it is only moved about
         entry.when = handle._when
@@ -315,13 +327,70 @@ def _before(one: Entry, other: Entry) -> cython.bint:
 _traverse_itself = cython.declare(traverseproc, cython.NULL)
 
 
+def settle(handle):
+    """Leave it to its queue, if nobody else has it. By pointers: to name an object is to have it."""
+    if lw_settle(handle):
+        lw_settle(cython.cast(cython.pointer(PyObject), cython.cast(Handle, handle)._context))
+        lw_settle(cython.cast(cython.pointer(PyObject), cython.cast(Handle, handle)._args))
+
+
+def visit_queued(handles, visit, arg):
+    """Tell the collector of what those refer to in a list that it does not look at."""
+    slot: cython.Py_ssize_t
+    stop: cython.int = 0
+    handle: cython.pointer(PyObject)
+    for slot in range(PyList_GET_SIZE(cython.cast(list, handles))):
+        handle = PyList_GET_ITEM(cython.cast(list, handles), slot)
+        if not lw_is_settled(handle):
+            continue
+        stop = lw_visit_settled(handle, visit, arg)
+        if not stop:
+            stop = lw_visit_settled(
+                cython.cast(cython.pointer(PyObject), cython.cast(Handle, handle)._context), visit, arg
+            )
+        if not stop:
+            stop = lw_visit_settled(
+                cython.cast(cython.pointer(PyObject), cython.cast(Handle, handle)._args), visit, arg
+            )
+        if stop:
+            break
+    return stop
+
+
 def _traverse(heap, visit, arg):
-    """As in _ready.py."""
+    """The heap's own references, and those of handles that only it has: tp_traverse, which Cython cannot be told."""
     stop: cython.int = cython.cast(quiet_traverse, _traverse_itself)(heap, visit, arg)
     if not stop:
-        stop = lw_visit_queued(cython.cast(TimerHeap, heap).handles, visit, arg)
+        stop = visit_queued(cython.cast(cython.pointer(PyObject), cython.cast(TimerHeap, heap).handles), visit, arg)
     return stop
 
 
 _traverse_itself = cython.cast(cython.pointer(PyTypeObject), TimerHeap).tp_traverse
 cython.cast(cython.pointer(PyTypeObject), TimerHeap).tp_traverse = cython.cast(traverseproc, _traverse)
+
+
+_dealloc_handle = cython.declare(destructor, cython.NULL)
+_dealloc_threadsafe = cython.declare(destructor, cython.NULL)
+_dealloc_timer = cython.declare(destructor, cython.NULL)
+
+
+def _dealloc(handle):
+    """tp_dealloc of the three. Cython's `__dealloc__` would cost each handle a look after the error indicator."""
+    context: cython.pointer(PyObject) = cython.cast(cython.pointer(PyObject), cython.cast(Handle, handle)._context)
+    kind: cython.pointer(PyTypeObject) = Py_TYPE(handle)
+    if context != cython.NULL:
+        lw_unsettle_borrowed(context)
+    if kind == cython.cast(cython.pointer(PyTypeObject), Handle):
+        _dealloc_handle(handle)
+    elif kind == cython.cast(cython.pointer(PyTypeObject), TimerHandle):
+        _dealloc_timer(handle)
+    else:
+        _dealloc_threadsafe(handle)
+
+
+_dealloc_handle = cython.cast(cython.pointer(PyTypeObject), Handle).tp_dealloc
+_dealloc_threadsafe = cython.cast(cython.pointer(PyTypeObject), ThreadSafeHandle).tp_dealloc
+_dealloc_timer = cython.cast(cython.pointer(PyTypeObject), TimerHandle).tp_dealloc
+cython.cast(cython.pointer(PyTypeObject), Handle).tp_dealloc = _dealloc
+cython.cast(cython.pointer(PyTypeObject), ThreadSafeHandle).tp_dealloc = _dealloc
+cython.cast(cython.pointer(PyTypeObject), TimerHandle).tp_dealloc = _dealloc

@@ -52,17 +52,19 @@ static inline void lw_move(PyObject *list, Py_ssize_t to, PyObject *object)
     PyList_SET_ITEM(list, to, object);
 }
 
-/* An object of a queue that nobody else has a reference to. */
-static inline int lw_is_only_queued(PyObject *object)
+/* Whether the collector does not see this, and it is for whoever has the only reference to show what it refers to. */
+static inline int lw_is_settled(PyObject *object)
 {
     return Py_REFCNT(object) == 1 && PyObject_IS_GC(object) && !PyObject_GC_IsTracked(object);
 }
 
-/* Have the collector look at a queued object no more, if nobody but the queue has it. */
-static inline void lw_settle(PyObject *object)
+/* Have the collector look at an object no more, if there is only one reference to it. */
+static inline int lw_settle(PyObject *object)
 {
-    if (Py_REFCNT(object) == 1)
-        PyObject_GC_UnTrack(object);
+    if (Py_REFCNT(object) != 1)
+        return 0;
+    PyObject_GC_UnTrack(object);
+    return 1;
 }
 
 /* Have it look again. */
@@ -72,18 +74,9 @@ static inline void lw_unsettle(PyObject *object)
         PyObject_GC_Track(object);
 }
 
-/* Tell the collector of what the objects in a list refer to that it does not know of. */
-static inline int lw_visit_queued(PyObject *list, visitproc visit, void *arg)
+static inline int lw_visit_settled(PyObject *object, visitproc visit, void *arg)
 {
-    for (Py_ssize_t slot = 0; slot < PyList_GET_SIZE(list); slot++) {
-        PyObject *object = PyList_GET_ITEM(list, slot);
-        if (lw_is_only_queued(object)) {
-            int stop = Py_TYPE(object)->tp_traverse(object, visit, arg);
-            if (stop)
-                return stop;
-        }
-    }
-    return 0;
+    return lw_is_settled(object) ? Py_TYPE(object)->tp_traverse(object, visit, arg) : 0;
 }
 
 static inline PyObject *lw_call(PyObject *callable, PyObject *args)

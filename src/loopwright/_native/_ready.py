@@ -6,10 +6,7 @@ of it is done with the GIL held and no Python code in between, but for the momen
 larger list: there the collector may run, and whatever it runs may push. So that list is made first, and then looked
 whether it is still needed.
 
-*Handles the collector does not see.* Most are dropped at once by whoever queued them: then the queue has the only
-reference. A hundred thousand of these cost four times as much where the collector walks them one by one, young
-generation after young generation. So when the next one is queued, and nobody else has the one before it, the collector
-is told to forget that, and the queue shows what it refers to among its own references (`_traverse`).
+Handles that only the queue has it shows to the collector itself: _handles.py has why and how.
 
 Any thread may push; only the loop's own may pop.
 """
@@ -19,16 +16,15 @@ import cython
 if not cython.compiled:
     raise ImportError("loopwright._native._ready is compiled code and does not run as plain Python")
 
-from cython.cimports.cpython.object import PyTypeObject, traverseproc
+from cython.cimports.cpython.object import traverseproc
 from cython.cimports.loopwright._native._asyncio import (
     PyList_GET_ITEM,
+    PyTypeObject,
     lw_put,
-    lw_settle,
     lw_take,
-    lw_visit_queued,
     quiet_traverse,
 )
-from cython.cimports.loopwright._native._handles import Handle
+from cython.cimports.loopwright._native._handles import Handle, settle, visit_queued
 
 LEAST = cython.declare(cython.Py_ssize_t, 256)
 #: A ring that a burst has made longer than this is given back when it is empty.
@@ -46,7 +42,7 @@ class ReadyQueue:
         if self.end - self.first > self.mask:
             self.grow()
         if self.end != self.first:
-            lw_settle(PyList_GET_ITEM(self.slots, (self.end - 1) & self.mask))
+            settle(PyList_GET_ITEM(self.slots, (self.end - 1) & self.mask))
         lw_put(self.slots, self.end & self.mask, handle)
         self.end += 1
         return 0
@@ -97,10 +93,10 @@ _traverse_itself = cython.declare(traverseproc, cython.NULL)
 
 
 def _traverse(queue, visit, arg):
-    """The queue's own references, and those of handles that only it has: tp_traverse, which Cython cannot be told."""
+    """As that of the heap of timers."""
     stop: cython.int = cython.cast(quiet_traverse, _traverse_itself)(queue, visit, arg)
     if not stop:
-        stop = lw_visit_queued(cython.cast(ReadyQueue, queue).slots, visit, arg)
+        stop = visit_queued(cython.cast(cython.pointer(PyObject), cython.cast(ReadyQueue, queue).slots), visit, arg)
     return stop
 
 
