@@ -61,7 +61,7 @@ static inline int lw_is_settled(PyObject *object)
 /* Have the collector look at an object no more, if there is only one reference to it. */
 static inline int lw_settle(PyObject *object)
 {
-    if (Py_REFCNT(object) != 1)
+    if (Py_REFCNT(object) != 1 || !PyObject_IS_GC(object))
         return 0;
     PyObject_GC_UnTrack(object);
     return 1;
@@ -70,7 +70,7 @@ static inline int lw_settle(PyObject *object)
 /* Have it look again. */
 static inline void lw_unsettle(PyObject *object)
 {
-    if (!PyObject_GC_IsTracked(object))
+    if (PyObject_IS_GC(object) && !PyObject_GC_IsTracked(object)) /* None is what stands for a context that was cleared */
         PyObject_GC_Track(object);
 }
 
