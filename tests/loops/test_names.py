@@ -78,7 +78,15 @@ def test_a_class_and_a_factory_are_taken_too(given: Any) -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "right"),
-    [("uvlop", "uvloop"), ("Selector", "selector"), ("ASYNCIO", "asyncio"), (" defaul", "default")],
+    [
+        ("uvlop", "uvloop"),
+        ("Selector", "selector"),
+        ("ASYNCIO", "asyncio"),
+        (" defaul", "default"),
+        ("NativeEventLoop", "native"),
+        ("loopwright:NativeEventLoop", "native"),
+        ("loopwright.loops.NativeEventLoop", "native"),
+    ],
 )
 def test_a_misspelt_name_is_told_the_right_one(wrong: str, right: str) -> None:
     with pytest.raises(UnknownLoopError, match=re.escape(f"{wrong!r}; did you mean {right!r}?")):

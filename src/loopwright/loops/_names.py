@@ -138,6 +138,8 @@ def _find(name: str) -> Callable[[], Any]:
     known = _NAMED.get(_ALIASES.get(name, name))
     if known is None:
         near = difflib.get_close_matches(name.strip().lower(), loop_names(), n=1)
+        if not near and name.rpartition(":")[2].rpartition(".")[2] == NativeEventLoop.__name__:
+            near = [NATIVE]  # by its class's name, as servers take it
         hint = f"did you mean {near[0]!r}? " if near else ""
         if ";" in name or "=" in name:
             hint = "words that say more than the loop are for loopwright.policy_from(); "

@@ -56,6 +56,7 @@ class NativeEventLoop(LoopCore, SockMethods, Serving, SignalledLoop):
     - Timers for the same time run in the order in which they were made, and none early or with a clock's resolution
       added: to the nanosecond, as far as the kernel can (before Linux 5.11, to the millisecond, rounded up).
     - All of a transport's callbacks run in one context, that in which it was made.
+    - Of several `sock_recv()` (and the like) that wait for one socket, all go on, not only the newest.
     - Subprocesses are started without holding the loop, and handed to a child watcher on every Python: that of the
       policy which made the loop, else of the current policy, else Loopwright's own.
     - Signals of a kind that come before Python runs their handler count once, as with `signal.signal()`.
@@ -63,15 +64,21 @@ class NativeEventLoop(LoopCore, SockMethods, Serving, SignalledLoop):
 
     LoopUnavailableError (an ImportError), with the reason and what to do, where it cannot run: it is not built, is
     asked not to be used (`LOOPWRIGHT_PURE=1`), on a free-threaded Python, in a subinterpreter; elsewhere than on Linux
-    WrongPlatformError, which is one. OSError if there is no descriptor left for it; it takes two, and two more when it
-    is first run in the main thread, for signals.
+    WrongPlatformError, which is one. OSError if there is no descriptor left for it; it takes two, two more when it is
+    first run in the main thread, for signals (which it then does without, if there are none), and two more with the
+    first subprocess. TypeError if it is given arguments.
     """
 
-    def __new__(cls, *_: Any, **__: Any) -> Self:  # whatever a subclass's __init__() takes
+    def __new__(cls, *given: Any, **named: Any) -> Self:  # whatever a subclass's __init__() takes
         # Not in __init__(): what was made by then would be a loop that was never set up, and complain when dropped.
         obstacle = native_obstacle()
         if obstacle is not None:
             raise obstacle
+        if cls is NativeEventLoop and (given or named):
+            raise TypeError(
+                f"NativeEventLoop() takes no arguments, a selector neither ({_shown(given, named)} was given): it asks"
+                " epoll(7) by itself; asyncio.SelectorEventLoop(selector) is the loop for a selector of one's own"
+            )
         return super().__new__(cls)
 
     def __init__(self) -> None:
@@ -136,6 +143,10 @@ class NativeEventLoop(LoopCore, SockMethods, Serving, SignalledLoop):
         return WritePipeTransport(self, pipe, protocol, waiter, extra)
 
     _make_subprocess_transport = subprocess_starter(current_watcher, started)
+
+
+def _shown(given: tuple[Any, ...], named: dict[str, Any]) -> str:
+    return ", ".join([*map(repr, given), *(f"{name}={value!r}" for name, value in named.items())])
 
 
 class Descriptors(selectors.BaseSelector):
