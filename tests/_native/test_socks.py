@@ -51,7 +51,7 @@ async def turns(number: int = 3) -> None:
 def in_kernel(loop: Loop, sock: socket.socket | int) -> bool:
     """Whether the loop's epoll instance has this descriptor."""
     number = sock if isinstance(sock, int) else sock.fileno()
-    with open(f"/proc/self/fdinfo/{loop.poller.epoll}") as lines:
+    with open(f"/proc/self/fdinfo/{loop._poller.epoll}") as lines:
         return any(line.startswith("tfd:") and int(line.split()[1]) == number for line in lines)
 
 

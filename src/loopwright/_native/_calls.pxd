@@ -3,9 +3,9 @@ from loopwright._native._poller cimport Poller
 from loopwright._native._ready cimport ReadyQueue
 
 cdef class CallingLoop:
-    cdef readonly ReadyQueue ready
-    cdef readonly TimerHeap timers
-    cdef readonly Poller poller
+    cdef ReadyQueue ready
+    cdef TimerHeap timers
+    cdef Poller poller
     cdef char *scratch            # what transports read into
     cdef public bint _closed
     cdef public bint _debug

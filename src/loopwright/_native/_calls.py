@@ -39,6 +39,28 @@ class CallingLoop:
     def __dealloc__(self):
         PyMem_Free(self.scratch)
 
+    # For who looks in. asyncio's __init__() puts queues of its own under two of these names, and they stay unused.
+
+    @property
+    def _ready(self):
+        return self.ready
+
+    @_ready.setter
+    def _ready(self, queue):
+        """Nothing: there is one."""
+
+    @property
+    def _scheduled(self):
+        return self.timers
+
+    @_scheduled.setter
+    def _scheduled(self, heap):
+        """Nothing: there is one."""
+
+    @property
+    def _poller(self):
+        return self.poller
+
     # Callbacks
 
     def call_soon(self, callback, *args, context=None):

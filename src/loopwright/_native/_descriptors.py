@@ -41,7 +41,7 @@ class Callbacks(Watcher):
 
 @cython.cclass
 class WatchingLoop(CallingLoop):
-    def watched(self):
+    def _watched(self):
         """Of each descriptor that is watched: its number, the events (of `selectors`), and who is told."""
         watcher: Watcher
         found = []

@@ -180,7 +180,7 @@ def _tried() -> bool:
     loop = NativeEventLoop()
     try:
         loop.run_until_complete(asyncio.sleep(1e-5))
-        return not loop.poller.without_pwait2
+        return not loop._poller.without_pwait2
     finally:
         loop.close()
 

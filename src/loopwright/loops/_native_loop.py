@@ -84,9 +84,6 @@ class NativeEventLoop(LoopCore, SockMethods, Serving, SignalledLoop):
     def __init__(self) -> None:
         super().__init__(Descriptors(self))
 
-    _ready = property(lambda self: self.ready, lambda _self, _queue: None)
-    _scheduled = property(lambda self: self.timers, lambda _self, _heap: None)
-
     def close(self) -> None:
         super().close()
         self._release()
@@ -153,7 +150,7 @@ class Descriptors(selectors.BaseSelector):
     """What the loop watches, as a selector shows it. It can only be read: the loop does the rest by itself."""
 
     def __init__(self, loop: NativeEventLoop) -> None:
-        self._table = loop.watched
+        self._table = loop._watched
 
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
         return {fd: selectors.SelectorKey(fd, fd, events, data) for fd, events, data in self._table()}
