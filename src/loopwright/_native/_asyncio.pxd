@@ -39,6 +39,8 @@ cdef extern from "_loop.h":
     void lw_settle(PyObject *queued)
     void lw_unsettle(object queued)
     int lw_visit_queued(list slots, visitproc visit, void *arg)
+    int lw_enter "PyContext_Enter"(object context)    # as it says, and what is raised left to be looked at
+    int lw_leave "PyContext_Exit"(object context)
     object lw_fetch()
     int lw_raise(object exception) except -1
     PyObject *PyObject_CallNoArgs(object callable)

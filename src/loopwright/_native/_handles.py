@@ -29,11 +29,11 @@ from cython.cimports.cpython.mem import PyMem_Free, PyMem_Realloc
 from cython.cimports.cpython.object import PyObject, PyTypeObject, traverseproc
 from cython.cimports.cpython.ref import Py_DECREF
 from cython.cimports.loopwright._native._asyncio import (
-    PyContext_Enter,
-    PyContext_Exit,
     PyList_GET_ITEM,
     lw_call,
+    lw_enter,
     lw_fetch,
+    lw_leave,
     lw_move,
     lw_raise,
     lw_settle,
@@ -51,6 +51,7 @@ _asyncio_timer = cython.declare(object, asyncio.TimerHandle)
 
 
 @cython.freelist(512)
+@cython.trashcan(True)
 @cython.cclass
 class Handle:
     """A callback that was given to a loop, as `asyncio.Handle` describes it."""
@@ -63,17 +64,17 @@ class Handle:
         """Call it, in its context. What it raises goes to the loop's exception handler, but for what ends a program."""
         context = self._context
         result: cython.pointer(PyObject)
-        try:
-            PyContext_Enter(context)
-        except RuntimeError as error:  # it is entered already
-            return self.failed(error)
+        if lw_enter(context) < 0:  # it is entered already, or no context at all
+            return self.failed(lw_fetch())
         result = lw_call(self._callback, self._args)
         if result == cython.NULL:
             exception = lw_fetch()
-            PyContext_Exit(context)
+            if lw_leave(context) < 0:
+                lw_fetch()  # what the callback raised is what counts
             return self.failed(exception)
-        PyContext_Exit(context)
         Py_DECREF(cython.cast(object, result))
+        if lw_leave(context) < 0:  # the callback has entered another, by ways that are not Python's
+            return self.failed(lw_fetch())
         return 0
 
     def failed(self, exception):
@@ -92,7 +93,10 @@ class Handle:
         return 0
 
     def _run(self):
-        self.run()
+        if self._args is None:
+            self.failed(TypeError("this handle has nothing to call: it is cancelled"))
+        else:
+            self.run()
 
     def cancel(self):
         if not self._cancelled:
@@ -163,13 +167,13 @@ class TimerHandle(Handle):
 
     @property
     def _scheduled(self):
-        return self.position >= 0
+        return self.timers is not None
 
     def when(self):
         return self._when
 
     def cancel(self):
-        if self.position >= 0:
+        if self.timers is not None:
             self.timers.remove(self)
         Handle.cancel(self)
 

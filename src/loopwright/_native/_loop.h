@@ -75,6 +75,8 @@ static inline void lw_unsettle(PyObject *object)
 /* Tell the collector of what the objects in a list refer to that it does not know of. */
 static inline int lw_visit_queued(PyObject *list, visitproc visit, void *arg)
 {
+    if (!PyList_CheckExact(list)) /* the collector has cleared the queue, and somebody found it in gc.get_objects() */
+        return 0;
     for (Py_ssize_t slot = 0; slot < PyList_GET_SIZE(list); slot++) {
         PyObject *object = PyList_GET_ITEM(list, slot);
         if (lw_is_only_queued(object)) {
