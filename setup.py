@@ -41,7 +41,8 @@ def extensions():
         )
         for name in COMPILED
     ]
-    return cythonize(modules, language_level=3, build_dir="build/cython")
+    # Cython's own way to copy a compiled object copies pointers in it, and the memory is then freed twice.
+    return cythonize(modules, language_level=3, build_dir="build/cython", compiler_directives={"auto_pickle": False})
 
 
 setup(ext_modules=extensions(), cmdclass={"build_py": BuildWithoutCompiledSources})

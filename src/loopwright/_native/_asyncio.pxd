@@ -5,6 +5,11 @@ from libc.stdint cimport uint32_t, uint64_t
 ctypedef void (*destructor)(PyObject *) noexcept
 ctypedef int (*quiet_traverse)(PyObject *, visitproc, void *) noexcept
 
+cdef extern from "Python.h":
+    ctypedef struct PyTypeObject:
+        destructor tp_dealloc
+        traverseproc tp_traverse
+
 cdef extern from "_loop.h" nogil:
     ctypedef union epoll_data_t:
         uint64_t u64
@@ -41,16 +46,16 @@ cdef extern from "_loop.h":
     bint lw_settle(PyObject *queued)
     void lw_unsettle(object queued)
     void lw_unsettle_borrowed "lw_unsettle"(PyObject *queued)
+    void lw_take_over_dealloc(PyTypeObject *kind, destructor before)
+    bint PyList_CheckExact(PyObject *value)
     int lw_visit_settled(PyObject *queued, visitproc visit, void *arg)
+    int lw_enter "PyContext_Enter"(object context)    # as it says, and what is raised left to be looked at
+    int lw_leave "PyContext_Exit"(object context)
     object lw_fetch()
     int lw_raise(object exception) except -1
     PyObject *PyObject_CallNoArgs(object callable)
 
 cdef extern from "Python.h":
-    ctypedef struct PyTypeObject:
-        destructor tp_dealloc
-        traverseproc tp_traverse
-    PyTypeObject *Py_TYPE(PyObject *value)
     int PyErr_CheckSignals() except -1
     object PyContext_CopyCurrent()
     int PyContext_Enter(object context) except -1

@@ -44,4 +44,4 @@ cdef class TimerHeap:
 cdef void settle(PyObject *handle) noexcept
 cdef int visit_queued(PyObject *handles, visitproc visit, void *arg) noexcept
 cdef int _traverse(PyObject *heap, visitproc visit, void *arg) noexcept
-cdef void _dealloc(PyObject *handle) noexcept
+cdef void _before_dealloc(PyObject *handle) noexcept

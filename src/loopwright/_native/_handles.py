@@ -17,7 +17,7 @@ reference, and the handle the only one to its context and its arguments. A hundr
 much where the collector walks them one by one, young generation after young generation. So when the next one is queued,
 and nobody else has the one before it, the collector is told to forget that (`settle`), and the queue shows what it
 refers to among its own references (`visit_queued`). A context that is entered may be kept by others, so it is looked at
-again from there on; so is one that goes, for CPython takes it for granted (`_dealloc`).
+again from there on; so is one that goes (`_before_dealloc`).
 """
 
 import asyncio
@@ -34,19 +34,19 @@ from cython.cimports.cpython.mem import PyMem_Free, PyMem_Realloc
 from cython.cimports.cpython.object import PyObject, traverseproc
 from cython.cimports.cpython.ref import Py_DECREF
 from cython.cimports.loopwright._native._asyncio import (
-    Py_TYPE,
-    PyContext_Enter,
-    PyContext_Exit,
+    PyList_CheckExact,
     PyList_GET_ITEM,
     PyList_GET_SIZE,
     PyTypeObject,
-    destructor,
     lw_call,
+    lw_enter,
     lw_fetch,
     lw_is_settled,
+    lw_leave,
     lw_move,
     lw_raise,
     lw_settle,
+    lw_take_over_dealloc,
     lw_unsettle,
     lw_unsettle_borrowed,
     lw_visit_settled,
@@ -75,17 +75,17 @@ class Handle:
         context = self._context
         result: cython.pointer(PyObject)
         lw_unsettle(context)
-        try:
-            PyContext_Enter(context)
-        except RuntimeError as error:  # it is entered already
-            return self.failed(error)
+        if lw_enter(context) < 0:  # it is entered already, or no context at all
+            return self.failed(lw_fetch())
         result = lw_call(self._callback, self._args)
         if result == cython.NULL:
             exception = lw_fetch()
-            PyContext_Exit(context)
+            if lw_leave(context) < 0:
+                lw_fetch()  # what the callback raised is what counts
             return self.failed(exception)
-        PyContext_Exit(context)
         Py_DECREF(cython.cast(object, result))
+        if lw_leave(context) < 0:  # the callback has entered another, by ways that are not Python's
+            return self.failed(lw_fetch())
         return 0
 
     def failed(self, exception):
@@ -104,7 +104,10 @@ class Handle:
         return 0
 
     def _run(self):
-        self.run()
+        if self._args is None:
+            self.failed(TypeError("this handle has nothing to call: it is cancelled"))
+        else:
+            self.run()
 
     def cancel(self):
         if not self._cancelled:
@@ -175,13 +178,13 @@ class TimerHandle(Handle):
 
     @property
     def _scheduled(self):
-        return self.position >= 0
+        return self.timers is not None
 
     def when(self):
         return self._when
 
     def cancel(self):
-        if self.position >= 0:
+        if self.timers is not None:
             self.timers.remove(self)
         Handle.cancel(self)
 
@@ -339,6 +342,8 @@ def visit_queued(handles, visit, arg):
     slot: cython.Py_ssize_t
     stop: cython.int = 0
     handle: cython.pointer(PyObject)
+    if not PyList_CheckExact(handles):  # the collector has cleared the queue, and somebody found it in gc.get_objects()
+        return 0
     for slot in range(PyList_GET_SIZE(cython.cast(list, handles))):
         handle = PyList_GET_ITEM(cython.cast(list, handles), slot)
         if not lw_is_settled(handle):
@@ -369,28 +374,11 @@ _traverse_itself = cython.cast(cython.pointer(PyTypeObject), TimerHeap).tp_trave
 cython.cast(cython.pointer(PyTypeObject), TimerHeap).tp_traverse = cython.cast(traverseproc, _traverse)
 
 
-_dealloc_handle = cython.declare(destructor, cython.NULL)
-_dealloc_threadsafe = cython.declare(destructor, cython.NULL)
-_dealloc_timer = cython.declare(destructor, cython.NULL)
+def _before_dealloc(handle):
+    """CPython takes it for granted that the collector looks at a context that goes."""
+    lw_unsettle_borrowed(cython.cast(cython.pointer(PyObject), cython.cast(Handle, handle)._context))
 
 
-def _dealloc(handle):
-    """tp_dealloc of the three. Cython's `__dealloc__` would cost each handle a look after the error indicator."""
-    context: cython.pointer(PyObject) = cython.cast(cython.pointer(PyObject), cython.cast(Handle, handle)._context)
-    kind: cython.pointer(PyTypeObject) = Py_TYPE(handle)
-    if context != cython.NULL:
-        lw_unsettle_borrowed(context)
-    if kind == cython.cast(cython.pointer(PyTypeObject), Handle):
-        _dealloc_handle(handle)
-    elif kind == cython.cast(cython.pointer(PyTypeObject), TimerHandle):
-        _dealloc_timer(handle)
-    else:
-        _dealloc_threadsafe(handle)
-
-
-_dealloc_handle = cython.cast(cython.pointer(PyTypeObject), Handle).tp_dealloc
-_dealloc_threadsafe = cython.cast(cython.pointer(PyTypeObject), ThreadSafeHandle).tp_dealloc
-_dealloc_timer = cython.cast(cython.pointer(PyTypeObject), TimerHandle).tp_dealloc
-cython.cast(cython.pointer(PyTypeObject), Handle).tp_dealloc = _dealloc
-cython.cast(cython.pointer(PyTypeObject), ThreadSafeHandle).tp_dealloc = _dealloc
-cython.cast(cython.pointer(PyTypeObject), TimerHandle).tp_dealloc = _dealloc
+lw_take_over_dealloc(cython.cast(cython.pointer(PyTypeObject), Handle), _before_dealloc)
+lw_take_over_dealloc(cython.cast(cython.pointer(PyTypeObject), ThreadSafeHandle), _before_dealloc)
+lw_take_over_dealloc(cython.cast(cython.pointer(PyTypeObject), TimerHandle), _before_dealloc)

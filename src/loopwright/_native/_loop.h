@@ -79,6 +79,40 @@ static inline int lw_visit_settled(PyObject *object, visitproc visit, void *arg)
     return lw_is_settled(object) ? Py_TYPE(object)->tp_traverse(object, visit, arg) : 0;
 }
 
+/* Something to be done before an object of these types goes, and a trashcan for long chains of them (CPython's own way
+ * before 3.14, which has it for all). Cython's __dealloc__ costs each object a look after the error indicator, and its
+ * trashcan sees whether tp_dealloc is the one that it made. */
+#define LW_MOST_TYPES 4
+static struct { PyTypeObject *type; destructor dealloc; } lw_taken_over[LW_MOST_TYPES];
+static destructor lw_before_dealloc;
+
+static void lw_dealloc(PyObject *object)
+{
+    PyObject_GC_UnTrack(object);
+    Py_TRASHCAN_BEGIN(object, lw_dealloc)
+    lw_before_dealloc(object);
+    for (int index = 0; index < LW_MOST_TYPES; index++) {
+        if (lw_taken_over[index].type == Py_TYPE(object)) {
+            lw_taken_over[index].dealloc(object);
+            break;
+        }
+    }
+    Py_TRASHCAN_END
+}
+
+static inline void lw_take_over_dealloc(PyTypeObject *type, destructor before)
+{
+    for (int index = 0; index < LW_MOST_TYPES; index++) {
+        if (lw_taken_over[index].type == NULL) {
+            lw_taken_over[index].type = type;
+            lw_taken_over[index].dealloc = type->tp_dealloc;
+            lw_before_dealloc = before;
+            type->tp_dealloc = lw_dealloc;
+            break;
+        }
+    }
+}
+
 static inline PyObject *lw_call(PyObject *callable, PyObject *args)
 {
     return PyObject_Vectorcall(callable, &PyTuple_GET_ITEM(args, 0), (size_t)PyTuple_GET_SIZE(args), NULL);

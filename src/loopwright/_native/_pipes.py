@@ -64,12 +64,17 @@ LATER = cython.declare(tuple, (BlockingIOError, InterruptedError))
 
 #: Bytes read at once, as in asyncio; the loop keeps a buffer of this size.
 MOST = cython.declare(cython.Py_ssize_t, 262144)
+#: And if `max_size` is set to whatever: no pipe holds more, and memory of this size can be had.
+MOST_EVER = cython.declare(cython.Py_ssize_t, 16777216)
 #: From how many bytes on what is read is a stream of large pieces, and what is written is not joined.
 LARGE = cython.declare(cython.Py_ssize_t, 32768)
 
 
 @cython.cclass
 class PipeTransport(Transport):
+    def __cinit__(self):
+        self.ending = True  # as in Transport
+
     def take(self, loop, pipe, protocol, extra, kinds):
         """Make it this pipe's transport. ValueError for a file that is never waited for."""
         mode = os.fstat(pipe.fileno()).st_mode
@@ -79,6 +84,7 @@ class PipeTransport(Transport):
             raise ValueError(kinds)
         os.set_blocking(pipe.fileno(), False)
         self.set_up(loop, pipe, protocol, extra, None)
+        self.ending = False
         self._extra["pipe"] = pipe
         self.soon(protocol.connection_made, (self,))
         return 0
@@ -188,26 +194,24 @@ class ReadPipeTransport(PipeTransport):
         self._protocol.data_received(data)
         return 0
 
-    def read_some(self):  # noqa: C901 - one call, in three ways
+    def read_some(self):
         """What there is to read; None for nothing yet, and nothing at the end."""
         size: cython.Py_ssize_t
         memory: cython.pointer(PyObject) = cython.NULL
         target: cython.p_char = self.loop.scratch
-        if not self.socket and self.would_wait():
+        most: cython.Py_ssize_t = min(self.max_size, MOST_EVER)
+        if most <= 0 or (not self.socket and self.would_wait()):
             try:
-                return os.read(self.fd, self.max_size)
+                return os.read(self.fd, most)  # less than nothing is an error there
             except LATER:
                 return None
-        if self.large or self.max_size > MOST:
-            memory = new_bytes(cython.NULL, self.max_size)
+        if self.large or most > MOST:
+            memory = new_bytes(cython.NULL, most)
             if memory == cython.NULL:
                 raise MemoryError
             target = bytes_data(memory)
         while True:
-            if self.socket:
-                size = recv(self.fd, target, self.max_size, MSG_DONTWAIT)
-            else:
-                size = read(self.fd, target, self.max_size)
+            size = recv(self.fd, target, most, MSG_DONTWAIT) if self.socket else read(self.fd, target, most)
             if size >= 0 or c_errno != EINTR:
                 break
         failed: cython.int = c_errno
@@ -253,8 +257,10 @@ class ReadPipeTransport(PipeTransport):
 class WritePipeTransport(PipeTransport):
     """Writes to a pipe, as `asyncio.WriteTransport` describes it."""
 
-    def __init__(self, loop, pipe, protocol, waiter=None, extra=None):
+    def __cinit__(self):
         self.outbox = Outbox.__new__(Outbox)
+
+    def __init__(self, loop, pipe, protocol, waiter=None, extra=None):
         self.take(loop, pipe, protocol, extra, "Pipe transport is only for pipes, sockets and character devices")
         self.listens = not self.shared
         self.soon(self._begin, (waiter,))

@@ -157,8 +157,6 @@ class Poller:
 
     def begin(self, watcher, events):
         fd: cython.int = watcher.fd
-        while len(self.table) <= fd:
-            self.table.extend([None] * len(self.table))
         self.serial += 1
         if self.serial == 0:  # that is the wake-up's
             self.serial = 1
@@ -169,6 +167,13 @@ class Poller:
         watcher.events = 0 if failed else events
         if failed:
             raise OSError(failed, os.strerror(failed))
+        if len(self.table) <= fd:  # only now: the kernel has said that there is a descriptor of this number
+            try:
+                self.table.extend([None] * (max(2 * len(self.table), fd + 1) - len(self.table)))
+            except MemoryError:
+                self.control(EPOLL_CTL_DEL, watcher, 0)
+                watcher.events = 0
+                raise
         before = self.table[fd]
         self.table[fd] = watcher
         if before is not None:

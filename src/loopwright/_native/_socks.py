@@ -131,6 +131,10 @@ class Waiting:
 class SockCallbacks(Callbacks):
     """The operations of a socket, and the callbacks of its descriptor."""
 
+    def __cinit__(self):
+        self.reading = Waiting.__new__(Waiting)
+        self.writing = Waiting.__new__(Waiting)
+
     def on_events(self, events):
         dropped: uint32_t = 0
         writer: Handle = self.writer  # that of now: what the reader's callback sets is for another event
@@ -221,8 +225,6 @@ def _callbacks(loop: LoopCore, sock, fd: cython.int) -> SockCallbacks:
         callbacks = SockCallbacks.__new__(SockCallbacks)
         callbacks.fd = fd
         callbacks.loop = loop
-        callbacks.reading = Waiting.__new__(Waiting)
-        callbacks.writing = Waiting.__new__(Waiting)
         if isinstance(found, Callbacks):
             callbacks.reader = cython.cast(Callbacks, found).reader
             callbacks.writer = cython.cast(Callbacks, found).writer
@@ -273,7 +275,10 @@ def forget(loop: LoopCore, reference):
         if callbacks.sock is reference:
             callbacks.sock = None
             callbacks.events = 0
-            loop.poller.watch(callbacks, callbacks.wanted())
+            try:
+                loop.poller.watch(callbacks, callbacks.wanted())
+            except OSError:  # its descriptor was closed with it, under whoever has a callback there
+                callbacks.wake_all()
 
 
 def recv_now(loop: LoopCore, sock, size: cython.Py_ssize_t):
@@ -333,6 +338,9 @@ def send_now(sock, data, start: cython.Py_ssize_t) -> cython.Py_ssize_t:
     fd: cython.int = sock.fileno()
     PyObject_GetBuffer(data, cython.address(view), PyBUF_SIMPLE)
     size = view.len - start
+    if size < 0:
+        PyBuffer_Release(cython.address(view))
+        raise ValueError(f"the buffer has shrunk to {size + start} bytes, of which {start} were sent")
     done = send(fd, cython.cast(cython.p_char, view.buf) + start, size, MSG_DONTWAIT | MSG_NOSIGNAL)
     number: cython.int = errno
     PyBuffer_Release(cython.address(view))

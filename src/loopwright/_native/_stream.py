@@ -64,8 +64,10 @@ _SENDFILE = cython.declare(object, asyncio.constants._SendfileMode.TRY_NATIVE)
 class StreamTransport(Transport):
     """A connection, as `asyncio.Transport` describes it."""
 
-    def __init__(self, loop, sock, protocol, waiter=None, extra=None, server=None, context=None):
+    def __cinit__(self):
         self.outbox = Outbox.__new__(Outbox)
+
+    def __init__(self, loop, sock, protocol, waiter=None, extra=None, server=None, context=None):
         self.set_up(loop, sock, protocol, extra, context)
         if "peername" not in self._extra:  # now: a peer that has gone has no name
             try:
@@ -276,12 +278,14 @@ class StreamTransport(Transport):
         self.check_writable("writelines")
         if not list_of_data:
             return
+        # All of it is made before any is queued: to make it may raise, or run what writes to this transport or ends it.
+        chunks = [data if type(data) is bytes else bytes(memoryview(data)) for data in list_of_data]
+        self.check_writable("writelines")
         if self._conn_lost:
             self.lost_write()
             return
         waiting: cython.bint = self.outbox.size > 0
-        for data in list_of_data:
-            chunk = data if type(data) is bytes else bytes(memoryview(data))
+        for chunk in chunks:
             if PyBytes_GET_SIZE(chunk):
                 self.outbox.append(chunk, 0)
         if self.outbox.size == 0:

@@ -45,15 +45,24 @@ ENDS_THE_PROGRAM = cython.declare(tuple, (SystemExit, KeyboardInterrupt))
 
 @cython.cclass
 class Transport(Watcher):
+    def __cinit__(self):
+        self.fd = -1
+        self._closing = True  # until it is set up: what was never made (copied, say) is closed to whoever uses it
+        self._conn_lost = 1
+
     def set_up(self, loop, file, protocol, extra, context):
+        if loop is None or self.loop is not None:
+            raise TypeError("a transport is made once, of a loop")
         self.loop = loop
-        self.file = file
         self.fd = file.fileno()
+        self.file = file
         self.high = HIGH_WATER
         self.low = HIGH_WATER // 4
         self._context = PyContext_CopyCurrent() if context is None else context
         self._extra = {} if extra is None else dict(extra)
         self.set_protocol(protocol)
+        self._closing = False
+        self._conn_lost = 0
         return 0
 
     # Events
@@ -238,7 +247,8 @@ class Transport(Watcher):
 
     def _fatal_error(self, exc, message="Fatal error on transport"):
         """By this name sslproto knows it."""
-        self.fatal(exc, message)
+        if self.loop is not None:
+            self.fatal(exc, message)
 
     def _force_close(self, exc):
         """Likewise."""

@@ -1,0 +1,312 @@
+"""What nobody should do to compiled objects, and what then must not crash."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import gc
+import os
+import pickle
+import socket
+import subprocess
+import sys
+import tracemalloc
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from loopwright._native import MISSING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+if MISSING is not None:
+    pytest.skip(MISSING, allow_module_level=True)
+
+from loopwright.loops import NativeEventLoop
+
+Loop = Any
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    made = NativeEventLoop()
+    yield made
+    made.close()
+
+
+def once(loop: Loop) -> None:
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+
+
+def survives(code: str) -> str:
+    """Run it in a process of its own, as a crash ends one."""
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+        env=os.environ | {"PYTHONMALLOC": "debug"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_nothing_compiled_is_copied() -> None:
+    # Cython's own way copied the loop's buffer as a pointer, which was then freed twice.
+    said = survives("""
+import copy, gc, pickle
+from loopwright import NativeEventLoop
+loop = NativeEventLoop()
+for thing in (loop, loop.call_soon(print), loop.call_later(1, print), loop.ready, loop.timers, loop.poller):
+    for copied in (copy.copy, copy.deepcopy, pickle.dumps):
+        try:
+            copied(thing)
+        except TypeError as error:
+            assert "pickle" in str(error), error
+        else:
+            print(copied, thing)
+loop.close()
+del loop, thing
+gc.collect()
+""")
+    assert said == ""
+
+
+def test_handles_and_transports_that_were_never_made_raise_and_do_not_crash() -> None:
+    survives("""
+import asyncio, contextlib, os, socket
+from loopwright import NativeEventLoop
+
+async def main():
+    loop = asyncio.get_running_loop()
+    one, other = socket.socketpair()
+    reading, writing = os.pipe()
+    stream, _ = await loop.create_connection(asyncio.Protocol, sock=one)
+    datagrams, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0))
+    source, _ = await loop.connect_read_pipe(asyncio.Protocol, os.fdopen(reading, "rb", 0))
+    sink, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(writing, "wb", 0))
+    timer = loop.call_later(1, print)
+    made = [stream, datagrams, source, sink, timer, loop.call_soon(int), loop.call_soon_threadsafe(int)]
+    for of in made:
+        kind = type(of)
+        bare = kind.__new__(kind)
+        for name in dir(kind):
+            if name in {"__class__", "__init__", "__new__"}:
+                continue
+            for arguments in ((), (b"abc",), (1,), (None,), (OSError(5),), (ValueError(), "said"), ([b"x"],)):
+                with contextlib.suppress(Exception):
+                    getattr(bare, name)(*arguments)
+    timer.cancel()
+    for transport in made[:4]:
+        transport.close()
+    other.close()
+    await asyncio.sleep(0.01)
+
+loop = NativeEventLoop()
+loop.run_until_complete(main())
+loop.close()
+""")
+
+
+def test_a_transport_is_not_made_twice(loop: Loop) -> None:
+    async def main() -> None:
+        one, other = socket.socketpair()
+        transport, protocol = await loop.create_connection(asyncio.Protocol, sock=one)
+        with pytest.raises(TypeError, match="made once"):
+            type(transport).__init__(transport, loop, other, protocol)
+        transport.close()
+        other.close()
+        await asyncio.sleep(0)
+
+    loop.run_until_complete(main())
+
+
+def test_a_chain_of_handles_ends_without_overflowing_the_stack() -> None:
+    survives("""
+import threading
+from loopwright import NativeEventLoop
+
+def chain():
+    for later in (False, True):
+        loop = NativeEventLoop()
+        handle = loop.call_soon(print)
+        for _ in range(100_000):
+            handle = loop.call_later(1000, handle.cancel) if later else loop.call_soon(handle.cancel)
+        loop.close()
+        del loop, handle
+
+threading.stack_size(256 * 1024)
+thread = threading.Thread(target=chain)
+thread.start()
+thread.join()
+""")
+
+
+def test_what_is_no_context_is_reported_and_the_loop_runs_on(loop: Loop) -> None:
+    told: list[Any] = []
+    loop.set_exception_handler(lambda _, report: told.append(report["exception"]))
+    loop.call_soon(print, context=5)
+    loop.call_later(0, print, context="x")
+    loop.call_later(0.01, loop.stop)
+    loop.run_forever()
+    assert [type(error) for error in told] == [TypeError, TypeError]
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_to_run_a_cancelled_handle_is_reported(loop: Loop, later: bool) -> None:
+    told: list[Any] = []
+    loop.set_exception_handler(lambda _, report: told.append(str(report["exception"])))
+    handle = loop.call_later(1, print) if later else loop.call_soon(print)
+    handle.cancel()
+    handle._run()
+    assert told == ["this handle has nothing to call: it is cancelled"]
+
+
+@pytest.mark.parametrize("number", [2**31 - 1, 2**28, 2**22])
+def test_a_number_that_is_no_descriptor_costs_no_memory(loop: Loop, number: int) -> None:
+    tracemalloc.start()
+    try:
+        for add in (loop.add_reader, loop.add_writer):
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                add(number, print)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 1_000_000
+
+
+def test_writelines_queues_nothing_if_one_of_them_is_not_bytes(loop: Loop) -> None:
+    async def main() -> None:
+        one, other = socket.socketpair()
+        other.setblocking(False)
+        transport, _ = await loop.create_connection(asyncio.Protocol, sock=one)
+        with pytest.raises(TypeError):
+            transport.writelines([b"abc", 5])
+        assert transport.get_write_buffer_size() == 0
+        transport.close()  # and so it has nothing to wait for
+        assert await loop.sock_recv(other, 10) == b""
+        other.close()
+
+    loop.run_until_complete(asyncio.wait_for(main(), 5))
+
+
+def test_writelines_of_what_aborts_the_transport_sends_nothing(loop: Loop) -> None:
+    async def main() -> None:
+        one, other = socket.socketpair()
+        other.setblocking(False)
+        transport, _ = await loop.create_connection(asyncio.Protocol, sock=one)
+
+        def chunks() -> Iterator[bytes]:
+            yield b"abc"
+            transport.abort()
+            yield b"def"
+
+        transport.writelines(chunks())
+        assert await loop.sock_recv(other, 10) == b""
+        other.close()
+
+    loop.run_until_complete(asyncio.wait_for(main(), 5))
+
+
+@pytest.mark.parametrize("size", [-1, -(2**62)])
+def test_a_negative_max_size_of_a_pipe_is_an_error(loop: Loop, size: int) -> None:
+    async def main() -> None:
+        told: list[Any] = []
+        lost = loop.create_future()
+        loop.set_exception_handler(lambda _, report: told.append(report["exception"]))
+        one, other = socket.socketpair()  # whose recv() would take any size
+        other.setblocking(False)
+        other.send(bytes(100_000))
+
+        class Lost(asyncio.Protocol):
+            def connection_lost(self, exception: BaseException | None) -> None:
+                lost.set_result(exception)
+
+        transport, _ = await loop.connect_read_pipe(Lost, one)
+        transport.max_size = size
+        assert isinstance(await lost, OSError)
+        other.close()
+        assert [error.errno for error in told] == [22]
+
+    loop.run_until_complete(asyncio.wait_for(main(), 5))
+
+
+def test_a_max_size_beyond_memory_reads(loop: Loop) -> None:
+    async def main() -> None:
+        got = loop.create_future()
+        reading, writing = os.pipe()
+
+        class Reads(asyncio.Protocol):
+            def data_received(self, data: bytes) -> None:
+                got.set_result(data)
+
+        transport, _ = await loop.connect_read_pipe(Reads, os.fdopen(reading, "rb", 0))
+        transport.max_size = 2**62
+        os.write(writing, b"abc")
+        assert await got == b"abc"
+        transport.close()
+        os.close(writing)
+        await asyncio.sleep(0)
+
+    loop.run_until_complete(asyncio.wait_for(main(), 5))
+
+
+def test_a_buffer_that_shrinks_is_not_read_beyond_its_end() -> None:
+    from loopwright._native._socks import send_now
+
+    one, other = socket.socketpair()
+    with one, other, pytest.raises(ValueError, match="shrunk to 2 bytes, of which 5 were sent"):
+        send_now(one, b"ab", 5)
+
+
+def test_a_socket_that_goes_with_somebody_elses_callback_there(loop: Loop) -> None:
+    unraised: list[Any] = []
+    before: Any = sys.unraisablehook
+    sys.unraisablehook = unraised.append
+
+    async def main() -> None:
+        one, other = socket.socketpair()
+        one.setblocking(False)
+        waiting = loop.create_task(loop.sock_recv(one, 1))
+        await asyncio.sleep(0)
+        loop._add_writer(one.fileno(), print)
+        other.send(b"x")
+        await waiting
+        one.close()
+        del waiting, one
+        gc.collect()
+        other.close()
+
+    try:
+        loop.run_until_complete(main())
+    finally:
+        sys.unraisablehook = before
+    assert [hook.exc_value for hook in unraised] == []
+
+
+def test_a_failed_callbacks_handle_is_collected_with_what_has_it(loop: Loop) -> None:
+    class Told:
+        def fail(self) -> None:
+            raise ValueError
+
+    told = Told()
+    loop.set_exception_handler(lambda _, report, told=told: setattr(told, "report", report))
+    loop.call_soon(told.fail)
+    loop.call_soon(int)
+    once(loop)
+    loop.set_exception_handler(None)
+    gone = weakref.ref(told)
+    del told
+    gc.collect()
+    assert gone() is None
+
+
+def test_copies_in_this_process(loop: Loop) -> None:
+    for copied in (copy.copy, pickle.dumps):
+        with pytest.raises(TypeError, match="cannot pickle"):
+            copied(loop.call_soon(int))
+    once(loop)
