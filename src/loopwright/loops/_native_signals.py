@@ -123,7 +123,11 @@ class SignalledLoop(asyncio.SelectorEventLoop):
 
     def _handle_signal(self, sig: int) -> None:
         handle: Any = self._signal_handlers.get(sig)
-        if handle is not None and not self.is_closed():
+        if handle is None or self.is_closed():
+            return
+        if handle._cancelled:
+            self.remove_signal_handler(sig)
+        else:
             self.call_soon_threadsafe(handle._callback, *handle._args, context=handle._context)
 
     def _make_self_pipe(self) -> None:
