@@ -60,6 +60,7 @@ class SignalledLoop(asyncio.SelectorEventLoop):
     _signal_handlers: dict[int, asyncio.Handle]
     _check_signal: Callable[[int], None]
     _check_closed: Callable[[], None]
+    _check_running: Callable[[], None]
     _add_reader: Callable[..., Any]
     _remove_reader: Callable[[int], bool]
     _internal_fds: int
@@ -68,6 +69,8 @@ class SignalledLoop(asyncio.SelectorEventLoop):
     _signal_pipe_of: int = 0
 
     def run_forever(self) -> None:
+        self._check_closed()
+        self._check_running()  # asyncio of 3.13 looks too late, and then takes itself for stopped
         hears = self._start_hearing()
         try:
             super().run_forever()

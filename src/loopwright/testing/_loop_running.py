@@ -44,7 +44,7 @@ class LoopRunning(LoopTests):
             raises(RuntimeError, asyncio.get_running_loop)
 
     def test_running_a_loop_within_itself_is_refused_and_changes_nothing(self) -> None:
-        """More than asyncio of 3.12 and 3.13, which then takes itself for stopped."""
+        """More than asyncio of 3.13, which then takes itself for stopped."""
         with self.stage() as stage:
 
             async def main() -> None:
