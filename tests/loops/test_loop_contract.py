@@ -17,7 +17,7 @@ MORE_THAN_ASYNCIO = {
     "test_a_number_used_anew_by_sock_calls_after_it_was_closed_unannounced": DEAF,
 }
 
-if sys.version_info < (3, 15):
+if sys.version_info < (3, 14):
     MORE_THAN_ASYNCIO["test_whatever_is_done_to_a_lost_connection_does_nothing"] = "abort() then asks None for its loop"
 if sys.version_info < (3, 13):
     MORE_THAN_ASYNCIO["test_an_empty_datagram_is_sent"] = "it sends none"

@@ -11,6 +11,8 @@ from loopwright.testing import EventLoopContract
 from tests.loops.contracts import by_reason, known
 
 uvloop = pytest.importorskip("uvloop")
+#: It is somebody else's loop: that the contract tells it apart does not change from day to day.
+pytestmark = pytest.mark.slow
 
 #: What fails and leaves the process as it was.
 FAILS = {

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import threading
 import time
@@ -59,7 +58,7 @@ class LoopInterrupts(LoopTests):
 
     def test_ctrl_c_while_the_loop_sleeps(self) -> None:
         with self.stage() as stage:
-            threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT)).start()
+            _interrupt_soon()
             start = time.monotonic()
             raises(KeyboardInterrupt, stage.loop.run_until_complete, asyncio.sleep(10))
             assert time.monotonic() - start < 5
@@ -72,14 +71,14 @@ class LoopInterrupts(LoopTests):
                 stage.loop.call_soon(again)
 
             stage.loop.call_soon(again)
-            threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT)).start()
+            _interrupt_soon()
             raises(KeyboardInterrupt, stage.run, asyncio.sleep(10))
 
     def test_a_runner_cancels_its_task_at_ctrl_c(self) -> None:
         seen: list[str] = []
 
         async def main() -> None:
-            threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT)).start()
+            _interrupt_soon()
             try:
                 await asyncio.sleep(10)
             except asyncio.CancelledError:
@@ -97,3 +96,8 @@ class LoopInterrupts(LoopTests):
             raises(KeyboardInterrupt, run)
             assert seen == ["cancelled", "tidied up"]
             assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def _interrupt_soon() -> None:
+    """Ctrl-C, heard by the main thread: asyncio's loop sleeps on if the kernel gives the signal to another."""
+    threading.Timer(0.02, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
