@@ -60,8 +60,8 @@ def plans(pythons: list[str], given: tuple[str, ...] = ()) -> list[Plan]:
 
 
 def is_mutated(plan: Plan, pythons: list[str]) -> bool:
-    """Whether the run is done again with ours disabled: on the oldest and the newest Python. There are two ways for ours
-    to get into the tests, with policies and watchers in asyncio and without; those between add nothing."""
+    """Whether the run is done again with ours disabled: on the oldest and the newest Python. There are two ways for
+    ours to get into the tests, with policies and watchers in asyncio and without; those between add nothing."""
     return plan.python in (min(pythons, key=version_of), max(pythons, key=version_of))
 
 
