@@ -44,7 +44,9 @@ def current_watcher() -> Any:
     """
     policy = installed_policy()
     if policy is not None and not is_asyncio_policy(policy):
-        return watchers.get_child_watcher()
+        # Who has not imported our policies has set no watcher for one, and the function to ask is theirs.
+        asks = "loopwright.policies" in sys.modules
+        return watchers.get_child_watcher() if asks else watchers.process_watcher()
     if policy is None or lacks_watcher(policy) or type(getattr(policy, "_watcher", None)) in _made_by_asyncio():
         return watchers.process_watcher()
     with warnings.catch_warnings():  # as asyncio's own loop asks: that asking is deprecated is not the program's fault
