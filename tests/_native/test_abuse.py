@@ -61,7 +61,7 @@ def test_nothing_compiled_is_copied() -> None:
 import copy, gc, pickle
 from loopwright import NativeEventLoop
 loop = NativeEventLoop()
-for thing in (loop, loop.call_soon(print), loop.call_later(1, print), loop.ready, loop.timers, loop.poller):
+for thing in (loop, loop.call_soon(print), loop.call_later(1, print), loop._ready, loop._scheduled, loop._poller):
     for copied in (copy.copy, copy.deepcopy, pickle.dumps):
         try:
             copied(thing)

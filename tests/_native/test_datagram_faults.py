@@ -328,3 +328,19 @@ def test_an_event_of_what_was_closed_before_it(world: World) -> None:
 
     world.run(main)
     assert world.troubles == []
+
+
+def test_an_endpoint_that_cannot_be_watched(world: World) -> None:
+    """A regular file cannot: whoever waits for the transport is not left waiting, and the exception handler is told."""
+
+    async def main() -> None:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with open(__file__, "rb") as file:  # noqa: ASYNC230 - it is there
+            os.dup2(file.fileno(), sock.fileno())
+        async with asyncio.timeout(10):
+            transport, protocol = await endpoint(sock=sock)
+        assert world.raised() == [PermissionError]
+        transport.close()
+        await until(lambda: protocol.count("lost"))
+
+    world.run(main)

@@ -11,9 +11,10 @@ that `--tests` or LOOPWRIGHT_CPYTHON_TESTS names, or that are found on PATH or u
 Python's own, on NativeEventLoop or the loop that `--loop` names; `loop_tests.toml` has the modules of each run.
 
 Every run is a process of its own (`inside.py`) with a limit of time. It passes if every test passes, but for those
-that a file in `differences` lists, with a reason each; those must fail. Each run is done again with every watcher, our
-policy or our loop disabled, and then must fail: or it would have tested something else than ours. A run on loops whose
-process dies is begun again after the test in which it died, which has failed then.
+that a file in `differences` lists, with a reason each; those must fail. On the oldest and the newest of the Pythons
+each run is done again with every watcher, our policy or our loop disabled, and then must fail: or it would have tested
+something else than ours. A run on loops whose process dies is begun again after the test in which it died, which has
+failed then.
 """
 
 from __future__ import annotations
@@ -201,7 +202,8 @@ def main() -> int:
         started = [
             pool.submit(conduct, plan, mutant=mutant, test_limit=given.test_limit)
             for plan in planned
-            for mutant in ((False,) if given.no_mutants else (False, True))
+            for mutant in (False, True)
+            if not mutant or (planning.is_mutated(plan, given.pythons) and not given.no_mutants)
         ]
         for future in started:
             outcomes.append(future.result())

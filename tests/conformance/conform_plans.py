@@ -59,6 +59,12 @@ def plans(pythons: list[str], given: tuple[str, ...] = ()) -> list[Plan]:
     ]
 
 
+def is_mutated(plan: Plan, pythons: list[str]) -> bool:
+    """Whether the run is done again with ours disabled: on the oldest and the newest Python. There are two ways for
+    ours to get into the tests, with policies and watchers in asyncio and without; those between add nothing."""
+    return plan.python in (min(pythons, key=version_of), max(pythons, key=version_of))
+
+
 def loop_plans(python: str, loop: str = "native") -> list[Plan]:
     """The tests of loops that this Python has itself: those of another expect what that one's asyncio does."""
     folder = where_tests_are(python, version_of(python))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import os
 import signal
 import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from loopwright.loops import NativeEventLoop
 
@@ -78,3 +82,50 @@ def test_all_arrives_that_was_written_before_and_after_close_while_the_kernel_to
             self.ended.set_result(exc)
 
     run(main())
+
+
+#: What becomes of what the system says: a signal that it keeps for itself is a RuntimeError, all else is told as it is.
+REFUSALS = pytest.mark.parametrize(("number", "kind"), [(errno.EINVAL, RuntimeError), (errno.EFAULT, OSError)])
+
+
+def refuse(number: int) -> Any:
+    def refusing(*_: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return refusing
+
+
+@REFUSALS
+def test_what_the_system_says_of_a_signal_that_cannot_be_caught(
+    number: int, kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.closing(NativeEventLoop()) as loop:
+        loop.add_signal_handler(signal.SIGUSR2, print)
+        with monkeypatch.context() as patched:
+            patched.setattr(signal, "signal", refuse(number))
+            with pytest.raises(kind):
+                loop.add_signal_handler(signal.SIGUSR1, print)
+        assert not loop.remove_signal_handler(signal.SIGUSR1)
+        assert loop.remove_signal_handler(signal.SIGUSR2)
+
+
+@REFUSALS
+def test_what_the_system_says_of_a_signal_that_cannot_be_given_back(
+    number: int, kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.closing(NativeEventLoop()) as loop:
+        loop.add_signal_handler(signal.SIGUSR1, print)
+        with monkeypatch.context() as patched:
+            patched.setattr(signal, "signal", refuse(number))
+            with pytest.raises(kind):
+                loop.remove_signal_handler(signal.SIGUSR1)
+    signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+
+
+def test_a_signal_whose_handler_is_removed_does_what_python_has_it_do() -> None:
+    with contextlib.closing(NativeEventLoop()) as loop:
+        for number, default in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+            loop.add_signal_handler(number, print)
+            assert signal.getsignal(number) not in (default, signal.SIG_DFL)
+            assert loop.remove_signal_handler(number)
+            assert signal.getsignal(number) is default

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import pytest
 
@@ -10,6 +11,8 @@ from loopwright.testing import EventLoopContract
 from tests.loops.contracts import by_reason, known
 
 uvloop = pytest.importorskip("uvloop")
+#: It is somebody else's loop: that the contract tells it apart does not change from day to day.
+pytestmark = pytest.mark.slow
 
 #: What fails and leaves the process as it was.
 FAILS = {
@@ -146,6 +149,10 @@ NOT_TRIED = {
         test_raising_in_error_received
     """,
 }
+if sys.version_info >= (3, 13):
+    NOT_TRIED["it hands on eager_start, unasked: factories do not know it before 3.13.3, and obey it later"] = """
+        test_eager_tasks
+    """
 
 
 @known(by_reason(FAILS))

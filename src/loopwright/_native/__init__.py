@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from loopwright._native._pidfds import PidfdSet as PidfdSet
     from loopwright._native._pidfds import reap as reap
     from loopwright._native._pipes import ReadPipeTransport as ReadPipeTransport
-    from loopwright._native._pipes import WritePipeTransport as WritePipeTransport
     from loopwright._native._starts import Start as Start
     from loopwright._native._starts import StartPort as StartPort
     from loopwright._native._starts import busy as busy
     from loopwright._native._stream import StreamTransport as StreamTransport
+    from loopwright._native._write_pipes import WritePipeTransport as WritePipeTransport
 
 __all__ = [
     "MISSING",
@@ -47,11 +47,13 @@ else:
     try:
         from loopwright._native._core import LoopCore
         from loopwright._native._datagram import DatagramTransport
+        from loopwright._native._literals import is_literal as _is_literal  # noqa: F401 - that it is there
         from loopwright._native._pidfds import PidfdSet, reap
-        from loopwright._native._pipes import ReadPipeTransport, WritePipeTransport
+        from loopwright._native._pipes import ReadPipeTransport
         from loopwright._native._socks import readable as _readable  # noqa: F401 - that it is there
         from loopwright._native._starts import Start, StartPort, busy
         from loopwright._native._stream import StreamTransport
+        from loopwright._native._write_pipes import WritePipeTransport
     except ImportError as error:
         MISSING = f"it was not built for this Python: {error}"
 

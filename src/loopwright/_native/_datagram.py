@@ -111,10 +111,12 @@ class DatagramTransport(Transport):
 
     def _begin(self, waiter):
         """Read, now that the protocol knows of its transport; and tell whoever waits for that."""
-        if not self._closing and not self._paused:
-            self.want(self.events | EPOLLIN)
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        try:
+            if not self._closing and not self._paused:
+                self.want(self.events | EPOLLIN)
+        finally:
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
 
     # Reading
 

@@ -1,4 +1,3 @@
-from loopwright._native._outbox cimport Outbox
 from loopwright._native._transport cimport Transport
 
 cdef class PipeTransport(Transport):
@@ -14,10 +13,3 @@ cdef class ReadPipeTransport(PipeTransport):
     cdef bint large
     cdef bytes read_some(self)
     cdef int read_end(self) except -1
-
-cdef class WritePipeTransport(PipeTransport):
-    cdef Outbox outbox
-    cdef bint listens   # whether the descriptor is readable when whoever reads is gone
-    cdef Py_ssize_t send_now(self, const char *data, Py_ssize_t size) except -1
-    cdef int flush(self) except -1
-    cdef int write_failed(self, object error) except -1

@@ -21,8 +21,6 @@ add_reader() and add_writer() it is as in asyncio: the newer takes the descripto
 what it is taken from is told nothing more; remove_reader() takes it from an operation, too.
 """
 
-import socket
-import sys
 import weakref
 
 import cython
@@ -36,24 +34,16 @@ from cython.cimports.cpython.ref import Py_DECREF
 from cython.cimports.libc.errno import EAGAIN, EINTR, errno
 from cython.cimports.libc.stdint import uint32_t
 from cython.cimports.loopwright._native._asyncio import (
-    AF_INET,
-    AF_INET6,
     EPOLLERR,
     EPOLLHUP,
     EPOLLIN,
     EPOLLOUT,
     EPOLLRDHUP,
-    IPPROTO_TCP,
-    IPPROTO_UDP,
     MSG_DONTWAIT,
     MSG_NOSIGNAL,
-    SOCK_DGRAM,
-    SOCK_STREAM,
     PyBytes_FromStringAndSize,
     _PyBytes_Resize,
     bytes_data,
-    inet_ntop,
-    inet_pton,
     new_bytes,
     recv,
     send,
@@ -63,10 +53,6 @@ from cython.cimports.loopwright._native._descriptors import Callbacks
 from cython.cimports.loopwright._native._handles import Handle
 from cython.cimports.loopwright._native._transport import os_error
 
-_INET = cython.declare(object, socket.AF_INET)
-_INET6 = cython.declare(object, socket.AF_INET6)
-_STREAM = cython.declare(object, socket.SOCK_STREAM)
-_DGRAM = cython.declare(object, socket.SOCK_DGRAM)
 #: Bytes: more than the loop's buffer holds are read into an object of their own.
 SCRATCH = cython.declare(cython.Py_ssize_t, 262144)
 
@@ -355,60 +341,3 @@ def _failed(number: cython.int):
     """None if the call that failed with this would have blocked."""
     if number not in (EAGAIN, EINTR):
         raise os_error(number)
-
-
-def is_literal(host, port) -> bool:
-    """Whether getaddrinfo() asks nobody for these: an address, or none, and a number."""
-    address: cython.char[16]
-    if type(port) is str:
-        if not (port.isascii() and port.isdigit()):
-            return False
-    elif port is not None and type(port) is not int:
-        return False
-    if host is None:
-        return True
-    if type(host) is str:
-        if not host.isascii():
-            return False
-        host = host.encode()
-    elif type(host) is not bytes:
-        return False
-    if b"\0" in host:
-        return False
-    text: cython.p_char = host
-    return inet_pton(AF_INET, text, address) == 1 or inet_pton(AF_INET6, text, address) == 1
-
-
-def addresses(host, port, family, kind, proto, flags):
-    """What socket.getaddrinfo() gives of an address in the plainest case, the one of nearly all; None in any other."""
-    binary: cython.char[16]
-    written: cython.char[46]
-    protocol: cython.int
-    if type(host) is not str or type(port) is not int or not 0 <= port <= 65535 or not host.isascii():
-        return None
-    if not (isinstance(family, int) and isinstance(kind, int) and isinstance(proto, int) and isinstance(flags, int)):
-        return None
-    if flags != 0 or "\0" in host:
-        return None
-    if kind == SOCK_STREAM:
-        protocol = IPPROTO_TCP
-        of_kind = _STREAM
-    elif kind == SOCK_DGRAM:
-        protocol = IPPROTO_UDP
-        of_kind = _DGRAM
-    else:
-        return None
-    if proto not in (0, protocol):
-        return None
-    encoded: bytes = host.encode()
-    text: cython.p_char = encoded
-    if family in (0, AF_INET) and inet_pton(AF_INET, text, binary) == 1:
-        inet_ntop(AF_INET, binary, written, 46)
-        found = (_INET, of_kind, protocol, "", (cython.cast(bytes, written).decode(), port))
-    elif family in (0, AF_INET6) and inet_pton(AF_INET6, text, binary) == 1:
-        inet_ntop(AF_INET6, binary, written, 46)
-        found = (_INET6, of_kind, protocol, "", (cython.cast(bytes, written).decode(), port, 0, 0))
-    else:
-        return None
-    sys.audit("socket.getaddrinfo", host, port, family, kind, proto, flags)
-    return [found]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import sys
 import warnings
 from typing import Any
 
@@ -18,6 +19,8 @@ from loopwright.loops._asyncio_private import installed_policy
 __all__ = ["as_asyncio_watcher", "current_watcher", "is_asyncio_policy", "lacks_watcher", "ours_of"]
 
 _unix: Any = vars(asyncio).get("unix_events")
+#: Not written where it is compared: type checkers take what follows for dead on the Python they check for.
+PYTHON_3_12: tuple[int, ...] = (3, 12)
 _METHODS = ("add_child_handler", "remove_child_handler", "attach_loop", "is_active", "__enter__", "__exit__")
 
 
@@ -35,12 +38,20 @@ def lacks_watcher(policy: object) -> bool:
 def current_watcher() -> Any:
     """Whom a loop that no policy of ours made hands its subprocesses to: the current policy's watcher.
 
-    What a program has set is obeyed, by asyncio.set_child_watcher(), too; where it has set none, the process's own.
+    What a program has set is obeyed, by asyncio.set_child_watcher(), too; where it has set none, the process's own. The
+    watcher that asyncio makes by itself, once a loop of its own asks for one, was not set. It cannot be told from one
+    of its kind that was; but those do what ours does, and on Python 3.11 take a thread for each child.
     """
     policy = installed_policy()
-    if policy is None or lacks_watcher(policy):
+    if policy is not None and not is_asyncio_policy(policy):
+        # Who has not imported our policies has set no watcher for one, and the function to ask is theirs.
+        asks = "loopwright.policies" in sys.modules
+        return watchers.get_child_watcher() if asks else watchers.process_watcher()
+    if policy is None or lacks_watcher(policy) or type(getattr(policy, "_watcher", None)) in _made_by_asyncio():
         return watchers.process_watcher()
-    return policy.get_child_watcher() if is_asyncio_policy(policy) else watchers.get_child_watcher()
+    with warnings.catch_warnings():  # as asyncio's own loop asks: that asking is deprecated is not the program's fault
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return policy.get_child_watcher()
 
 
 def as_asyncio_watcher(watcher: Any, *, closes: bool = True) -> Any:
@@ -56,6 +67,14 @@ def as_asyncio_watcher(watcher: Any, *, closes: bool = True) -> Any:
 def ours_of(watcher: Any) -> Any:
     """The watcher that stands behind one of those; else itself."""
     return getattr(watcher, "_loopwright_watcher", watcher)
+
+
+def _made_by_asyncio() -> list[Any]:
+    """The kinds of watchers of which asyncio makes one by itself (read in CPython 3.11.7, 3.12.1 and 3.13.0)."""
+    names = (
+        ("ThreadedChildWatcher",) if sys.version_info < PYTHON_3_12 else ("ThreadedChildWatcher", "PidfdChildWatcher")
+    )
+    return [vars(_unix)[name] for name in names]
 
 
 @functools.cache  # made when it is first needed, for making the class is what warns

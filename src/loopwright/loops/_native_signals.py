@@ -60,6 +60,7 @@ class SignalledLoop(asyncio.SelectorEventLoop):
     _signal_handlers: dict[int, asyncio.Handle]
     _check_signal: Callable[[int], None]
     _check_closed: Callable[[], None]
+    _check_running: Callable[[], None]
     _add_reader: Callable[..., Any]
     _remove_reader: Callable[[int], bool]
     _internal_fds: int
@@ -68,6 +69,8 @@ class SignalledLoop(asyncio.SelectorEventLoop):
     _signal_pipe_of: int = 0
 
     def run_forever(self) -> None:
+        self._check_closed()
+        self._check_running()  # asyncio of 3.13 looks too late, and then takes itself for stopped
         hears = self._start_hearing()
         try:
             super().run_forever()
@@ -123,9 +126,11 @@ class SignalledLoop(asyncio.SelectorEventLoop):
 
     def _handle_signal(self, sig: int) -> None:
         handle: Any = self._signal_handlers.get(sig)
-        if handle is not None and handle.cancelled():
+        if handle is None or self.is_closed():
+            return
+        if handle._cancelled:
             self.remove_signal_handler(sig)
-        elif handle is not None and not self.is_closed():
+        else:
             self.call_soon_threadsafe(handle._callback, *handle._args, context=handle._context)
 
     def _make_self_pipe(self) -> None:

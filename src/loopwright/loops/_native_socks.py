@@ -7,26 +7,21 @@ of them. A socket of a class of its own may have methods of its own: it gets asy
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from typing import TYPE_CHECKING, Any
 
 from loopwright._native import MISSING
 
 if MISSING is None:
-    from loopwright._native._socks import (
-        addresses,
-        forget,
-        is_literal,
-        readable,
-        recv_into_now,
-        recv_now,
-        send_now,
-        writable,
-    )
+    from loopwright._native._literals import addresses, is_literal
+    from loopwright._native._socks import forget, readable, recv_into_now, recv_now, send_now, writable
 
 
 __all__ = ["SockMethods"]
 
+#: With which a connect() has not ended yet: those of BlockingIOError and InterruptedError.
+UNDER_WAY = {errno.EAGAIN, errno.EALREADY, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR}
 #: By name, for somebody may put another class into its place.
 Socket = socket.socket
 real_getaddrinfo = socket.getaddrinfo
@@ -132,9 +127,8 @@ class SockMethods(asyncio.SelectorEventLoop):
             number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if not number:
                 return None
-            error = OSError(number, f"Connect call failed {address}")
-            if not isinstance(error, (BlockingIOError, InterruptedError)):
-                raise error
+            if number not in UNDER_WAY:  # raised as it is made: a name for it here would be a cycle
+                raise OSError(number, f"Connect call failed {address}")
 
     async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, Any]:
         if type(sock) is not Socket:

@@ -9,23 +9,15 @@ import signal
 import threading
 import warnings
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from loopwright.testing._loop_stage import LoopTests, eventually
+from loopwright.testing._loop_stage import LoopTests, eventually, raises
 from loopwright.testing._watcher_apart import apart, open_descriptors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    pass
 
 __all__ = ["LoopClosing"]
-
-
-def _raises(kind: type[BaseException], call: Callable[..., object], *args: Any) -> BaseException:
-    try:
-        call(*args)
-    except kind as error:
-        return error
-    raise AssertionError(f"{call!r} should have raised {kind.__name__}")
 
 
 class LoopClosing(LoopTests):
@@ -52,7 +44,7 @@ class LoopClosing(LoopTests):
                 lambda: stage.loop.run_in_executor(None, print),
                 lambda: stage.loop.add_signal_handler(signal.SIGUSR1, print),
             ):
-                _raises(RuntimeError, call)
+                raises(RuntimeError, call)
 
     def test_a_loop_that_is_dropped_unclosed_warns_and_leaves_no_descriptor(self) -> None:
         self.make_loop().close()
@@ -113,7 +105,7 @@ class LoopClosing(LoopTests):
         with self.stage() as stage:
 
             async def main() -> None:
-                apart(lambda: _raises(RuntimeError, asyncio.get_running_loop))
+                apart(lambda: raises(RuntimeError, asyncio.get_running_loop))
 
             stage.run(main())
 

@@ -9,6 +9,8 @@ from loopwright.testing._loop_datagrams import LoopDatagrams
 from loopwright.testing._loop_debug import LoopDebug
 from loopwright.testing._loop_ends import LoopEnds
 from loopwright.testing._loop_flow import LoopFlow
+from loopwright.testing._loop_interrupts import LoopInterrupts
+from loopwright.testing._loop_peers import LoopPeers
 from loopwright.testing._loop_pipes import LoopPipes
 from loopwright.testing._loop_raising import LoopRaising
 from loopwright.testing._loop_readiness import LoopReadiness
@@ -28,6 +30,7 @@ class EventLoopContract(
     LoopCalls,
     LoopTimers,
     LoopRunning,
+    LoopInterrupts,
     LoopClosing,
     LoopDebug,
     LoopReadiness,
@@ -37,6 +40,7 @@ class EventLoopContract(
     LoopStreams,
     LoopEnds,
     LoopFlow,
+    LoopPeers,
     LoopRaising,
     LoopDatagrams,
     LoopPipes,

@@ -5,29 +5,18 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
-import signal
 import sys
 import threading
 import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from loopwright.testing._leaks import LeakCheck
-from loopwright.testing._loop_stage import QUIET, LoopTests, Recorder, eventually, slow
+from loopwright.testing._loop_stage import QUIET, LoopTests, Recorder, eventually, raises, slow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    pass
 
 __all__ = ["LoopRunning"]
-
-
-def _raises(kind: type[BaseException], call: Callable[..., object], *args: Any) -> BaseException:
-    try:
-        call(*args)
-    except kind as error:
-        return error
-    raise AssertionError(f"{call!r} should have raised {kind.__name__}")
 
 
 #: Not written where it is compared: type checkers take what follows for dead on the Python they check for.
@@ -46,23 +35,23 @@ class LoopRunning(LoopTests):
                 assert asyncio.get_running_loop() is stage.loop
                 assert asyncio.get_event_loop() is stage.loop
                 assert stage.loop.is_running()
-                _raises(RuntimeError, stage.loop.close)
+                raises(RuntimeError, stage.loop.close)
                 assert stage.loop.is_running()
 
             assert not stage.loop.is_running()
             stage.run(main())
             assert not stage.loop.is_running()
-            _raises(RuntimeError, asyncio.get_running_loop)
+            raises(RuntimeError, asyncio.get_running_loop)
 
     def test_running_a_loop_within_itself_is_refused_and_changes_nothing(self) -> None:
-        """More than asyncio of 3.12 and 3.13, which then takes itself for stopped."""
+        """More than asyncio of 3.13, which then takes itself for stopped."""
         with self.stage() as stage:
 
             async def main() -> None:
-                _raises(RuntimeError, stage.loop.run_forever)
+                raises(RuntimeError, stage.loop.run_forever)
                 assert stage.loop.is_running()
                 assert asyncio.get_running_loop() is stage.loop
-                _raises(RuntimeError, stage.loop.run_until_complete, stage.loop.create_future())
+                raises(RuntimeError, stage.loop.run_until_complete, stage.loop.create_future())
                 assert stage.loop.is_running()
 
             stage.run(main())
@@ -72,7 +61,7 @@ class LoopRunning(LoopTests):
             other = stage.new_loop()
 
             async def main() -> None:
-                _raises(RuntimeError, other.run_forever)
+                raises(RuntimeError, other.run_forever)
 
             stage.run(main())
 
@@ -86,10 +75,10 @@ class LoopRunning(LoopTests):
                 raise asyncio.CancelledError
 
             assert stage.loop.run_until_complete(asyncio.sleep(0, "result")) == "result"
-            _raises(LookupError, stage.loop.run_until_complete, failing())
-            _raises(asyncio.CancelledError, stage.loop.run_until_complete, cancelled())
+            raises(LookupError, stage.loop.run_until_complete, failing())
+            raises(asyncio.CancelledError, stage.loop.run_until_complete, cancelled())
             stage.loop.call_soon(stage.loop.stop)
-            error = _raises(RuntimeError, stage.loop.run_until_complete, stage.loop.create_future())
+            error = raises(RuntimeError, stage.loop.run_until_complete, stage.loop.create_future())
             assert "Event loop stopped before Future completed" in str(error)
 
     def test_stop_before_running_makes_one_pass(self) -> None:
@@ -148,87 +137,6 @@ class LoopRunning(LoopTests):
             transport.write(b"not running")
             assert stage.run(peer.read(11)) == b"not running"
 
-    # Interrupts
-
-    def test_an_interrupt_in_a_callback_leaves_a_loop_that_can_be_run_again(self) -> None:
-        for kind in (KeyboardInterrupt, SystemExit):
-            with self.stage() as stage:
-                seen: list[str] = []
-
-                def interrupt(kind: type[BaseException] = kind) -> None:
-                    raise kind
-
-                stage.loop.call_soon(seen.append, "before")
-                stage.loop.call_soon(interrupt)
-                stage.loop.call_soon(seen.append, "after")
-                _raises(kind, stage.loop.run_forever)
-                assert not stage.loop.is_running()
-                assert seen == ["before"]
-                stage.run(asyncio.sleep(0))
-                assert seen == ["before", "after"]
-
-    def test_an_interrupt_in_a_task_comes_out_of_the_loop(self) -> None:
-        with self.stage() as stage:
-
-            async def interrupted() -> None:
-                await asyncio.sleep(0)
-                raise KeyboardInterrupt
-
-            _raises(KeyboardInterrupt, stage.loop.run_until_complete, interrupted())
-            stage.run(asyncio.sleep(0))
-
-    def test_an_interrupt_in_a_protocol_comes_out_of_the_loop(self) -> None:
-        def interrupt(*_: Any) -> None:
-            raise KeyboardInterrupt
-
-        with self.stage() as stage:
-            recorder = Recorder(data_received=interrupt)
-            _, peer = stage.run(stage.connected(recorder))
-            peer.sock.send(b"x")
-            _raises(KeyboardInterrupt, stage.run, recorder.until("connection_lost"))
-            assert stage.run(asyncio.sleep(0, "runs again")) == "runs again"
-
-    def test_ctrl_c_while_the_loop_sleeps(self) -> None:
-        with self.stage() as stage:
-            threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT)).start()
-            start = time.monotonic()
-            _raises(KeyboardInterrupt, stage.loop.run_until_complete, asyncio.sleep(10))
-            assert time.monotonic() - start < 5
-            stage.run(asyncio.sleep(0))
-
-    def test_ctrl_c_while_callbacks_never_stop(self) -> None:
-        with self.stage() as stage:
-
-            def again() -> None:
-                stage.loop.call_soon(again)
-
-            stage.loop.call_soon(again)
-            threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT)).start()
-            _raises(KeyboardInterrupt, stage.run, asyncio.sleep(10))
-
-    def test_a_runner_cancels_its_task_at_ctrl_c(self) -> None:
-        seen: list[str] = []
-
-        async def main() -> None:
-            threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT)).start()
-            try:
-                await asyncio.sleep(10)
-            except asyncio.CancelledError:
-                seen.append("cancelled")
-                await asyncio.sleep(0.001)
-                seen.append("tidied up")
-                raise
-
-        def run() -> None:
-            with asyncio.Runner(loop_factory=self.make_loop) as runner:
-                runner.run(main())
-
-        self.make_loop().close()
-        with LeakCheck():
-            _raises(KeyboardInterrupt, run)
-            assert seen == ["cancelled", "tidied up"]
-            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
     # Generators, executors, factories
 
     def test_asynchronous_generators_are_shut_down(self) -> None:
@@ -269,7 +177,7 @@ class LoopRunning(LoopTests):
             async def main() -> None:
                 assert await stage.loop.run_in_executor(None, lambda: threading.current_thread().name) != "MainThread"
                 await stage.loop.shutdown_default_executor()
-                _raises(RuntimeError, stage.loop.run_in_executor, None, print)
+                raises(RuntimeError, stage.loop.run_in_executor, None, print)
 
             stage.run(main())
 
@@ -310,7 +218,7 @@ class LoopRunning(LoopTests):
                 assert task.get_name() == "named"
                 assert await task == "done"
                 stage.loop.set_task_factory(None)
-                _raises(TypeError, stage.loop.set_task_factory, 1)
+                raises(TypeError, stage.loop.set_task_factory, 1)
 
             stage.run(main())
 
@@ -375,8 +283,3 @@ class LoopRunning(LoopTests):
             assert seen == ["an hour"]
             del stage.loop.time
             time.sleep(QUIET)
-
-
-def _forget_running() -> None:
-    """What a forked child does that goes on within a callback of its parent's loop."""
-    asyncio._set_running_loop(None)

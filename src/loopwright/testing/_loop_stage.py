@@ -39,6 +39,7 @@ __all__ = [
     "Recorder",
     "Stage",
     "eventually",
+    "raises",
     "slow",
     "tcp_pair",
     "unix_pair",
@@ -59,6 +60,15 @@ def slow(test: F) -> F:
     """Marks a test that takes seconds: it has an attribute `slow` then, by which a test runner can leave it out."""
     test.slow = True  # type: ignore[attr-defined]
     return test
+
+
+def raises(kind: type[BaseException], call: Callable[..., object], *args: Any) -> BaseException:
+    """Call it, and give back the exception of that kind that it must raise."""
+    try:
+        call(*args)
+    except kind as error:
+        return error
+    raise AssertionError(f"{call!r} should have raised {kind.__name__}")
 
 
 def tcp_pair() -> tuple[socket.socket, socket.socket]:
