@@ -99,6 +99,15 @@ class Ours(Adapter):
         return await self.process.spawn([self.sleeps])
 
 
+class OursOnNative(Ours):
+    def run(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        from loopwright import NativeEventLoop, process
+
+        self.process = process
+        with asyncio.Runner(loop_factory=NativeEventLoop) as runner:
+            runner.run(main())
+
+
 class OursOnUvloop(Ours):
     def run(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
         import uvloop
@@ -281,6 +290,7 @@ class Popen(Adapter):
 
 ADAPTERS: dict[str, type[Adapter]] = {
     "loopwright": Ours,
+    "loopwright/native": OursOnNative,
     "loopwright/uvloop": OursOnUvloop,
     "asyncio/pidfd": ByPidfd,
     "asyncio/thread": ByThread,

@@ -41,8 +41,8 @@ class Plan:
 
     @property
     def growing(self) -> tuple[Side, ...]:
-        """Sides whose growth is looked at; the second of ours shares all that could grow with the first."""
-        return tuple(side for side in self.sides if side.name != "loopwright/uvloop")
+        """Sides whose growth is looked at; the others of ours share all that could grow with the first."""
+        return tuple(side for side in self.sides if not side.name.startswith("loopwright/"))
 
 
 def quick(sides: tuple[Side, ...], absent: dict[str, str]) -> Plan:

@@ -18,9 +18,12 @@ class Side:
 
 LIMIT = Side("C", "limit")
 OURS = Side("loopwright", "ours")
+#: The same on a loop that is ours, too.
+NATIVE = Side("loopwright/native", "ours")
 SIDES = (
     LIMIT,
     OURS,
+    NATIVE,
     Side("loopwright/uvloop", "ours", "uvloop"),
     Side("asyncio/pidfd", "peer"),
     Side("asyncio/thread", "peer"),

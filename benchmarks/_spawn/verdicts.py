@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from _shared.statistics import Estimate, bootstrap, difference, median, quantile, ratio, slope
 from _shared.tables import number, with_interval
 
-from _spawn.sides import LIMIT, OURS, SIDES
+from _spawn.sides import LIMIT, NATIVE, OURS, SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,36 +73,39 @@ def all_verdicts(rows: dict[str, Row], late: dict[str, dict[str, list[list[float
     bounds = {key: (times, of_peer) for key, times, of_peer in SPEED}
     for key, row in rows.items():
         what = key.partition("@")[0]
-        if what in bounds:
-            found += _speed(row, *bounds[what])
-        elif what == "kill":
-            found += _against_peer(row, 1.0)
+        for side in (OURS.name, NATIVE.name):
+            if what in bounds:
+                found += _speed(row, side, *bounds[what])
+            elif what == "kill":
+                found += _against_peer(row, side, 1.0)
     for key in GROWTH:
         if key in rows:
             found += _flat(rows[key])
     for key in ("footprint-resident", "footprint-traced"):
         if key in rows:
             found += _footprint(rows[key])
-    if OURS.name in late:
-        found.append(_late(late))
-    return found
+    return found + [_late(late, side) for side in (OURS.name, NATIVE.name) if side in late]
 
 
-def _speed(row: Row, times: float, of_peer: float) -> list[Verdict]:
-    if OURS.name not in row.wall or LIMIT.name not in row.wall:
+def _titled(title: str, side: str) -> str:
+    return title if side == OURS.name else f"{title}, {side.partition('/')[2]}"
+
+
+def _speed(row: Row, side: str, times: float, of_peer: float) -> list[Verdict]:
+    if side not in row.wall or LIMIT.name not in row.wall:
         return []
-    against = ratio(row.wall[OURS.name], row.wall[LIMIT.name])
+    against = ratio(row.wall[side], row.wall[LIMIT.name])
     return [
-        Verdict(row.title, f"{times} x C", with_interval(against), against.at_most(times)),
-        *_against_peer(row, of_peer),
+        Verdict(_titled(row.title, side), f"{times} x C", with_interval(against), against.at_most(times)),
+        *_against_peer(row, side, of_peer),
     ]
 
 
-def _against_peer(row: Row, times: float) -> list[Verdict]:
+def _against_peer(row: Row, side: str, times: float) -> list[Verdict]:
     peer = best_peer(row)
-    if OURS.name not in row.wall or peer is None:
+    if side not in row.wall or peer is None:
         return []
-    ours, theirs = row.wall[OURS.name], row.wall[peer]
+    ours, theirs = row.wall[side], row.wall[peer]
     against = ratio(ours, theirs)
     remark = ""
     if LIMIT.name in row.wall:
@@ -111,7 +114,8 @@ def _against_peer(row: Row, times: float) -> list[Verdict]:
             f"C itself is {with_interval(ratio(limit, theirs))} x {peer}; above C: "
             f"ours {number(difference(ours, limit).value)} us, {peer} {number(difference(theirs, limit).value)} us"
         )
-    return [Verdict(row.title, f"{times} x {peer}", with_interval(against), against.at_most(times), remark)]
+    found = with_interval(against)
+    return [Verdict(_titled(row.title, side), f"{times} x {peer}", found, against.at_most(times), remark)]
 
 
 def _flat(row: Row) -> list[Verdict]:
@@ -142,13 +146,13 @@ def _footprint(row: Row) -> list[Verdict]:
     return found
 
 
-def _late(late: dict[str, dict[str, list[list[float]]]]) -> Verdict:
-    ours = lateness(late[OURS.name])
+def _late(late: dict[str, dict[str, list[list[float]]]], side: str) -> Verdict:
+    ours = lateness(late[side])
     others = "; ".join(
         f"{name} {number(lateness(late[name]).value / MILLISECOND)} ms" for name in PEERS[:2] if name in late
     )
     return Verdict(
-        "a 1 ms timer's lateness above idle, 99th percentile",
+        _titled("a 1 ms timer's lateness above idle, 99th percentile", side),
         "2 ms",
         f"{with_interval(ours.scaled(1 / MILLISECOND))} ms",
         ours.at_most(2 * MILLISECOND),
