@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from loopwright.testing import EventLoopContract
 from tests.loops.contracts import by_reason, known
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 uvloop = pytest.importorskip("uvloop")
 #: It is somebody else's loop: that the contract tells it apart does not change from day to day.
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before() -> Iterator[None]:
+    """It does not give all of them back; other tests are not to meet its handlers."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
 
 #: What fails and leaves the process as it was.
 FAILS = {

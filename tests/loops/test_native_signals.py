@@ -34,11 +34,14 @@ FACTORIES = pytest.mark.parametrize("factory", [asyncio.SelectorEventLoop, Nativ
 
 @pytest.fixture(autouse=True)
 def handlers_are_as_before() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (*KINDS, signal.SIGINT)}
+    found = {number: signal.getsignal(number) for number in (*KINDS, signal.SIGINT)}
+    for number in KINDS:  # whoever started this may have ignored some (nohup)
+        signal.signal(number, signal.SIG_DFL)
+    before = {number: signal.getsignal(number) for number in found}
     yield
     after = {number: signal.getsignal(number) for number in before}
     wakeup = signal.set_wakeup_fd(-1)
-    for number, handler in before.items():
+    for number, handler in found.items():
         signal.signal(number, handler)
     assert after == before
     assert wakeup == -1

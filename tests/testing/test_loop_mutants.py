@@ -297,5 +297,5 @@ class SendsListsBackwards(Loop):
 @pytest.mark.parametrize("mutant", [SendsListsBackwards, DropsAtClose, ReadsWhilePaused, EndsAtHalf, NeverPauses])
 def test_found_out_by_the_fuzz(mutant: Any) -> None:
     with pytest.raises(BaseException) as found:  # several at once come as a group
-        run(Streams, 100, 20, shrink=False, make_loop=staticmethod(mutant), kind="tcp")
+        run(Streams, 400, 20, shrink=False, make_loop=staticmethod(mutant), kind="tcp")
     assert "AssertionError" in repr(found.value) or isinstance(found.value, AssertionError)
