@@ -139,7 +139,7 @@ def chain():
         loop.close()
         del loop, handle
 
-threading.stack_size(256 * 1024)
+threading.stack_size(8 * 1024 * 1024)  # as main threads have: 3.13 counts 10,000 levels, however small the stack
 thread = threading.Thread(target=chain)
 thread.start()
 thread.join()
