@@ -7,57 +7,16 @@ import asyncio
 import os
 import socket
 import tempfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from loopwright.testing._loop_stage import QUIET, LoopTests, Peer, Recorder, eventually
+from loopwright.testing._loop_props import HERE, Serving
+from loopwright.testing._loop_stage import QUIET, LoopTests, Recorder, eventually
 from loopwright.testing._watcher_apart import open_descriptors
 
 if TYPE_CHECKING:
-    from loopwright.testing._loop_stage import Stage
+    pass
 
 __all__ = ["LoopConnections"]
-
-HERE = "127.0.0.1"
-
-
-class _Serving:
-    """A server whose protocols are noted."""
-
-    def __init__(self, stage: Stage, **then: Any) -> None:
-        self.stage = stage
-        self.then = then
-        self.recorders: list[Recorder] = []
-
-    def make(self) -> Recorder:
-        recorder = Recorder(**self.then)
-        self.recorders.append(recorder)
-        return recorder
-
-    async def start(self, **options: Any) -> Any:
-        self.server = await self.stage.loop.create_server(self.make, HERE, 0, **options)
-        self.address = self.server.sockets[0].getsockname()
-        return self.server
-
-    def client(self) -> Peer:
-        """A connection to it, which it need not have accepted yet."""
-        sock = self.stage.keep(socket.socket())
-        sock.settimeout(5)
-        sock.connect(self.address)
-        sock.setblocking(False)
-        return Peer(sock)
-
-    async def stop(self) -> None:
-        self.server.close()
-        for recorder in self.recorders:
-            if recorder.transport is not None:
-                recorder.transport.abort()
-        await self.server.wait_closed()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-
-
-def _echo(self: Recorder, data: bytes) -> None:
-    self.transport.write(data)
 
 
 class LoopConnections(LoopTests):
@@ -89,7 +48,7 @@ class LoopConnections(LoopTests):
         with self.stage() as stage:
 
             async def main() -> None:
-                serving = _Serving(stage)
+                serving = Serving(stage)
                 await serving.start()
                 for passes in range(12):
                     before = open_descriptors()

@@ -10,57 +10,16 @@ import socket
 import tempfile
 import time
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from loopwright.testing._loop_stage import LoopTests, Peer, Recorder, eventually, slow
+from loopwright.testing._loop_props import HERE, Serving, echo
+from loopwright.testing._loop_stage import LoopTests, Recorder, eventually, slow
 from loopwright.testing._watcher_apart import no_descriptor_left
 
 if TYPE_CHECKING:
-    from loopwright.testing._loop_stage import Stage
+    pass
 
 __all__ = ["LoopServers"]
-
-HERE = "127.0.0.1"
-
-
-class _Serving:
-    """A server whose protocols are noted."""
-
-    def __init__(self, stage: Stage, **then: Any) -> None:
-        self.stage = stage
-        self.then = then
-        self.recorders: list[Recorder] = []
-
-    def make(self) -> Recorder:
-        recorder = Recorder(**self.then)
-        self.recorders.append(recorder)
-        return recorder
-
-    async def start(self, **options: Any) -> Any:
-        self.server = await self.stage.loop.create_server(self.make, HERE, 0, **options)
-        self.address = self.server.sockets[0].getsockname()
-        return self.server
-
-    def client(self) -> Peer:
-        """A connection to it, which it need not have accepted yet."""
-        sock = self.stage.keep(socket.socket())
-        sock.settimeout(5)
-        sock.connect(self.address)
-        sock.setblocking(False)
-        return Peer(sock)
-
-    async def stop(self) -> None:
-        self.server.close()
-        for recorder in self.recorders:
-            if recorder.transport is not None:
-                recorder.transport.abort()
-        await self.server.wait_closed()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-
-
-def _echo(self: Recorder, data: bytes) -> None:
-    self.transport.write(data)
 
 
 class LoopServers(LoopTests):
@@ -70,7 +29,7 @@ class LoopServers(LoopTests):
         with self.stage() as stage:
 
             async def main() -> None:
-                serving = _Serving(stage, data_received=_echo)
+                serving = Serving(stage, data_received=echo)
                 server = await serving.start()
                 assert server.is_serving()
                 assert server.get_loop() is stage.loop
@@ -91,7 +50,7 @@ class LoopServers(LoopTests):
         with self.stage() as stage:
 
             async def main() -> None:
-                serving = _Serving(stage, data_received=_echo)
+                serving = Serving(stage, data_received=echo)
                 server = await serving.start()
                 client = serving.client()
                 await eventually(lambda: serving.recorders and serving.recorders[0].transport)
@@ -110,7 +69,7 @@ class LoopServers(LoopTests):
         with self.stage() as stage:
 
             async def main() -> None:
-                serving = _Serving(stage)
+                serving = Serving(stage)
                 server = await serving.start(start_serving=False)
                 assert not server.is_serving()
                 await server.start_serving()
@@ -131,7 +90,7 @@ class LoopServers(LoopTests):
         with self.stage() as stage:
 
             async def main() -> None:
-                serving = _Serving(stage, data_received=_echo)
+                serving = Serving(stage, data_received=echo)
                 make, calls = serving.make, []
 
                 def sometimes() -> Recorder:
@@ -162,7 +121,7 @@ class LoopServers(LoopTests):
 
             async def main() -> None:
                 path = f"{folder}/socket"
-                server = await stage.loop.create_unix_server(lambda: Recorder(data_received=_echo), path)
+                server = await stage.loop.create_unix_server(lambda: Recorder(data_received=echo), path)
                 transport, recorder = await stage.loop.create_unix_connection(Recorder, path)
                 transport.write(b"hello")
                 assert await recorder.until_data(5) == b"hello"
@@ -182,7 +141,7 @@ class LoopServers(LoopTests):
         with self.stage() as stage:
 
             async def main() -> None:
-                serving = _Serving(stage, data_received=_echo)
+                serving = Serving(stage, data_received=echo)
                 await serving.start()
                 first = serving.client()
                 await first.write(b"a")
@@ -220,7 +179,7 @@ class LoopServers(LoopTests):
         with self.stage() as stage:
 
             async def main() -> None:
-                serving = _Serving(stage)
+                serving = Serving(stage)
                 await serving.start()
                 client = serving.client()
                 with no_descriptor_left():
@@ -241,7 +200,7 @@ class LoopServers(LoopTests):
         with self.stage() as stage:
 
             async def main() -> None:
-                serving = _Serving(stage)
+                serving = Serving(stage)
                 await serving.start()
                 with no_descriptor_left():
                     for connect in (

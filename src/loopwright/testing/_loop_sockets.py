@@ -8,43 +8,15 @@ import os
 import socket
 import ssl
 import tempfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from loopwright.testing._loop_props import cancelled, listening, udp
 from loopwright.testing._loop_stage import QUIET, LoopTests, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
     from loopwright.testing._loop_stage import Stage
 
 __all__ = ["LoopSockets"]
-
-
-def _udp() -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind(("127.0.0.1", 0))
-    sock.setblocking(False)
-    return sock
-
-
-def _server() -> socket.socket:
-    server = socket.create_server(("127.0.0.1", 0))
-    server.setblocking(False)
-    return server
-
-
-async def _cancelled(coroutine: Coroutine[Any, Any, Any], passes: int = 2) -> None:
-    """Start something that has to wait, let the loop go round a few times, and cancel it."""
-    task = asyncio.ensure_future(coroutine)
-    for _ in range(passes):
-        await asyncio.sleep(0)
-    assert not task.done(), f"{task!r} should have had to wait"
-    task.cancel()
-    try:
-        await task
-    except asyncio.CancelledError:
-        return
-    raise AssertionError(f"{task!r} was cancelled, and ended otherwise")
 
 
 class LoopSockets(LoopTests):
@@ -164,7 +136,7 @@ class LoopSockets(LoopTests):
         with self.stage() as stage:
 
             async def main() -> None:
-                server = stage.keep(_server())
+                server = stage.keep(listening())
                 accepting = asyncio.ensure_future(stage.loop.sock_accept(server))
                 await asyncio.sleep(0)
                 mine = stage.keep(socket.socket())
@@ -183,7 +155,7 @@ class LoopSockets(LoopTests):
         with self.stage() as stage:
 
             async def main() -> None:
-                server = stage.keep(_server())
+                server = stage.keep(listening())
                 mine = stage.keep(socket.socket())
                 mine.setblocking(False)
                 await stage.loop.sock_connect(mine, ("localhost", server.getsockname()[1]))
@@ -230,7 +202,7 @@ class LoopSockets(LoopTests):
         with self.stage() as stage:
 
             async def main() -> None:
-                one, other = stage.keep(_udp()), stage.keep(_udp())
+                one, other = stage.keep(udp()), stage.keep(udp())
                 receiving = asyncio.ensure_future(stage.loop.sock_recvfrom(one, 100))
                 await asyncio.sleep(0)
                 assert await stage.loop.sock_sendto(other, b"hello", one.getsockname()) == 5
@@ -297,7 +269,7 @@ class LoopSockets(LoopTests):
 
             async def main() -> None:
                 mine, peer = stage.pair("tcp")
-                await _cancelled(stage.loop.sock_sendfile(mine, file), passes=5)
+                await cancelled(stage.loop.sock_sendfile(mine, file), passes=5)
                 await asyncio.sleep(QUIET)
                 ending = asyncio.ensure_future(peer.rest())
                 await stage.loop.sock_sendall(mine, b"goes on")

@@ -6,44 +6,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from loopwright.testing._loop_props import cancelled, listening, udp
 from loopwright.testing._loop_stage import QUIET, LoopTests, eventually
 from loopwright.testing._watcher_apart import open_descriptors
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
     from loopwright.testing._loop_stage import Stage
 
 __all__ = ["LoopSocketsCancelled"]
-
-
-def _udp() -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind(("127.0.0.1", 0))
-    sock.setblocking(False)
-    return sock
-
-
-def _server() -> socket.socket:
-    server = socket.create_server(("127.0.0.1", 0))
-    server.setblocking(False)
-    return server
-
-
-async def _cancelled(coroutine: Coroutine[Any, Any, Any], passes: int = 2) -> None:
-    """Start something that has to wait, let the loop go round a few times, and cancel it."""
-    task = asyncio.ensure_future(coroutine)
-    for _ in range(passes):
-        await asyncio.sleep(0)
-    assert not task.done(), f"{task!r} should have had to wait"
-    task.cancel()
-    try:
-        await task
-    except asyncio.CancelledError:
-        return
-    raise AssertionError(f"{task!r} was cancelled, and ended otherwise")
 
 
 class LoopSocketsCancelled(LoopTests):
@@ -61,7 +33,7 @@ class LoopSocketsCancelled(LoopTests):
                         lambda mine=mine: stage.loop.sock_recv(mine, 10),
                         lambda mine=mine: stage.loop.sock_recv_into(mine, bytearray(10)),
                     ):
-                        await _cancelled(call())
+                        await cancelled(call())
                         await peer.write(b"kept")
                         await asyncio.sleep(0.002)
                         assert await stage.loop.sock_recv(mine, 10) == b"kept"
@@ -72,9 +44,9 @@ class LoopSocketsCancelled(LoopTests):
         with self.stage() as stage:
 
             async def main() -> None:
-                mine, other = stage.keep(_udp()), stage.keep(_udp())
-                await _cancelled(stage.loop.sock_recvfrom(mine, 10))
-                await _cancelled(stage.loop.sock_recvfrom_into(mine, bytearray(10)))
+                mine, other = stage.keep(udp()), stage.keep(udp())
+                await cancelled(stage.loop.sock_recvfrom(mine, 10))
+                await cancelled(stage.loop.sock_recvfrom_into(mine, bytearray(10)))
                 other.sendto(b"kept", mine.getsockname())
                 await asyncio.sleep(0.002)
                 assert await stage.loop.sock_recvfrom(mine, 10) == (b"kept", other.getsockname())
@@ -112,7 +84,7 @@ class LoopSocketsCancelled(LoopTests):
 
             async def main() -> None:
                 mine, peer = stage.pair("tcp")
-                await _cancelled(stage.loop.sock_sendall(mine, b"x" * 30_000_000))
+                await cancelled(stage.loop.sock_sendall(mine, b"x" * 30_000_000))
                 await asyncio.sleep(0)
                 first = len(await peer.some())
                 await asyncio.sleep(QUIET)
@@ -128,8 +100,8 @@ class LoopSocketsCancelled(LoopTests):
         with self.stage() as stage:
 
             async def main() -> None:
-                server = stage.keep(_server())
-                await _cancelled(stage.loop.sock_accept(server))
+                server = stage.keep(listening())
+                await cancelled(stage.loop.sock_accept(server))
                 mine = stage.keep(socket.create_connection(server.getsockname()))
                 await asyncio.sleep(0.002)
                 theirs, address = await stage.loop.sock_accept(server)
@@ -146,7 +118,7 @@ class LoopSocketsCancelled(LoopTests):
                 before = open_descriptors()
                 mine = socket.socket()
                 mine.setblocking(False)
-                await _cancelled(stage.loop.sock_connect(mine, full.getsockname()))
+                await cancelled(stage.loop.sock_connect(mine, full.getsockname()))
                 assert stage.loop.remove_writer(mine) is False, "a writer was left"
                 mine.close()
                 assert open_descriptors() <= before
@@ -162,7 +134,7 @@ class LoopSocketsCancelled(LoopTests):
 
             async def main() -> None:
                 mine, peer = stage.pair("unix")
-                await _cancelled(stage.loop.sock_recv(mine, 10))
+                await cancelled(stage.loop.sock_recv(mine, 10))
                 seen: list[bytes] = []
                 stage.loop.add_reader(mine, lambda: seen.append(mine.recv(10)))
                 await peer.write(b"x")
