@@ -53,7 +53,6 @@ cdef extern from "_loop.h":
     int lw_leave "PyContext_Exit"(object context)
     object lw_fetch()
     int lw_raise(object exception) except -1
-    PyObject *PyObject_CallNoArgs(object callable)
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1

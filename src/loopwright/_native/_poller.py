@@ -84,7 +84,7 @@ class Watcher:
     """Something that wants to be told of a descriptor's events."""
 
     def on_events(self, events):
-        raise NotImplementedError
+        raise NotImplementedError  # only subclasses are ever watched for
 
     def displaced(self):
         """Another has its descriptor from now on."""

@@ -79,6 +79,8 @@ class Transport(Watcher):
             PyContext_Exit(context)
         return 0
 
+    # Each subclass has those of the events that it asks for.
+
     def read_ready(self):
         raise NotImplementedError
 
