@@ -42,20 +42,26 @@ cdef extern from "_loop.h":
     void lw_move(list slots, Py_ssize_t slot, PyObject *value)
     PyObject *lw_call(object callable, tuple args)
     PyObject *lw_call_method(object self, str name, object argument)
+    bint lw_is_alone(PyObject *object)
+    void lw_hide(PyObject *handle)
+    void lw_show(PyObject *queued)
     bint lw_is_settled(PyObject *queued)
-    bint lw_settle(PyObject *queued)
-    void lw_unsettle(object queued)
-    void lw_unsettle_borrowed "lw_unsettle"(PyObject *queued)
-    void lw_take_over_dealloc(PyTypeObject *kind, destructor before)
+    void lw_settle(PyObject *queued)
+    bint lw_has_weakrefs(object handle)
+    void lw_take_over_dealloc(PyTypeObject *kind)
+    void lw_find_variables(object context)
+    PyObject *lw_variables(PyObject *context)
+    PyObject *lw_current_variables()
     bint PyList_CheckExact(PyObject *value)
     int lw_visit_settled(PyObject *queued, visitproc visit, void *arg)
-    int lw_enter "PyContext_Enter"(object context)    # as it says, and what is raised left to be looked at
-    int lw_leave "PyContext_Exit"(object context)
+    int lw_enter "PyContext_Enter"(PyObject *context)    # as it says, and what is raised left to be looked at
+    int lw_leave "PyContext_Exit"(PyObject *context)
     object lw_fetch()
     int lw_raise(object exception) except -1
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
+    object PyContext_Copy(object context)
     object PyContext_CopyCurrent()
     int PyContext_Enter(object context) except -1
     int PyContext_Exit(object context) except -1

@@ -11,9 +11,10 @@ if not cython.compiled:
 
 from cython.cimports.cpython.mem import PyMem_Free, PyMem_Malloc
 from cython.cimports.loopwright._native._asyncio import PyContext_CopyCurrent, lw_now
-from cython.cimports.loopwright._native._handles import Handle, ThreadSafeHandle, TimerHandle, TimerHeap
+from cython.cimports.loopwright._native._handles import Handle, HandleLoop, ThreadSafeHandle, TimerHandle
 from cython.cimports.loopwright._native._poller import Poller
 from cython.cimports.loopwright._native._ready import ReadyQueue
+from cython.cimports.loopwright._native._timers import TimerHeap
 
 #: Bytes: what is read at once. A larger one is no faster, and one per loop costs little.
 SCRATCH = cython.declare(cython.Py_ssize_t, 262144)
@@ -26,7 +27,7 @@ _asyncio_create_task = cython.declare(object, asyncio.BaseEventLoop.create_task)
 
 
 @cython.cclass
-class CallingLoop:
+class CallingLoop(HandleLoop):
     def __cinit__(self):
         self._closed = True  # until asyncio's __init__(): what was never made has nothing for __del__() to close
         self.ready = ReadyQueue.__new__(ReadyQueue)
@@ -68,9 +69,7 @@ class CallingLoop:
             raise RuntimeError("Event loop is closed")
         if self._debug:
             self.check(callback, "call_soon", True)
-        handle = self.new_handle(callback, args, context)
-        self.ready.push(handle)
-        return handle
+        return self.queue(callback, args, context)
 
     def call_soon_threadsafe(self, callback, *args, context=None):
         handle: Handle
@@ -81,9 +80,9 @@ class CallingLoop:
         if _has_threadsafe:
             handle = ThreadSafeHandle.__new__(ThreadSafeHandle)
             self.fill(handle, callback, args, context)
+            self.ready.push(handle)
         else:
-            handle = self.new_handle(callback, args, context)
-        self.ready.push(handle)
+            handle = self.queue(callback, args, context)
         if self.poller.sleeping:
             self.poller.wake()
         return handle
@@ -99,9 +98,16 @@ class CallingLoop:
             raise TypeError("when cannot be None")
         return self.new_timer(when, callback, args, context)
 
+    def queue(self, callback, args, context):
+        handle = self.ready.add(self, callback, args, context)
+        if self._debug:
+            handle._source_traceback = format_helpers.extract_stack(sys._getframe(0))
+        return handle
+
     def new_handle(self, callback, args, context):
+        """One that is run more than once: what it sets in its context, it finds there again."""
         handle: Handle = Handle.__new__(Handle)
-        self.fill(handle, callback, args, context)
+        self.fill(handle, callback, args, PyContext_CopyCurrent() if context is None else context)
         return handle
 
     def new_timer(self, when, callback, args, context):
@@ -121,7 +127,10 @@ class CallingLoop:
     def fill(self, handle, callback, args, context):
         handle._callback = callback
         handle._args = args
-        handle._context = PyContext_CopyCurrent() if context is None else context
+        if context is None:
+            self.ready.contexts.give(handle)
+        else:
+            handle.context = context
         handle._loop = self
         if self._debug:
             handle._source_traceback = format_helpers.extract_stack(sys._getframe(0))
@@ -139,7 +148,7 @@ class CallingLoop:
     def _add_callback(self, handle):
         """Queue a handle of asyncio's own, such as a signal's."""
         if not handle._cancelled:
-            self.ready.push(self.new_handle(handle._run, (), None))
+            self.queue(handle._run, (), None)
 
     def _timer_handle_cancelled(self, handle):
         raise TypeError(f"{handle!r} is not a timer of this loop")

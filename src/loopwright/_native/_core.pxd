@@ -7,6 +7,7 @@ cdef class LoopCore(WatchingLoop):
     cdef int unclocked
     cdef double gave_way_at
     cdef public bint _stopping
+    cdef int run_rounds(self) except -1
     cdef int look(self) except -1
     cdef int run_ready(self) except -1
     cdef int pass_on_events(self) except -1

@@ -68,9 +68,18 @@ class LoopCore(WatchingLoop):
     def _run_once(self):
         """Run until the loop is stopped; one round, if whoever calls has not begun a run."""
         ready = self.ready
-        before: cython.double
         self.since_look = LOOK_AFTER
         self.now = self.gave_way_at = lw_now()
+        ready.running = True
+        try:
+            self.run_rounds()
+        finally:
+            ready.running = False
+            ready.settle_last()
+
+    def run_rounds(self):
+        ready = self.ready
+        before: cython.double
         while True:
             self.unclocked -= 1
             if self.since_look >= LOOK_AFTER or ready.first == ready.end or self._stopping:
@@ -88,7 +97,7 @@ class LoopCore(WatchingLoop):
             if self.timers.size:
                 self.pass_on_timers()
             if self._stopping or self._thread_id is None:
-                break
+                return 0
             PyErr_CheckSignals()
 
     def look(self):
@@ -98,6 +107,7 @@ class LoopCore(WatchingLoop):
             return 0
         if self.ready.first == self.ready.end and not self._stopping:
             self.ready.shrink()
+            self.ready.contexts.rest()
             timeout = -1.0
             if self.timers.size:
                 timeout = max(self.timers.entries[0].when - lw_now(), 0.0)
@@ -127,6 +137,7 @@ class LoopCore(WatchingLoop):
                     self.run_in_debug(handle)
                 else:
                     handle.run()
+            ready.let_go(handle)
         return 0
 
     def pass_on_events(self):

@@ -1,4 +1,4 @@
-"""What a loop's call_soon(), call_later() and call_at() give, and the heap of those that are due later.
+"""What a loop's call_soon(), call_later() and call_at() give, and the contexts that they run in.
 
 Theory of operation. Handles are known to the garbage collector, and so are the lists that hold them: a loop that is
 dropped unclosed takes its callbacks with it. What asyncio shows of its handles these show under the same names, and to
@@ -6,21 +6,23 @@ dropped unclosed takes its callbacks with it. What asyncio shows of its handles 
 its own. What is cold, `repr()` and comparisons, is borrowed from asyncio's classes, so that each Python's own words are
 used.
 
-The heap has four children to a node, which halves its depth: sifting is bound by what is fetched, not by comparing.
-Deadlines stand in an array of C; the handles at the same positions in a list, where the collector finds them. Each
-handle knows its position, so that to cancel one takes it out at once, in O(log n), and nothing is left to be skipped
-later. Equal deadlines keep the order in which they came, by their serials, as asyncio's heap does not promise and
-people expect.
-
 *Handles the collector does not see.* Most are dropped at once by whoever queued them: then the queue has the only
-reference, and the handle the only one to its context and its arguments. A hundred thousand of these cost four times as
-much where the collector walks them one by one, young generation after young generation. So when the next one is queued,
-and nobody else has the one before it, the collector is told to forget that (`settle`), and the queue shows what it
-refers to among its own references (`visit_queued`). A context that is entered may be kept by others, so it is looked at
-again from there on; so is one that goes (`_before_dealloc`).
+reference, and the handle the only one to its arguments. A hundred thousand of these cost four times as much where the
+collector walks them one by one, young generation after young generation. So when the next one is queued, and nobody
+else has the one before it, it is hidden from the collector (`settle`), and the queue shows what it refers to among its
+own references (`visit_queued`).
+
+*Contexts that are shared.* asyncio copies the current context for each callback that is not given one, and most of
+these copies are alike, run one after the other, and dropped. What matters is that each callback finds the variables
+that were set when it was queued, and that nobody else sees what it sets. So callbacks that were queued under the same
+variables share a `SharedContext`: each is run in one and the same copy, for as long as none of them has changed it or
+kept it; from the first that did, the next one gets a copy of the pristine one. The mapping in a context is never
+changed, only replaced (PEP 567), so that the same mapping means the same variables. Who asks a handle for its context
+gets one that it alone runs in.
 """
 
 import asyncio
+import contextvars
 import inspect
 from asyncio import format_helpers
 from threading import Event, get_ident
@@ -30,28 +32,32 @@ import cython
 if not cython.compiled:
     raise ImportError("loopwright._native._handles is compiled code and does not run as plain Python")
 
-from cython.cimports.cpython.mem import PyMem_Free, PyMem_Realloc
-from cython.cimports.cpython.object import PyObject, traverseproc
+from cython.cimports.cpython.object import PyObject
 from cython.cimports.cpython.ref import Py_DECREF
 from cython.cimports.loopwright._native._asyncio import (
+    PyContext_Copy,
+    PyContext_CopyCurrent,
     PyList_CheckExact,
     PyList_GET_ITEM,
     PyList_GET_SIZE,
     PyTypeObject,
     lw_call,
+    lw_current_variables,
     lw_enter,
     lw_fetch,
+    lw_find_variables,
+    lw_is_alone,
     lw_is_settled,
     lw_leave,
-    lw_move,
     lw_raise,
-    lw_settle,
     lw_take_over_dealloc,
-    lw_unsettle,
-    lw_unsettle_borrowed,
+    lw_variables,
     lw_visit_settled,
-    quiet_traverse,
 )
+
+#: Callbacks in a row, under the same variables and with no wait in between, after which the next ones share a context:
+#: for one alone it would be dearer than a copy.
+REPEATED = cython.declare(cython.int, 2)
 
 _says_debug = cython.declare(
     cython.bint, "debug" in inspect.signature(format_helpers._format_callback_source).parameters
@@ -61,7 +67,70 @@ _asyncio_threadsafe = cython.declare(object, getattr(asyncio.events, "_ThreadSaf
 _asyncio_timer = cython.declare(object, asyncio.TimerHandle)
 
 
-@cython.freelist(512)
+@cython.final
+@cython.no_gc_clear  # or `contexts` would be gone in __dealloc__(); the collector breaks a cycle in the contexts themselves
+@cython.freelist(16)
+@cython.cclass
+class SharedContext:
+    """The variables that were set when some callbacks were queued, and a context with them for each, in its turn."""
+
+    def __dealloc__(self):
+        if self.contexts.latest == cython.cast(cython.pointer(PyObject), self):
+            self.contexts.latest = cython.NULL
+
+    def settle(self, handle):
+        """What was run in the spare one has come back: others may have it if nobody has kept it or has set anything."""
+        spare: cython.pointer(PyObject) = cython.cast(cython.pointer(PyObject), self.spare)
+        self.runner = cython.NULL
+        if not lw_is_alone(spare) or lw_variables(spare) != self.variables:
+            handle.shares = False
+            handle.context = self.spare
+            self.spare = None
+        return 0
+
+
+@cython.final
+@cython.cclass
+class Contexts:
+    """Of a loop: what its next callback will run in."""
+
+    def give(self, handle):
+        """The current context as it is now, for it to run in once. Any thread may ask, each for its own."""
+        variables: cython.pointer(PyObject) = lw_current_variables()
+        shared: SharedContext
+        if self.latest != cython.NULL and cython.cast(SharedContext, self.latest).variables == variables:
+            handle.context = cython.cast(object, self.latest)
+            handle.shares = True
+            return 0
+        context = PyContext_CopyCurrent()
+        handle.context = context
+        if variables == cython.NULL:  # the thread has had no context so far, or this Python keeps them otherwise
+            return 0
+        if variables != self.candidate:
+            self.candidate = variables
+            self.repeated = 0
+        elif self.repeated < REPEATED:
+            self.repeated += 1
+        else:
+            shared = SharedContext.__new__(SharedContext)
+            shared.contexts = self
+            shared.pristine = context
+            shared.variables = lw_variables(cython.cast(cython.pointer(PyObject), context))
+            self.latest = cython.cast(cython.pointer(PyObject), shared)
+            handle.context = shared
+            handle.shares = True
+        return 0
+
+    def rest(self):
+        """The loop waits: what comes next may come alone."""
+        self.candidate = cython.NULL
+
+
+@cython.cclass
+class HandleLoop:
+    """What a handle has to know of its loop."""
+
+
 @cython.cclass
 class Handle:
     """A callback that was given to a loop, as `asyncio.Handle` describes it."""
@@ -72,9 +141,22 @@ class Handle:
 
     def run(self):
         """Call it, in its context. What it raises goes to the loop's exception handler, but for what ends a program."""
-        context = self._context
+        shared: SharedContext = None
         result: cython.pointer(PyObject)
-        lw_unsettle(context)
+        context: cython.pointer(PyObject)
+        exception = None
+        if self.shares:
+            shared = cython.cast(SharedContext, self.context)
+            if shared.runner != cython.NULL:  # the loop was run within a callback
+                shared = None
+                self.own_context()
+        if shared is not None:
+            shared.runner = cython.cast(cython.pointer(PyObject), self)
+            if shared.spare is None:
+                shared.spare = PyContext_Copy(shared.pristine)
+            context = cython.cast(cython.pointer(PyObject), shared.spare)
+        else:
+            context = cython.cast(cython.pointer(PyObject), self.context)
         if lw_enter(context) < 0:  # it is entered already, or no context at all
             return self.failed(lw_fetch())
         result = lw_call(self._callback, self._args)
@@ -82,16 +164,19 @@ class Handle:
             exception = lw_fetch()
             if lw_leave(context) < 0:
                 lw_fetch()  # what the callback raised is what counts
-            return self.failed(exception)
-        Py_DECREF(cython.cast(object, result))
-        if lw_leave(context) < 0:  # the callback has entered another, by ways that are not Python's
-            return self.failed(lw_fetch())
-        return 0
+        else:
+            Py_DECREF(cython.cast(object, result))
+            if lw_leave(context) < 0:  # the callback has entered another, by ways that are not Python's
+                exception = lw_fetch()
+        if shared is not None:
+            shared.settle(self)
+        return 0 if exception is None else self.failed(exception)
 
     def failed(self, exception):
         if isinstance(exception, (SystemExit, KeyboardInterrupt)):
             return lw_raise(exception)
-        lw_unsettle(self)  # whoever is told of it may keep it
+        if self.hidden:  # whoever is told of it may keep it
+            show(cython.cast(cython.pointer(PyObject), self))
         loop = self._loop
         if _says_debug:
             told = format_helpers._format_callback_source(self._callback, self._args, debug=loop.get_debug())
@@ -112,7 +197,7 @@ class Handle:
     def cancel(self):
         if not self._cancelled:
             self._cancelled = True
-            if self._loop.get_debug():
+            if self._loop is not None and self._loop._debug:
                 self._repr = repr(self)  # what it was, for a warning that it took long
             self._callback = None
             self._args = None
@@ -120,8 +205,24 @@ class Handle:
     def cancelled(self):
         return self._cancelled
 
+    def own_context(self):
+        """The one it runs in, or has run in; from here on nobody else does."""
+        shared: SharedContext
+        if self.shares:
+            shared = cython.cast(SharedContext, self.context)
+            self.shares = False
+            if shared.runner == cython.cast(cython.pointer(PyObject), self):
+                self.context = shared.spare
+            else:
+                self.context = PyContext_Copy(shared.pristine)
+        return self.context
+
+    @property
+    def _context(self):
+        return self.own_context()
+
     def get_context(self):
-        return self._context
+        return self.own_context()
 
     def _repr_info(self):
         return _asyncio_handle._repr_info(self)
@@ -169,6 +270,14 @@ class ThreadSafeHandle(Handle):
 
 
 @cython.cclass
+class Timers:
+    """What a timer has to know of the heap that it is in."""
+
+    def remove(self, _handle):
+        raise NotImplementedError
+
+
+@cython.cclass
 class TimerHandle(Handle):
     """A callback that is due at a time of the loop's clock, as `asyncio.TimerHandle` describes it."""
 
@@ -210,135 +319,8 @@ class TimerHandle(Handle):
         return _asyncio_timer.__ge__(self, other)
 
 
-@cython.final
-@cython.cclass
-class TimerHeap:
-    """The timers of a loop, the earliest first."""
-
-    def __cinit__(self):
-        self.handles = []
-
-    def __dealloc__(self):
-        PyMem_Free(self.entries)
-
-    def push(self, handle: TimerHandle):
-        entry: Entry
-        grown: cython.pointer(Entry)
-        capacity: cython.Py_ssize_t
-        if self.size == self.capacity:
-            capacity = max(64, self.capacity * 2)
-            grown = cython.cast(cython.pointer(Entry), PyMem_Realloc(self.entries, capacity * cython.sizeof(Entry)))
-            if grown == cython.NULL:
-                raise MemoryError
-            self.entries = grown
-            self.capacity = capacity
-        if self.latest != cython.NULL:
-            settle(self.latest)
-        self.latest = cython.cast(cython.pointer(PyObject), handle)
-        self.handles.append(handle)  # where the reference is counted; from here on it is only moved about
-        entry.when = handle._when
-        entry.serial = self.serial
-        self.serial += 1
-        self.size += 1
-        handle.timers = self
-        self.up(self.size - 1, entry, handle)
-        return 0
-
-    def pop(self):
-        handle: TimerHandle = cython.cast(TimerHandle, PyList_GET_ITEM(self.handles, 0))
-        self.remove(handle)
-        return handle
-
-    def remove(self, handle: TimerHandle):
-        position: cython.Py_ssize_t = handle.position
-        last: TimerHandle
-        entry: Entry
-        handle.position = -1
-        handle.timers = None
-        if self.latest == cython.cast(cython.pointer(PyObject), handle):
-            self.latest = cython.NULL
-        self.size -= 1
-        last = cython.cast(TimerHandle, PyList_GET_ITEM(self.handles, self.size))
-        if last is not handle:
-            entry = self.entries[self.size]
-            # Into the last place, from where the list then drops it; and the last one into the hole.
-            lw_move(self.handles, self.size, cython.cast(cython.pointer(PyObject), handle))
-            if position > 0 and _before(entry, self.entries[(position - 1) >> 2]):
-                self.up(position, entry, last)
-            else:
-                self.down(position, entry, last)
-        self.handles.pop()
-        return 0
-
-    def put(self, position, entry, handle):
-        self.entries[position] = entry
-        lw_move(self.handles, position, cython.cast(cython.pointer(PyObject), handle))
-        handle.position = position
-
-    def up(self, position, entry, handle):
-        parent: cython.Py_ssize_t
-        while position > 0:
-            parent = (position - 1) >> 2
-            if not _before(entry, self.entries[parent]):
-                break
-            self.put(position, self.entries[parent], cython.cast(TimerHandle, PyList_GET_ITEM(self.handles, parent)))
-            position = parent
-        self.put(position, entry, handle)
-
-    def down(self, position, entry, handle):
-        child: cython.Py_ssize_t
-        least: cython.Py_ssize_t
-        end: cython.Py_ssize_t
-        while True:
-            least = 4 * position + 1
-            if least >= self.size:
-                break
-            end = min(least + 4, self.size)
-            for child in range(least + 1, end):
-                if _before(self.entries[child], self.entries[least]):
-                    least = child
-            if not _before(self.entries[least], entry):
-                break
-            self.put(position, self.entries[least], cython.cast(TimerHandle, PyList_GET_ITEM(self.handles, least)))
-            position = least
-        self.put(position, entry, handle)
-
-    def clear(self):
-        handles = self.handles
-        self.handles = []
-        self.latest = cython.NULL
-        self.size = 0
-        handle: TimerHandle
-        for handle in handles:
-            handle.position = -1
-            handle.timers = None
-
-    def __len__(self):
-        return self.size
-
-    def __iter__(self):
-        return iter(sorted(self.handles))
-
-
-@cython.cfunc
-@cython.inline
-@cython.exceptval(check=False)
-def _before(one: Entry, other: Entry) -> cython.bint:
-    return one.when < other.when or (one.when == other.when and one.serial < other.serial)
-
-
-_traverse_itself = cython.declare(traverseproc, cython.NULL)
-
-
-def settle(handle):
-    """Leave it to its queue, if nobody else has it. By pointers: to name an object is to have it."""
-    if lw_settle(handle):
-        lw_settle(cython.cast(cython.pointer(PyObject), cython.cast(Handle, handle)._context))
-        lw_settle(cython.cast(cython.pointer(PyObject), cython.cast(Handle, handle)._args))
-
-
 def visit_queued(handles, visit, arg):
-    """Tell the collector of what those refer to in a list that it does not look at."""
+    """Tell the collector of what those refer to in a list that are hidden from it."""
     slot: cython.Py_ssize_t
     stop: cython.int = 0
     handle: cython.pointer(PyObject)
@@ -351,10 +333,6 @@ def visit_queued(handles, visit, arg):
         stop = lw_visit_settled(handle, visit, arg)
         if not stop:
             stop = lw_visit_settled(
-                cython.cast(cython.pointer(PyObject), cython.cast(Handle, handle)._context), visit, arg
-            )
-        if not stop:
-            stop = lw_visit_settled(
                 cython.cast(cython.pointer(PyObject), cython.cast(Handle, handle)._args), visit, arg
             )
         if stop:
@@ -362,23 +340,9 @@ def visit_queued(handles, visit, arg):
     return stop
 
 
-def _traverse(heap, visit, arg):
-    """The heap's own references, and those of handles that only it has: tp_traverse, which Cython cannot be told."""
-    stop: cython.int = cython.cast(quiet_traverse, _traverse_itself)(heap, visit, arg)
-    if not stop:
-        stop = visit_queued(cython.cast(cython.pointer(PyObject), cython.cast(TimerHeap, heap).handles), visit, arg)
-    return stop
-
-
-_traverse_itself = cython.cast(cython.pointer(PyTypeObject), TimerHeap).tp_traverse
-cython.cast(cython.pointer(PyTypeObject), TimerHeap).tp_traverse = cython.cast(traverseproc, _traverse)
-
-
-def _before_dealloc(handle):
-    """CPython takes it for granted that the collector looks at a context that goes."""
-    lw_unsettle_borrowed(cython.cast(cython.pointer(PyObject), cython.cast(Handle, handle)._context))
-
-
-lw_take_over_dealloc(cython.cast(cython.pointer(PyTypeObject), Handle), _before_dealloc)
-lw_take_over_dealloc(cython.cast(cython.pointer(PyTypeObject), ThreadSafeHandle), _before_dealloc)
-lw_take_over_dealloc(cython.cast(cython.pointer(PyTypeObject), TimerHandle), _before_dealloc)
+lw_take_over_dealloc(cython.cast(cython.pointer(PyTypeObject), Handle))
+lw_take_over_dealloc(cython.cast(cython.pointer(PyTypeObject), ThreadSafeHandle))
+lw_take_over_dealloc(cython.cast(cython.pointer(PyTypeObject), TimerHandle))
+_with_a_variable = contextvars.copy_context()
+_with_a_variable.run(contextvars.ContextVar("probe").set, None)
+lw_find_variables(_with_a_variable)

@@ -52,26 +52,42 @@ static inline void lw_move(PyObject *list, Py_ssize_t to, PyObject *object)
     PyList_SET_ITEM(list, to, object);
 }
 
+/* Whether there is one reference to it and no more. */
+static inline int lw_is_alone(PyObject *object)
+{
+    return Py_REFCNT(object) == 1;
+}
+
+/* Have the collector look at a handle no more, and look again. */
+static inline void lw_hide(PyObject *handle)
+{
+    PyObject_GC_UnTrack(handle);
+}
+
+static inline void lw_show(PyObject *object)
+{
+    if (object == Py_None || (PyTuple_CheckExact(object) && PyTuple_GET_SIZE(object) == 0)) /* a static object */
+        return;
+    if (!PyObject_GC_IsTracked(object))
+        PyObject_GC_Track(object);
+}
+
+/* The same for a tuple, or None, if there is only one reference to it. */
+static inline void lw_settle(PyObject *args)
+{
+    if (Py_REFCNT(args) == 1)
+        PyObject_GC_UnTrack(args);
+}
+
 /* Whether the collector does not see this, and it is for whoever has the only reference to show what it refers to. */
 static inline int lw_is_settled(PyObject *object)
 {
     return Py_REFCNT(object) == 1 && PyObject_IS_GC(object) && !PyObject_GC_IsTracked(object);
 }
 
-/* Have the collector look at an object no more, if there is only one reference to it. */
-static inline int lw_settle(PyObject *object)
+static inline int lw_has_weakrefs(PyObject *object)
 {
-    if (Py_REFCNT(object) != 1 || !PyObject_IS_GC(object))
-        return 0;
-    PyObject_GC_UnTrack(object);
-    return 1;
-}
-
-/* Have it look again. */
-static inline void lw_unsettle(PyObject *object)
-{
-    if (PyObject_IS_GC(object) && !PyObject_GC_IsTracked(object)) /* None is what stands for a context that was cleared */
-        PyObject_GC_Track(object);
+    return *(PyObject **)((char *)object + Py_TYPE(object)->tp_weaklistoffset) != NULL;
 }
 
 static inline int lw_visit_settled(PyObject *object, visitproc visit, void *arg)
@@ -79,18 +95,15 @@ static inline int lw_visit_settled(PyObject *object, visitproc visit, void *arg)
     return lw_is_settled(object) ? Py_TYPE(object)->tp_traverse(object, visit, arg) : 0;
 }
 
-/* Something to be done before an object of these types goes, and a trashcan for long chains of them (CPython's own way
- * before 3.14, which has it for all). Cython's __dealloc__ costs each object a look after the error indicator, and its
- * trashcan sees whether tp_dealloc is the one that it made. */
+/* A trashcan for long chains of objects of these types (CPython's own way before 3.14, which has it for all): Cython's
+ * sees whether tp_dealloc is the one that it made. */
 #define LW_MOST_TYPES 4
 static struct { PyTypeObject *type; destructor dealloc; } lw_taken_over[LW_MOST_TYPES];
-static destructor lw_before_dealloc;
 
 static void lw_dealloc(PyObject *object)
 {
     PyObject_GC_UnTrack(object);
     Py_TRASHCAN_BEGIN(object, lw_dealloc)
-    lw_before_dealloc(object);
     for (int index = 0; index < LW_MOST_TYPES; index++) {
         if (lw_taken_over[index].type == Py_TYPE(object)) {
             lw_taken_over[index].dealloc(object);
@@ -100,17 +113,50 @@ static void lw_dealloc(PyObject *object)
     Py_TRASHCAN_END
 }
 
-static inline void lw_take_over_dealloc(PyTypeObject *type, destructor before)
+static inline void lw_take_over_dealloc(PyTypeObject *type)
 {
     for (int index = 0; index < LW_MOST_TYPES; index++) {
         if (lw_taken_over[index].type == NULL) {
             lw_taken_over[index].type = type;
             lw_taken_over[index].dealloc = type->tp_dealloc;
-            lw_before_dealloc = before;
             type->tp_dealloc = lw_dealloc;
             break;
         }
     }
+}
+
+/* Where a context keeps the mapping of its variables: found by what it shows the collector, for no header tells. 0 if it
+ * was not found. */
+static Py_ssize_t lw_variables_at;
+
+static int lw_found_variables(PyObject *object, void *found)
+{
+    if (!PyContext_CheckExact(object) && !PyType_Check(object)) /* the context that was current before, its own type */
+        *(PyObject **)found = object;
+    return 0;
+}
+
+static inline void lw_find_variables(PyObject *context)
+{
+    PyObject *variables = NULL;
+    Py_ssize_t end = Py_TYPE(context)->tp_basicsize - (Py_ssize_t)sizeof(PyObject *);
+    Py_TYPE(context)->tp_traverse(context, lw_found_variables, &variables);
+    for (Py_ssize_t at = sizeof(PyObject); variables != NULL && at <= end; at += sizeof(PyObject *)) {
+        if (*(PyObject **)((char *)context + at) == variables)
+            lw_variables_at = at;
+    }
+}
+
+static inline PyObject *lw_variables(PyObject *context)
+{
+    return *(PyObject **)((char *)context + lw_variables_at);
+}
+
+/* Those of the current context; NULL if there is none yet. */
+static inline PyObject *lw_current_variables(void)
+{
+    PyObject *context = PyThreadState_Get()->context;
+    return context == NULL || lw_variables_at == 0 ? NULL : lw_variables(context);
 }
 
 static inline PyObject *lw_call(PyObject *callable, PyObject *args)

@@ -97,7 +97,7 @@ class Transport(Watcher):
         return 0
 
     def soon(self, callback, args):
-        self.loop.ready.push(self.loop.new_handle(callback, args, self._context))
+        self.loop.queue(callback, args, self._context)
         return 0
 
     # asyncio.BaseTransport
