@@ -3,6 +3,7 @@ from cpython.object cimport PyObject, traverseproc, visitproc
 from libc.stdint cimport uint32_t, uint64_t
 
 ctypedef void (*destructor)(PyObject *) noexcept
+ctypedef int (*quiet_visit)(PyObject *, void *) noexcept
 ctypedef int (*quiet_traverse)(PyObject *, visitproc, void *) noexcept
 
 cdef extern from "Python.h":
@@ -111,3 +112,8 @@ cdef extern from "<arpa/inet.h>" nogil:
         IPPROTO_UDP
         SOCK_DGRAM
         SOCK_STREAM
+
+ctypedef object (*lw_soon)(PyObject *, PyObject *, PyObject *, PyObject *)
+
+cdef extern from "_call_soon.h":
+    int lw_install_call_soon(PyTypeObject *kind, lw_soon soon) except -1

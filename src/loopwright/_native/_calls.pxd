@@ -18,3 +18,5 @@ cdef class CallingLoop(HandleLoop):
     cdef int check(self, object callback, str method, bint thread) except -1
     cdef int run_now(self, Handle handle) except -1
     cdef int run_in_debug(self, Handle handle) except -1
+
+cdef object _soon(CallingLoop loop, object callback, tuple args, object context)

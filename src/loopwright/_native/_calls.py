@@ -10,7 +10,13 @@ if not cython.compiled:
     raise ImportError("loopwright._native._calls is compiled code and does not run as plain Python")
 
 from cython.cimports.cpython.mem import PyMem_Free, PyMem_Malloc
-from cython.cimports.loopwright._native._asyncio import PyContext_CopyCurrent, lw_now
+from cython.cimports.loopwright._native._asyncio import (
+    PyContext_CopyCurrent,
+    PyTypeObject,
+    lw_install_call_soon,
+    lw_now,
+    lw_soon,
+)
 from cython.cimports.loopwright._native._handles import Handle, HandleLoop, ThreadSafeHandle, TimerHandle
 from cython.cimports.loopwright._native._poller import Poller
 from cython.cimports.loopwright._native._ready import ReadyQueue
@@ -62,14 +68,7 @@ class CallingLoop(HandleLoop):
     def _poller(self):
         return self.poller
 
-    # Callbacks
-
-    def call_soon(self, callback, *args, context=None):
-        if self._closed:
-            raise RuntimeError("Event loop is closed")
-        if self._debug:
-            self.check(callback, "call_soon", True)
-        return self.queue(callback, args, context)
+    # Callbacks. call_soon() is `_soon()`, below.
 
     def call_soon_threadsafe(self, callback, *args, context=None):
         handle: Handle
@@ -193,3 +192,16 @@ class CallingLoop(HandleLoop):
         finally:
             self._current_handle = None
         return 0
+
+
+def _soon(loop, callback, args, context):
+    """call_soon(), when its arguments are taken apart: _call_soon.h has why."""
+    if loop._closed:
+        raise RuntimeError("Event loop is closed")
+    if loop._debug:
+        loop.check(callback, "call_soon", True)
+        return loop.queue(callback, args, context)
+    return loop.ready.add(loop, callback, args, context)
+
+
+lw_install_call_soon(cython.cast(cython.pointer(PyTypeObject), CallingLoop), cython.cast(lw_soon, _soon))

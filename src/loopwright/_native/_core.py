@@ -33,6 +33,7 @@ import cython
 if not cython.compiled:
     raise ImportError("loopwright._native._core is compiled code and does not run as plain Python")
 
+from cython.cimports.cpython.object import PyObject
 from cython.cimports.libc.stdint import uint32_t
 from cython.cimports.loopwright._native._asyncio import PyErr_CheckSignals, lw_now
 from cython.cimports.loopwright._native._descriptors import Callbacks, WatchingLoop
@@ -46,6 +47,8 @@ LOOK_AFTER_TIME = cython.declare(cython.double, 50e-6)
 #: long as a short callback.
 UNCLOCKED = cython.declare(cython.int, 4)
 SHORT = cython.declare(cython.double, 8e-6)
+#: Room for more timers than this is given back when none is left.
+MANY_TIMERS = cython.declare(cython.Py_ssize_t, 16384)
 #: Seconds after which bytecode is run, for those who wait for the GIL.
 GIVE_WAY_AFTER = cython.declare(cython.double, 0.001)
 _bytecode = cython.declare(object, eval("lambda: None"))  # noqa: S307 - or it would be compiled like the rest
@@ -74,8 +77,7 @@ class LoopCore(WatchingLoop):
         try:
             self.run_rounds()
         finally:
-            ready.running = False
-            ready.settle_last()
+            ready.rest()
 
     def run_rounds(self):
         ready = self.ready
@@ -111,6 +113,8 @@ class LoopCore(WatchingLoop):
             timeout = -1.0
             if self.timers.size:
                 timeout = max(self.timers.entries[0].when - lw_now(), 0.0)
+            elif self.timers.capacity > MANY_TIMERS:
+                self.timers.shrink()
         self.poller.look(timeout)
         self.now = self.looked_at = lw_now()
         if timeout != 0:
@@ -124,7 +128,7 @@ class LoopCore(WatchingLoop):
     def run_ready(self):
         """Run what is ready now, and not what that makes ready."""
         ready = self.ready
-        handle: Handle
+        handle: cython.pointer(PyObject)
         left: cython.size_t = ready.end - ready.first
         self.since_look += left
         while left:
@@ -132,12 +136,14 @@ class LoopCore(WatchingLoop):
             if ready.first == ready.end:  # the loop was closed by one of them, or what is ready was cleared
                 break
             handle = ready.pop()
-            if not handle._cancelled:
-                if self._debug:
-                    self.run_in_debug(handle)
-                else:
-                    handle.run()
-            ready.let_go(handle)
+            try:
+                if not cython.cast(Handle, handle)._cancelled:
+                    if self._debug:
+                        self.run_in_debug(cython.cast(Handle, handle))
+                    else:
+                        cython.cast(Handle, handle).run()
+            finally:
+                ready.let_go(handle)
         return 0
 
     def pass_on_events(self):

@@ -35,6 +35,7 @@ cdef class Handle:
     cdef int run(self) except -1
     cdef int failed(self, object exception) except -1
     cdef object own_context(self)
+    cdef int withdraw(self) except -1
 
 cdef class ThreadSafeHandle(Handle):
     cdef bint running
@@ -65,4 +66,4 @@ cdef inline void show(PyObject *handle) noexcept:
     lw_show(handle)
     lw_show(<PyObject *>(<Handle>handle)._args)
 
-cdef int visit_queued(PyObject *handles, visitproc visit, void *arg) noexcept
+cdef int visit_hidden(PyObject *handle, visitproc visit, void *arg) noexcept

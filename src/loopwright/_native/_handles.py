@@ -10,7 +10,7 @@ used.
 reference, and the handle the only one to its arguments. A hundred thousand of these cost four times as much where the
 collector walks them one by one, young generation after young generation. So when the next one is queued, and nobody
 else has the one before it, it is hidden from the collector (`settle`), and the queue shows what it refers to among its
-own references (`visit_queued`).
+own references (`visit_hidden`).
 
 *Contexts that are shared.* asyncio copies the current context for each callback that is not given one, and most of
 these copies are alike, run one after the other, and dropped. What matters is that each callback finds the variables
@@ -37,9 +37,6 @@ from cython.cimports.cpython.ref import Py_DECREF
 from cython.cimports.loopwright._native._asyncio import (
     PyContext_Copy,
     PyContext_CopyCurrent,
-    PyList_CheckExact,
-    PyList_GET_ITEM,
-    PyList_GET_SIZE,
     PyTypeObject,
     lw_call,
     lw_current_variables,
@@ -195,12 +192,16 @@ class Handle:
             self.run()
 
     def cancel(self):
+        self.withdraw()
+
+    def withdraw(self):
         if not self._cancelled:
             self._cancelled = True
             if self._loop is not None and self._loop._debug:
                 self._repr = repr(self)  # what it was, for a warning that it took long
             self._callback = None
             self._args = None
+        return 0
 
     def cancelled(self):
         return self._cancelled
@@ -262,7 +263,7 @@ class ThreadSafeHandle(Handle):
 
     def cancel(self):
         self.wait()
-        Handle.cancel(self)
+        self.withdraw()
 
     def cancelled(self):
         self.wait()
@@ -295,7 +296,7 @@ class TimerHandle(Handle):
     def cancel(self):
         if self.timers is not None:
             self.timers.remove(self)
-        Handle.cancel(self)
+        self.withdraw()
 
     def _repr_info(self):
         return _asyncio_timer._repr_info(self)
@@ -319,24 +320,15 @@ class TimerHandle(Handle):
         return _asyncio_timer.__ge__(self, other)
 
 
-def visit_queued(handles, visit, arg):
-    """Tell the collector of what those refer to in a list that are hidden from it."""
-    slot: cython.Py_ssize_t
+def visit_hidden(handle, visit, arg):
+    """Tell the collector what this one refers to, if it is hidden from it."""
     stop: cython.int = 0
-    handle: cython.pointer(PyObject)
-    if not PyList_CheckExact(handles):  # the collector has cleared the queue, and somebody found it in gc.get_objects()
-        return 0
-    for slot in range(PyList_GET_SIZE(cython.cast(list, handles))):
-        handle = PyList_GET_ITEM(cython.cast(list, handles), slot)
-        if not lw_is_settled(handle):
-            continue
+    if lw_is_settled(handle):
         stop = lw_visit_settled(handle, visit, arg)
         if not stop:
             stop = lw_visit_settled(
                 cython.cast(cython.pointer(PyObject), cython.cast(Handle, handle)._args), visit, arg
             )
-        if stop:
-            break
     return stop
 
 

@@ -19,5 +19,6 @@ cdef class TimerHeap(Timers):
     cdef void up(self, Py_ssize_t position, Entry entry, TimerHandle handle)
     cdef void down(self, Py_ssize_t position, Entry entry, TimerHandle handle)
     cpdef void clear(self)
+    cdef void shrink(self)
 
 cdef int _traverse(PyObject *heap, visitproc visit, void *arg) noexcept

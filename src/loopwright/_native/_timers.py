@@ -16,8 +16,17 @@ if not cython.compiled:
 
 from cython.cimports.cpython.mem import PyMem_Free, PyMem_Realloc
 from cython.cimports.cpython.object import PyObject, traverseproc
-from cython.cimports.loopwright._native._asyncio import PyList_GET_ITEM, PyTypeObject, lw_move, quiet_traverse
-from cython.cimports.loopwright._native._handles import TimerHandle, Timers, settle, visit_queued
+from cython.cimports.loopwright._native._asyncio import (
+    PyList_CheckExact,
+    PyList_GET_ITEM,
+    PyList_GET_SIZE,
+    PyTypeObject,
+    lw_move,
+    lw_put,
+    lw_take,
+    quiet_traverse,
+)
+from cython.cimports.loopwright._native._handles import TimerHandle, Timers, settle, visit_hidden
 
 
 @cython.final
@@ -41,11 +50,12 @@ class TimerHeap(Timers):
             if grown == cython.NULL:
                 raise MemoryError
             self.entries = grown
+            self.handles.extend([None] * (capacity - len(self.handles)))
             self.capacity = capacity
         if self.latest != cython.NULL:
             settle(self.latest)
         self.latest = cython.cast(cython.pointer(PyObject), handle)
-        self.handles.append(handle)  # where the reference is counted; from here on it is only moved about
+        lw_put(self.handles, self.size, handle)  # the reference is counted here; from now on it is only moved about
         entry.when = handle._when
         entry.serial = self.serial
         self.serial += 1
@@ -71,13 +81,13 @@ class TimerHeap(Timers):
         last = cython.cast(TimerHandle, PyList_GET_ITEM(self.handles, self.size))
         if last is not handle:
             entry = self.entries[self.size]
-            # Into the last place, from where the list then drops it; and the last one into the hole.
+            # Into the last place, from where it then goes; and the last one into the hole.
             lw_move(self.handles, self.size, cython.cast(cython.pointer(PyObject), handle))
             if position > 0 and _before(entry, self.entries[(position - 1) >> 2]):
                 self.up(position, entry, last)
             else:
                 self.down(position, entry, last)
-        self.handles.pop()
+        lw_take(self.handles, self.size)
         return 0
 
     def put(self, position, entry, handle):
@@ -114,20 +124,26 @@ class TimerHeap(Timers):
         self.put(position, entry, handle)
 
     def clear(self):
-        handles = self.handles
-        self.handles = []
-        self.latest = cython.NULL
-        self.size = 0
+        handles = self.handles[: self.size]
+        self.shrink()
         handle: TimerHandle
         for handle in handles:
             handle.position = -1
             handle.timers = None
 
+    def shrink(self):
+        """Nothing is left: give back what many have needed."""
+        self.handles = []
+        PyMem_Free(self.entries)
+        self.entries = cython.NULL
+        self.latest = cython.NULL
+        self.size = self.capacity = 0
+
     def __len__(self):
         return self.size
 
     def __iter__(self):
-        return iter(sorted(self.handles))
+        return iter(sorted(self.handles[: self.size]))
 
 
 @cython.cfunc
@@ -143,8 +159,13 @@ _traverse_itself = cython.declare(traverseproc, cython.NULL)
 def _traverse(heap, visit, arg):
     """The heap's own references, and those of handles that only it has: tp_traverse, which Cython cannot be told."""
     stop: cython.int = cython.cast(quiet_traverse, _traverse_itself)(heap, visit, arg)
-    if not stop:
-        stop = visit_queued(cython.cast(cython.pointer(PyObject), cython.cast(TimerHeap, heap).handles), visit, arg)
+    handles: cython.pointer(PyObject) = cython.cast(cython.pointer(PyObject), cython.cast(TimerHeap, heap).handles)
+    slot: cython.Py_ssize_t = 0
+    if not PyList_CheckExact(handles):  # the collector has cleared the heap, and somebody found it in gc.get_objects()
+        return stop
+    while not stop and slot < PyList_GET_SIZE(cython.cast(list, handles)):
+        stop = visit_hidden(PyList_GET_ITEM(cython.cast(list, handles), slot), visit, arg)
+        slot += 1
     return stop
 
 
