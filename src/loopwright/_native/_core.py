@@ -49,6 +49,8 @@ UNCLOCKED = cython.declare(cython.int, 4)
 SHORT = cython.declare(cython.double, 8e-6)
 #: Room for more timers than this is given back when none is left.
 MANY_TIMERS = cython.declare(cython.Py_ssize_t, 16384)
+#: For `looked_at`: just now. The clock is read when somebody has to know.
+UNKNOWN = cython.declare(cython.double, -1.0)
 #: Seconds after which bytecode is run, for those who wait for the GIL.
 GIVE_WAY_AFTER = cython.declare(cython.double, 0.001)
 _bytecode = cython.declare(object, eval("lambda: None"))  # noqa: S307 - or it would be compiled like the rest
@@ -90,6 +92,8 @@ class LoopCore(WatchingLoop):
                 before = self.now
                 self.now = lw_now()
                 self.unclocked = UNCLOCKED if self.now - before < SHORT else 0
+                if self.looked_at == UNKNOWN:
+                    self.looked_at = self.now
                 if self.now - self.looked_at >= LOOK_AFTER_TIME:
                     self.look()
             if ready.first != ready.end:
@@ -116,12 +120,17 @@ class LoopCore(WatchingLoop):
             elif self.timers.capacity > MANY_TIMERS:
                 self.timers.shrink()
         self.poller.look(timeout)
-        self.now = self.looked_at = lw_now()
-        if timeout != 0:
-            self.gave_way_at = self.looked_at
-        elif self.looked_at - self.gave_way_at >= GIVE_WAY_AFTER:
-            self.gave_way_at = self.looked_at
-            _bytecode()
+        self.unclocked -= 1
+        if not self.timers.size and (self.poller.waited or self.unclocked > 0):
+            self.looked_at = UNKNOWN
+        else:
+            self.now = self.looked_at = lw_now()
+            self.unclocked = UNCLOCKED
+            if self.poller.waited:
+                self.gave_way_at = self.looked_at
+            elif self.looked_at - self.gave_way_at >= GIVE_WAY_AFTER:
+                self.gave_way_at = self.looked_at
+                _bytecode()
         self.since_look = 0
         return 0
 

@@ -12,6 +12,8 @@ cdef class Watcher:
 cdef class Poller:
     cdef readonly int epoll
     cdef int wakeup
+    cdef bint waited              # in the last look, and gave up the GIL for it
+    cdef int unasked
     cdef bint sleeping
     cdef readonly bint without_pwait2
     cdef unsigned long generation

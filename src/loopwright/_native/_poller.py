@@ -20,7 +20,8 @@ by edge, so nobody has to read it. Of its 64 bits none can overflow in the life 
 up to milliseconds, lest a timer fires early.
 
 *The GIL* is kept while epoll is asked without waiting, which takes a third of a microsecond: to give it up and get it
-back behind a thread that computes costs the interval of switching, 5 ms, each time.
+back behind a thread that computes costs the interval of switching, 5 ms, each time. So a busy loop asks before it
+waits, for as long as there is an answer: its next event has come while it saw to the last one.
 
 *A fork* leaves the child with the parent's epoll instance: what the child changes changes for both. So before its first
 use there it makes one of its own, and asks it about all that the table has (`generation`).
@@ -66,6 +67,9 @@ LONGEST = cython.declare(cython.double, 86400.0)
 WAKEUP = cython.declare(uint64_t, 0)
 #: Looks in which the same event was nobody's, after which epoll gets a new set.
 ORPHANED = cython.declare(cython.int, 16)
+
+#: Waits that are begun at once, after one before which epoll was asked in vain whether there is need to wait.
+UNASKED = cython.declare(cython.int, 15)
 
 #: How many forks lie between this process and the first.
 _generation = cython.declare(cython.ulong, 0)
@@ -238,16 +242,25 @@ class Poller:
             self.follow_fork()
         if self.orphans:
             self.count_orphans()
-        if timeout == 0:
+        found = 0
+        self.waited = False
+        if timeout == 0 or self.unasked == 0:
             found = epoll_wait(self.epoll, self.found, MOST, 0)
             failed = errno
+            self.unasked = 0 if found > 0 else UNASKED
+        else:
+            self.unasked -= 1
+        if timeout == 0 or found != 0:
+            pass
         elif timeout < 0:
+            self.waited = True
             self.sleeping = True
             with cython.nogil:
                 found = epoll_wait(self.epoll, self.found, MOST, -1)
                 failed = errno
         else:
             timeout = min(timeout, LONGEST)
+            self.waited = True
             self.sleeping = True
             if not self.without_pwait2:
                 time.tv_sec = cython.cast(cython.long, timeout)
@@ -266,7 +279,8 @@ class Poller:
         self.n_found = max(found, 0)
         if found < 0 and failed != EINTR:
             raise OSError(failed, f"the event loop cannot wait: {os.strerror(failed)}")
-        PyErr_CheckSignals()
+        if found < 0:
+            PyErr_CheckSignals()
         return 0
 
     def next_ready(self, events):
@@ -278,7 +292,7 @@ class Poller:
             data = self.found[self.next_found].data.u64
             events[0] = self.found[self.next_found].events
             self.next_found += 1
-            fd = data & 0xFFFFFFFF
+            fd = cython.cast(uint32_t, data)  # its lower half
             if data == WAKEUP:
                 continue
             if fd < len(self.table):
