@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from _shared.workers import FailedError, Worker
@@ -151,19 +152,21 @@ class Bench:
     # --- callbacks, timers, tasks
 
     def _workloads(self) -> None:
+        """Each row in processes of its own: the set that asyncio keeps of tasks, once it has grown to ten thousand, made
+        the next row's run() of nothing a quarter slower or not, by chance."""
         sides = [side for side in self._sides if side.program is None and not side.transports]
-        workers: dict[Side, Worker] = {}
-        try:
-            for workload in self._plan.workloads:
-                row = self._row(
-                    workload.key, workload.title, "timers" if workload.timers else "scheduling", workload.judged
-                )
-                self._rounds(row, sides, lambda side, it=workload: self._once(workers, side, it), self._plan.rounds)
-        finally:
-            for worker in workers.values():
-                worker.end()
+        for workload in self._plan.workloads:
+            row = self._row(
+                workload.key, workload.title, "timers" if workload.timers else "scheduling", workload.judged
+            )
+            workers: dict[Side, Worker] = {}
+            try:
+                self._rounds(row, sides, partial(self._once, workers, workload), self._plan.rounds)
+            finally:
+                for worker in workers.values():
+                    worker.end()
 
-    def _once(self, workers: dict[Side, Worker], side: Side, workload: Workload) -> dict[str, float]:
+    def _once(self, workers: dict[Side, Worker], workload: Workload, side: Side) -> dict[str, float]:
         if side not in workers:
             workers[side] = self._open(side)
         cpus = self._all_cpus if workload.threads else self._server_cpu

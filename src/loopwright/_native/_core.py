@@ -91,7 +91,7 @@ class LoopCore(WatchingLoop):
             elif self.unclocked <= 0:
                 before = self.now
                 self.now = lw_now()
-                self.unclocked = UNCLOCKED if self.now - before < SHORT else 0
+                self.unclocked = UNCLOCKED if before == UNKNOWN or self.now - before < SHORT else 0
                 if self.looked_at == UNKNOWN:
                     self.looked_at = self.now
                 if self.now - self.looked_at >= LOOK_AFTER_TIME:
@@ -122,7 +122,7 @@ class LoopCore(WatchingLoop):
         self.poller.look(timeout)
         self.unclocked -= 1
         if not self.timers.size and (self.poller.waited or self.unclocked > 0):
-            self.looked_at = UNKNOWN
+            self.now = self.looked_at = UNKNOWN
         else:
             self.now = self.looked_at = lw_now()
             self.unclocked = UNCLOCKED
