@@ -13,6 +13,7 @@ from cython.cimports.cpython.mem import PyMem_Free, PyMem_Malloc
 from cython.cimports.loopwright._native._asyncio import (
     PyContext_CopyCurrent,
     PyTypeObject,
+    inquiry,
     lw_install_call_soon,
     lw_now,
     lw_soon,
@@ -194,6 +195,20 @@ class CallingLoop(HandleLoop):
         return 0
 
 
+def _clear(loop):
+    """The collector has found that nobody needs the loop: what it has goes. Somebody may find it all the same
+    (gc.get_objects()), and Cython's own way would have left None where compiled code expects the queue.
+    """
+    cleared: CallingLoop = cython.cast(CallingLoop, loop)
+    if cleared.ready is not None:
+        cleared.ready.clear()
+    if cleared.timers is not None:
+        cleared.timers.clear()
+    cleared._task_factory = None
+    cleared._current_handle = None
+    return 0
+
+
 def _soon(loop, callback, args, context):
     """call_soon(), when its arguments are taken apart: _call_soon.h has why."""
     if loop._closed:
@@ -204,4 +219,5 @@ def _soon(loop, callback, args, context):
     return loop.ready.add(loop, callback, args, context)
 
 
+cython.cast(cython.pointer(PyTypeObject), CallingLoop).tp_clear = cython.cast(inquiry, _clear)
 lw_install_call_soon(cython.cast(cython.pointer(PyTypeObject), CallingLoop), cython.cast(lw_soon, _soon))

@@ -87,15 +87,15 @@ class LoopCore(WatchingLoop):
         while True:
             self.unclocked -= 1
             if self.since_look >= LOOK_AFTER or ready.first == ready.end or self._stopping:
-                self.look()
+                self.look(False)
             elif self.unclocked <= 0:
                 before = self.now
                 self.now = lw_now()
-                self.unclocked = UNCLOCKED if before == UNKNOWN or self.now - before < SHORT else 0
+                self.unclocked = UNCLOCKED if before != UNKNOWN and self.now - before < SHORT else 0
                 if self.looked_at == UNKNOWN:
                     self.looked_at = self.now
                 if self.now - self.looked_at >= LOOK_AFTER_TIME:
-                    self.look()
+                    self.look(True)
             if ready.first != ready.end:
                 self.run_ready()
             if self.poller.next_found < self.poller.n_found:
@@ -106,9 +106,10 @@ class LoopCore(WatchingLoop):
                 return 0
             PyErr_CheckSignals()
 
-    def look(self):
-        """Ask what descriptors are ready; if nothing else is to do, wait."""
+    def look(self, clocked):
+        """Ask what descriptors are ready; if nothing else is to do, wait. With `clocked`, the clock was just read."""
         timeout: cython.double = 0.0
+        before: cython.double = self.now
         if self.poller.next_found < self.poller.n_found:  # a run that ended early has left some
             return 0
         if self.ready.first == self.ready.end and not self._stopping:
@@ -120,12 +121,12 @@ class LoopCore(WatchingLoop):
             elif self.timers.capacity > MANY_TIMERS:
                 self.timers.shrink()
         self.poller.look(timeout)
-        self.unclocked -= 1
         if not self.timers.size and (self.poller.waited or self.unclocked > 0):
             self.now = self.looked_at = UNKNOWN
         else:
             self.now = self.looked_at = lw_now()
-            self.unclocked = UNCLOCKED
+            if not clocked:  # or that was the time to judge by, and the look's own is none
+                self.unclocked = UNCLOCKED if before != UNKNOWN and self.now - before < SHORT else 0
             if self.poller.waited:
                 self.gave_way_at = self.looked_at
             elif self.looked_at - self.gave_way_at >= GIVE_WAY_AFTER:

@@ -66,4 +66,6 @@ cdef inline void show(PyObject *handle) noexcept:
     lw_show(handle)
     lw_show(<PyObject *>(<Handle>handle)._args)
 
+cdef int _clear(PyObject *handle) noexcept
+cdef int _clear_timer(PyObject *handle) noexcept
 cdef int visit_hidden(PyObject *handle, visitproc visit, void *arg) noexcept

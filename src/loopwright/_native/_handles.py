@@ -35,10 +35,11 @@ if not cython.compiled:
 from cython.cimports.cpython.object import PyObject
 from cython.cimports.cpython.ref import Py_DECREF
 from cython.cimports.loopwright._native._asyncio import (
-    PyContext_Copy,
     PyContext_CopyCurrent,
     PyTypeObject,
+    inquiry,
     lw_call,
+    lw_copy_context,
     lw_current_variables,
     lw_enter,
     lw_fetch,
@@ -150,7 +151,7 @@ class Handle:
         if shared is not None:
             shared.runner = cython.cast(cython.pointer(PyObject), self)
             if shared.spare is None:
-                shared.spare = PyContext_Copy(shared.pristine)
+                shared.spare = lw_copy_context(shared.pristine)
             context = cython.cast(cython.pointer(PyObject), shared.spare)
         else:
             context = cython.cast(cython.pointer(PyObject), self.context)
@@ -215,7 +216,7 @@ class Handle:
             if shared.runner == cython.cast(cython.pointer(PyObject), self):
                 self.context = shared.spare
             else:
-                self.context = PyContext_Copy(shared.pristine)
+                self.context = lw_copy_context(shared.pristine)
         return self.context
 
     @property
@@ -332,6 +333,25 @@ def visit_hidden(handle, visit, arg):
     return stop
 
 
+_clear_itself = cython.declare(inquiry, cython.NULL)
+
+
+def _clear(handle):
+    """The collector has found that nobody needs it. Somebody may find it all the same, who then has a cancelled one."""
+    cython.cast(Handle, handle)._cancelled = True
+    cython.cast(Handle, handle).shares = False
+    return cython.cast(inquiry, _clear_itself)(handle)
+
+
+def _clear_timer(handle):
+    cython.cast(TimerHandle, handle).timers = None  # and in the heap it stays, until that is emptied with the loop
+    return _clear(handle)
+
+
+_clear_itself = cython.cast(cython.pointer(PyTypeObject), Handle).tp_clear
+cython.cast(cython.pointer(PyTypeObject), Handle).tp_clear = cython.cast(inquiry, _clear)
+cython.cast(cython.pointer(PyTypeObject), ThreadSafeHandle).tp_clear = cython.cast(inquiry, _clear)
+cython.cast(cython.pointer(PyTypeObject), TimerHandle).tp_clear = cython.cast(inquiry, _clear_timer)
 lw_take_over_dealloc(cython.cast(cython.pointer(PyTypeObject), Handle))
 lw_take_over_dealloc(cython.cast(cython.pointer(PyTypeObject), ThreadSafeHandle))
 lw_take_over_dealloc(cython.cast(cython.pointer(PyTypeObject), TimerHandle))

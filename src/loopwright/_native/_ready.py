@@ -112,7 +112,6 @@ class ReadyQueue:
 
     def let_go(self, handle):
         """It has been run: keep it for `add()`, or leave it to those who have it."""
-        used: Handle
         if not lw_is_alone(handle):
             if cython.cast(Handle, handle).hidden:
                 show(handle)
@@ -131,7 +130,7 @@ class ReadyQueue:
             cython.cast(Handle, handle)._args = None
             cython.cast(Handle, handle).context = None
             cython.cast(Handle, handle).shares = False
-            if self.n_spare < MOST_SPARE:
+            if self.running and self.n_spare < MOST_SPARE:  # still: what was let go of may have run code
                 self.spare[self.n_spare] = handle
                 self.n_spare += 1
                 return 0
@@ -159,7 +158,9 @@ class ReadyQueue:
         return 0
 
     def clear(self):
-        while self.first != self.end:
+        left: cython.size_t = self.end - self.first
+        while left and self.first != self.end:  # what is let go of may queue more, which is not meant
+            left -= 1
             self.let_go(self.pop())
 
     def __len__(self):
@@ -167,9 +168,12 @@ class ReadyQueue:
 
     def __iter__(self):
         index: cython.size_t
-        return iter([
-            cython.cast(object, self.slots[(self.first + index) & self.mask]) for index in range(self.end - self.first)
-        ])
+        return iter(
+            [
+                cython.cast(object, self.slots[(self.first + index) & self.mask])
+                for index in range(self.end - self.first)
+            ]
+        )
 
 
 _traverse_itself = cython.declare(traverseproc, cython.NULL)
