@@ -373,3 +373,32 @@ for ahead in range(8):
 print(*(kind.__name__ for kind in seen))
 """)
     assert said == "NativeEventLoop\n"
+
+
+def test_a_thread_safe_callback_that_is_run_by_hand_cancels_itself(loop: Loop) -> None:
+    handle = loop.call_soon_threadsafe(lambda: handle.cancel())
+    handle._run()  # from Python 3.14 on it waited for itself to end
+    assert handle.cancelled()
+
+
+def test_timers_cancelled_by_what_goes_with_the_heap(loop: Loop) -> None:
+    class Cancels:
+        def __del__(self) -> None:
+            for timer in timers:
+                timer.cancel()
+
+    timers = [loop.call_later(1000, print) for _ in range(20)]
+    loop.call_later(1, print, Cancels())
+    loop._scheduled.clear()
+    assert all(timer.cancelled() for timer in timers)
+    assert len(loop._scheduled) == 0
+
+
+def test_what_is_cleared_may_queue_more(loop: Loop) -> None:
+    class Queues:
+        def __del__(self) -> None:
+            loop.call_soon(int)
+
+    loop.call_soon(print, Queues())
+    loop._ready.clear()
+    assert len(loop._ready) == 1  # that one is new

@@ -39,6 +39,7 @@ cdef class Handle:
 
 cdef class ThreadSafeHandle(Handle):
     cdef bint running
+    cdef long thread      # that runs it
     cdef object done      # set when the callback has ended; None unless a thread waits for that
     cdef int wait(self) except -1
 

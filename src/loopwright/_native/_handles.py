@@ -25,7 +25,7 @@ import asyncio
 import contextvars
 import inspect
 from asyncio import format_helpers
-from threading import Event, get_ident
+from threading import Event
 
 import cython
 
@@ -33,6 +33,7 @@ if not cython.compiled:
     raise ImportError("loopwright._native._handles is compiled code and does not run as plain Python")
 
 from cython.cimports.cpython.object import PyObject
+from cython.cimports.cpython.pythread import PyThread_get_thread_ident
 from cython.cimports.cpython.ref import Py_DECREF
 from cython.cimports.loopwright._native._asyncio import (
     PyContext_CopyCurrent,
@@ -246,6 +247,7 @@ class ThreadSafeHandle(Handle):
 
     def run(self):
         self.running = True
+        self.thread = PyThread_get_thread_ident()  # not the loop's, if somebody calls _run()
         try:
             return Handle.run(self)
         finally:
@@ -254,7 +256,7 @@ class ThreadSafeHandle(Handle):
                 self.done.set()
 
     def wait(self):
-        if self.running and get_ident() != self._loop._thread_id:
+        if self.running and self.thread != PyThread_get_thread_ident():
             done = Event()
             if self.done is None:  # another thread may have come first while that was made
                 self.done = done

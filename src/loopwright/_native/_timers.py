@@ -128,7 +128,7 @@ class TimerHeap(Timers):
         self.empty()
 
     def empty(self):
-        """What is let go of may run code that looks at the heap, so that is empty by then."""
+        """What is let go of may run code, which looks at the heap and cancels others: it is empty by then."""
         handles: Slots = self.handles
         size: cython.Py_ssize_t = self.size
         position: cython.Py_ssize_t
@@ -136,8 +136,8 @@ class TimerHeap(Timers):
         self.shrink()
         for position in range(size):
             cython.cast(TimerHandle, handles[position]).position = -1
-        for position in range(size):
             cython.cast(TimerHandle, handles[position]).timers = None
+        for position in range(size):
             Py_DECREF(cython.cast(object, handles[position]))
         PyMem_Free(handles)
 
