@@ -376,7 +376,7 @@ print(*(kind.__name__ for kind in seen))
 
 
 def test_a_thread_safe_callback_that_is_run_by_hand_cancels_itself(loop: Loop) -> None:
-    handle = loop.call_soon_threadsafe(lambda: handle.cancel())
+    handle: Any = loop.call_soon_threadsafe(lambda: handle.cancel())
     handle._run()  # from Python 3.14 on it waited for itself to end
     assert handle.cancelled()
 
