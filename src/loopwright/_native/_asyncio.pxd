@@ -48,7 +48,7 @@ cdef extern from "_loop.h":
     void lw_show(PyObject *queued)
     bint lw_is_settled(PyObject *queued)
     void lw_settle(PyObject *queued)
-    bint lw_has_weakrefs(object handle)
+    bint lw_has_weakrefs(PyObject *handle)
     void lw_take_over_dealloc(PyTypeObject *kind)
     void lw_find_variables(object context)
     PyObject *lw_variables(PyObject *context)

@@ -37,7 +37,7 @@ from cython.cimports.cpython.object import PyObject
 from cython.cimports.libc.stdint import uint32_t
 from cython.cimports.loopwright._native._asyncio import PyErr_CheckSignals, lw_now
 from cython.cimports.loopwright._native._descriptors import Callbacks, WatchingLoop
-from cython.cimports.loopwright._native._handles import Handle
+from cython.cimports.loopwright._native._handles import Handle, TimerHandle
 from cython.cimports.loopwright._native._poller import Watcher
 
 #: Callbacks, and seconds, after which descriptors are looked at though more callbacks are ready.
@@ -84,6 +84,7 @@ class LoopCore(WatchingLoop):
     def run_rounds(self):
         ready = self.ready
         before: cython.double
+        timers: cython.ulonglong
         while True:
             self.unclocked -= 1
             if self.since_look >= LOOK_AFTER or ready.first == ready.end or self._stopping:
@@ -96,12 +97,13 @@ class LoopCore(WatchingLoop):
                     self.looked_at = self.now
                 if self.now - self.looked_at >= LOOK_AFTER_TIME:
                     self.look()
+            timers = self.timers.serial
             if ready.first != ready.end:
                 self.run_ready()
             if self.poller.next_found < self.poller.n_found:
                 self.pass_on_events()
             if self.timers.size:
-                self.pass_on_timers()
+                self.pass_on_timers(timers)
             if self._stopping or self._thread_id is None:
                 return 0
             PyErr_CheckSignals()
@@ -173,10 +175,24 @@ class LoopCore(WatchingLoop):
             except BaseException as error:  # around the loop and not within it, which is free
                 self.call_exception_handler({"message": f"Exception in {watcher!r}", "exception": error})
 
-    def pass_on_timers(self):
+    def pass_on_timers(self, limit):
+        """Run what is due, up to the timer of this number: those that were made since are for the next round, also if
+        their time has long gone by. One that is behind, and sets itself again and again, must not keep the loop."""
         now: cython.double = self.now  # which a callback's own run of the loop may change
-        while self.timers.size and self.timers.entries[0].when <= now:
-            self.run_now(self.timers.pop())
+        handle: TimerHandle
+        late: list = None
+        try:
+            while self.timers.size and self.timers.entries[0].when <= now:
+                if self.timers.entries[0].serial < limit:
+                    self.run_now(self.timers.pop())
+                else:
+                    late = [] if late is None else late
+                    late.append(self.timers.pop())
+        finally:
+            if late is not None:
+                for handle in late:
+                    if not handle._cancelled:
+                        self.timers.push(handle)
         return 0
 
     def _release(self):

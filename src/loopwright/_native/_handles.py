@@ -10,7 +10,8 @@ used.
 reference, and the handle the only one to its arguments. A hundred thousand of these cost four times as much where the
 collector walks them one by one, young generation after young generation. So when the next one is queued, and nobody
 else has the one before it, it is hidden from the collector (`settle`), and the queue shows what it refers to among its
-own references (`visit_hidden`).
+own references (`visit_hidden`). Whoever then hands one out has the collector look at it again (`show`), or a cycle
+through it would never be found: the exception handler's report, debug mode's current handle, a queue that is looked at.
 
 *Contexts that are shared.* asyncio copies the current context for each callback that is not given one, and most of
 these copies are alike, run one after the other, and dropped. What matters is that each callback finds the variables

@@ -119,7 +119,7 @@ class ReadyQueue:
         elif (
             self.running
             and type(cython.cast(object, handle)) is Handle
-            and not lw_has_weakrefs(cython.cast(object, handle))
+            and not lw_has_weakrefs(handle)
             and cython.cast(Handle, handle)._source_traceback is None
             and cython.cast(Handle, handle)._repr is None
             and not cython.cast(Handle, handle)._cancelled
@@ -166,10 +166,15 @@ class ReadyQueue:
         return self.end - self.first
 
     def __iter__(self):
+        handle: Handle
         index: cython.size_t
-        return iter([
+        handles = [
             cython.cast(object, self.slots[(self.first + index) & self.mask]) for index in range(self.end - self.first)
-        ])
+        ]
+        for handle in handles:
+            if handle.hidden:
+                show(cython.cast(cython.pointer(PyObject), handle))
+        return iter(handles)
 
 
 _traverse_itself = cython.declare(traverseproc, cython.NULL)

@@ -26,7 +26,7 @@ from cython.cimports.loopwright._native._asyncio import (
     lw_take,
     quiet_traverse,
 )
-from cython.cimports.loopwright._native._handles import TimerHandle, Timers, settle, visit_hidden
+from cython.cimports.loopwright._native._handles import TimerHandle, Timers, settle, show, visit_hidden
 
 
 @cython.final
@@ -143,6 +143,10 @@ class TimerHeap(Timers):
         return self.size
 
     def __iter__(self):
+        handle: TimerHandle
+        for handle in self.handles[: self.size]:
+            if handle.hidden:
+                show(cython.cast(cython.pointer(PyObject), handle))
         return iter(sorted(self.handles[: self.size]))
 
 
