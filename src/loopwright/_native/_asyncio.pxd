@@ -41,6 +41,7 @@ cdef extern from "_loop.h":
     object lw_take(list slots, Py_ssize_t slot)
     void lw_put(list slots, Py_ssize_t slot, object value)
     void lw_move(list slots, Py_ssize_t slot, PyObject *value)
+    int lw_socket_number(object sock)
     PyObject *lw_call(object callable, tuple args)
     PyObject *lw_call_method(object self, str name, object argument)
     bint lw_is_alone(PyObject *object)

@@ -65,7 +65,7 @@ _asyncio_timer = cython.declare(object, asyncio.TimerHandle)
 
 
 @cython.final
-@cython.no_gc_clear  # or `contexts` would be gone in __dealloc__(); the collector breaks a cycle in the contexts themselves
+@cython.no_gc_clear  # __dealloc__() needs `contexts`; the collector breaks cycles in what it refers to
 @cython.freelist(16)
 @cython.cclass
 class SharedContext:

@@ -159,6 +159,13 @@ static inline PyObject *lw_current_variables(void)
     return context == NULL || lw_variables_at == 0 ? NULL : lw_variables(context);
 }
 
+/* The number that a socket object has now, -1 once it is closed: the first field of CPython's structure, which no header
+ * shows. Whoever uses this has looked whether it is there. */
+static inline int lw_socket_number(PyObject *sock)
+{
+    return *(int *)((char *)sock + sizeof(PyObject));
+}
+
 static inline PyObject *lw_call(PyObject *callable, PyObject *args)
 {
     return PyObject_Vectorcall(callable, &PyTuple_GET_ITEM(args, 0), (size_t)PyTuple_GET_SIZE(args), NULL);

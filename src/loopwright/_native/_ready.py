@@ -112,7 +112,6 @@ class ReadyQueue:
 
     def let_go(self, handle):
         """It has been run: keep it for `add()`, or leave it to those who have it."""
-        used: Handle
         if not lw_is_alone(handle):
             if cython.cast(Handle, handle).hidden:
                 show(handle)
@@ -166,10 +165,12 @@ class ReadyQueue:
         return self.end - self.first
 
     def __iter__(self):
-        index: cython.size_t
-        return iter([
-            cython.cast(object, self.slots[(self.first + index) & self.mask]) for index in range(self.end - self.first)
-        ])
+        return iter(
+            [
+                cython.cast(object, self.slots[(self.first + index) & self.mask])
+                for index in range(self.end - self.first)
+            ]
+        )
 
 
 _traverse_itself = cython.declare(traverseproc, cython.NULL)

@@ -45,7 +45,7 @@ from cython.cimports.loopwright._native._asyncio import (
     send,
 )
 from cython.cimports.loopwright._native._outbox import Outbox
-from cython.cimports.loopwright._native._transport import attach, os_error
+from cython.cimports.loopwright._native._transport import attach, number_of, os_error
 
 _logger = cython.declare(object, logging.getLogger("asyncio"))
 #: A subclass of asyncio.Transport; sendfile()'s way without the system call insists on it.
@@ -145,11 +145,11 @@ class StreamTransport(Transport):
             memory = new_bytes(cython.NULL, MOST)
             if memory == cython.NULL:
                 raise MemoryError
-            size = recv(self.fd, bytes_data(memory), MOST, MSG_DONTWAIT)
+            size = recv(number_of(self), bytes_data(memory), MOST, MSG_DONTWAIT)
             if size <= 0:
                 Py_DECREF(cython.cast(object, memory))
         else:
-            size = recv(self.fd, self.loop.scratch, MOST, MSG_DONTWAIT)
+            size = recv(number_of(self), self.loop.scratch, MOST, MSG_DONTWAIT)
         if size < 0:
             return self.read_failed(errno)
         if size == 0:
@@ -186,7 +186,7 @@ class StreamTransport(Transport):
             PyObject_GetBuffer(buffer, cython.address(view), PyBUF_SIMPLE | PyBUF_WRITABLE)
         except BaseException as error:
             return self.fatal(error, "Fatal read error on socket transport")
-        size = recv(self.fd, view.buf, view.len, MSG_DONTWAIT)
+        size = recv(number_of(self), view.buf, view.len, MSG_DONTWAIT)
         number = errno
         PyBuffer_Release(cython.address(view))
         if size < 0:
@@ -305,7 +305,7 @@ class StreamTransport(Transport):
 
     def send_now(self, data, size):
         """How much of it the kernel took; all of it, if the connection is lost: there is nothing to keep."""
-        done: cython.Py_ssize_t = send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+        done: cython.Py_ssize_t = send(number_of(self), data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
         if done >= 0:
             return done
         failed: cython.int = errno
@@ -316,7 +316,7 @@ class StreamTransport(Transport):
 
     def flush(self):
         """Write what is queued, as far as the kernel takes it."""
-        done: cython.Py_ssize_t = self.outbox.send(self.fd, True)
+        done: cython.Py_ssize_t = self.outbox.send(number_of(self), True)
         if done >= 0:
             self.outbox.sent(done)
         elif done != -EAGAIN:
