@@ -148,13 +148,13 @@ class Handle:
                 shared = None
                 self.own_context()
         if shared is not None:
-            shared.runner = cython.cast(cython.pointer(PyObject), self)
             if shared.spare is None:
                 shared.spare = PyContext_Copy(shared.pristine)
+            shared.runner = cython.cast(cython.pointer(PyObject), self)
             context = cython.cast(cython.pointer(PyObject), shared.spare)
         else:
             context = cython.cast(cython.pointer(PyObject), self.context)
-        if lw_enter(context) < 0:  # it is entered already, or no context at all
+        if lw_enter(context) < 0:  # it is entered already, or no context at all; none that is shared
             return self.failed(lw_fetch())
         result = lw_call(self._callback, self._args)
         if result == cython.NULL:

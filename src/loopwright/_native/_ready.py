@@ -130,7 +130,7 @@ class ReadyQueue:
             cython.cast(Handle, handle)._args = None
             cython.cast(Handle, handle).context = None
             cython.cast(Handle, handle).shares = False
-            if self.n_spare < MOST_SPARE:
+            if self.running and self.n_spare < MOST_SPARE:  # what these let go of may have run a callback
                 self.spare[self.n_spare] = handle
                 self.n_spare += 1
                 return 0
