@@ -40,6 +40,7 @@ from cython.cimports.loopwright._native._asyncio import (
     PyContext_CopyCurrent,
     PyTypeObject,
     lw_call,
+    lw_call_handling,
     lw_current_variables,
     lw_enter,
     lw_fetch,
@@ -66,7 +67,7 @@ _asyncio_timer = cython.declare(object, asyncio.TimerHandle)
 
 
 @cython.final
-@cython.no_gc_clear  # or `contexts` would be gone in __dealloc__(); the collector breaks a cycle in the contexts themselves
+@cython.no_gc_clear  # __dealloc__() needs `contexts`; the collector breaks cycles in what it refers to
 @cython.freelist(16)
 @cython.cclass
 class SharedContext:
@@ -149,13 +150,13 @@ class Handle:
                 shared = None
                 self.own_context()
         if shared is not None:
-            shared.runner = cython.cast(cython.pointer(PyObject), self)
             if shared.spare is None:
                 shared.spare = PyContext_Copy(shared.pristine)
+            shared.runner = cython.cast(cython.pointer(PyObject), self)
             context = cython.cast(cython.pointer(PyObject), shared.spare)
         else:
             context = cython.cast(cython.pointer(PyObject), self.context)
-        if lw_enter(context) < 0:  # it is entered already, or no context at all
+        if lw_enter(context) < 0:  # it is entered already, or no context at all; none that is shared
             return self.failed(lw_fetch())
         result = lw_call(self._callback, self._args)
         if result == cython.NULL:
@@ -183,7 +184,7 @@ class Handle:
         report = {"message": f"Exception in callback {told}", "exception": exception, "handle": self}
         if self._source_traceback:
             report["source_traceback"] = self._source_traceback
-        loop.call_exception_handler(report)
+        lw_call_handling(loop, "call_exception_handler", report, exception)
         return 0
 
     def _run(self):

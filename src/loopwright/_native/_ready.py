@@ -112,7 +112,6 @@ class ReadyQueue:
 
     def let_go(self, handle):
         """It has been run: keep it for `add()`, or leave it to those who have it."""
-        used: Handle
         if not lw_is_alone(handle):
             if cython.cast(Handle, handle).hidden:
                 show(handle)
@@ -131,7 +130,7 @@ class ReadyQueue:
             cython.cast(Handle, handle)._args = None
             cython.cast(Handle, handle).context = None
             cython.cast(Handle, handle).shares = False
-            if self.n_spare < MOST_SPARE:
+            if self.running and self.n_spare < MOST_SPARE:  # what these let go of may have run a callback
                 self.spare[self.n_spare] = handle
                 self.n_spare += 1
                 return 0
@@ -168,12 +167,12 @@ class ReadyQueue:
     def __iter__(self):
         handle: Handle
         index: cython.size_t
-        handles = [
-            cython.cast(object, self.slots[(self.first + index) & self.mask]) for index in range(self.end - self.first)
-        ]
-        for handle in handles:
+        handles = []
+        for index in range(self.first, self.end):
+            handle = cython.cast(Handle, self.slots[index & self.mask])
             if handle.hidden:
                 show(cython.cast(cython.pointer(PyObject), handle))
+            handles.append(handle)
         return iter(handles)
 
 
