@@ -110,6 +110,8 @@ class Transport(Watcher):
         raise NotImplementedError
 
     def want(self, events):
+        if self.loop._closed and events & ~self.events:
+            raise RuntimeError("Event loop is closed")
         self.loop.poller.watch(self, events)
         return 0
 
@@ -119,6 +121,8 @@ class Transport(Watcher):
         return 0
 
     def soon(self, callback, args):
+        if self.loop._closed:
+            raise RuntimeError("Event loop is closed")
         self.loop.queue(callback, args, self._context)
         return 0
 
