@@ -111,6 +111,8 @@ class Transport(Watcher):
         raise NotImplementedError
 
     def want(self, events):
+        if self.loop._closed and events & ~self.events:
+            raise RuntimeError("Event loop is closed")
         self.loop.poller.watch(self, events)
         return 0
 
@@ -120,6 +122,8 @@ class Transport(Watcher):
         return 0
 
     def soon(self, callback, args):
+        if self.loop._closed:
+            raise RuntimeError("Event loop is closed")
         self.loop.queue(callback, args, self._context)
         return 0
 
