@@ -6,10 +6,10 @@ the loop was stopped.
 
 *A round* is what a pass of asyncio's is: look at descriptors; run what was ready then; then, at once, the callbacks of
 descriptors that the look found ready, then those of timers that were due at its time. What any of them queues is for
-the next round. So all goes in asyncio's order: what was queued before the look, what the look found, timers, and only
-then what those queued. Rejected: to put what was found into the queue when the others have run. It was behind what
-these had queued, and the next look found it again. A transport is told of its event in the same place, without a handle
-(in debug mode it has one, for slow callbacks are measured by that).
+the next round, a timer that is due already, too. So all goes in asyncio's order: what was queued before the look, what
+the look found, timers, and only then what those queued. Rejected: to put what was found into the queue when the others
+have run. It was behind what these had queued, and the next look found it again. A transport is told of its event in the
+same place, without a handle (in debug mode it has one, for slow callbacks are measured by that).
 
 *Stopping*: as in asyncio, a round in which the loop is stopped is run to its end, and what became ready in it is left
 for the next run.
@@ -84,6 +84,7 @@ class LoopCore(WatchingLoop):
     def run_rounds(self):
         ready = self.ready
         before: cython.double
+        unclocked: cython.int
         timers: cython.ulonglong
         while True:
             self.unclocked -= 1
@@ -92,11 +93,13 @@ class LoopCore(WatchingLoop):
             elif self.unclocked <= 0:
                 before = self.now
                 self.now = lw_now()
-                self.unclocked = UNCLOCKED if before == UNKNOWN or self.now - before < SHORT else 0
+                unclocked = UNCLOCKED if before == UNKNOWN or self.now - before < SHORT else 0
+                self.unclocked = unclocked
                 if self.looked_at == UNKNOWN:
                     self.looked_at = self.now
                 if self.now - self.looked_at >= LOOK_AFTER_TIME:
                     self.look()
+                    self.unclocked = unclocked  # with callbacks that take long, there is a look after each
             timers = self.timers.serial
             if ready.first != ready.end:
                 self.run_ready()
