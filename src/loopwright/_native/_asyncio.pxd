@@ -40,14 +40,16 @@ cdef extern from "_loop.h" nogil:
         EPOLLET
 
 cdef extern from "_loop.h":
+    int lw_socket_number(object sock)
     PyObject *lw_call(object callable, tuple args)
     PyObject *lw_call_method(object self, str name, object argument)
+    object lw_call_handling(object self, str name, object argument, object exception)
     bint lw_is_alone(PyObject *object)
     void lw_hide(PyObject *handle)
     void lw_show(PyObject *queued)
     bint lw_is_settled(PyObject *queued)
     void lw_settle(PyObject *queued)
-    bint lw_has_weakrefs(object handle)
+    bint lw_has_weakrefs(PyObject *handle)
     void lw_take_over_dealloc(PyTypeObject *kind)
     void lw_find_variables(object context)
     PyObject *lw_variables(PyObject *context)

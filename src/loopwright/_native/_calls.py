@@ -10,6 +10,7 @@ if not cython.compiled:
     raise ImportError("loopwright._native._calls is compiled code and does not run as plain Python")
 
 from cython.cimports.cpython.mem import PyMem_Free, PyMem_Malloc
+from cython.cimports.cpython.object import PyObject
 from cython.cimports.loopwright._native._asyncio import (
     PyContext_CopyCurrent,
     PyTypeObject,
@@ -18,7 +19,7 @@ from cython.cimports.loopwright._native._asyncio import (
     lw_now,
     lw_soon,
 )
-from cython.cimports.loopwright._native._handles import Handle, HandleLoop, ThreadSafeHandle, TimerHandle
+from cython.cimports.loopwright._native._handles import Handle, HandleLoop, ThreadSafeHandle, TimerHandle, show
 from cython.cimports.loopwright._native._poller import Poller
 from cython.cimports.loopwright._native._ready import ReadyQueue
 from cython.cimports.loopwright._native._timers import TimerHeap
@@ -182,6 +183,8 @@ class CallingLoop(HandleLoop):
     def run_in_debug(self, handle):
         began: cython.double = lw_now()
         took: cython.double
+        if handle.hidden:
+            show(cython.cast(cython.pointer(PyObject), handle))
         self._current_handle = handle
         try:
             handle.run()

@@ -8,7 +8,7 @@ cdef class LoopCore(WatchingLoop):
     cdef double gave_way_at
     cdef public bint _stopping
     cdef int run_rounds(self) except -1
-    cdef int look(self, bint clocked) except -1
+    cdef int look(self) except -1
     cdef int run_ready(self) except -1
     cdef int pass_on_events(self) except -1
-    cdef int pass_on_timers(self) except -1
+    cdef int pass_on_timers(self, unsigned long long limit) except -1

@@ -1,6 +1,6 @@
 from cpython.object cimport PyObject, visitproc
 
-from loopwright._native._asyncio cimport lw_hide, lw_is_alone, lw_settle, lw_show
+from loopwright._native._asyncio cimport lw_has_weakrefs, lw_hide, lw_is_alone, lw_settle, lw_show
 
 cdef class HandleLoop:
     cdef public bint _debug
@@ -52,8 +52,9 @@ cdef class TimerHandle(Handle):
     cdef Timers timers
 
 cdef inline void settle(PyObject *handle) noexcept:
-    """Leave it to its queue, if nobody else has it. By pointers: to name an object is to have it."""
-    if lw_is_alone(handle):
+    """Leave it to its queue, if nobody else has it, or can have it by a weak reference. By pointers: to name an object is
+    to have it."""
+    if lw_is_alone(handle) and not lw_has_weakrefs(handle):
         if not (<Handle>handle).hidden:
             (<Handle>handle).hidden = True
             lw_hide(handle)

@@ -10,7 +10,8 @@ used.
 reference, and the handle the only one to its arguments. A hundred thousand of these cost four times as much where the
 collector walks them one by one, young generation after young generation. So when the next one is queued, and nobody
 else has the one before it, it is hidden from the collector (`settle`), and the queue shows what it refers to among its
-own references (`visit_hidden`).
+own references (`visit_hidden`). Whoever then hands one out has the collector look at it again (`show`), or a cycle
+through it would never be found: the exception handler's report, debug mode's current handle, a queue that is looked at.
 
 *Contexts that are shared.* asyncio copies the current context for each callback that is not given one, and most of
 these copies are alike, run one after the other, and dropped. What matters is that each callback finds the variables
@@ -40,6 +41,7 @@ from cython.cimports.loopwright._native._asyncio import (
     PyTypeObject,
     inquiry,
     lw_call,
+    lw_call_handling,
     lw_copy_context,
     lw_current_variables,
     lw_enter,
@@ -67,7 +69,7 @@ _asyncio_timer = cython.declare(object, asyncio.TimerHandle)
 
 
 @cython.final
-@cython.no_gc_clear  # or `contexts` would be gone in __dealloc__(); the collector breaks a cycle in the contexts themselves
+@cython.no_gc_clear  # __dealloc__() needs `contexts`; the collector breaks cycles in what it refers to
 @cython.freelist(16)
 @cython.cclass
 class SharedContext:
@@ -150,13 +152,13 @@ class Handle:
                 shared = None
                 self.own_context()
         if shared is not None:
-            shared.runner = cython.cast(cython.pointer(PyObject), self)
             if shared.spare is None:
                 shared.spare = lw_copy_context(shared.pristine)
+            shared.runner = cython.cast(cython.pointer(PyObject), self)
             context = cython.cast(cython.pointer(PyObject), shared.spare)
         else:
             context = cython.cast(cython.pointer(PyObject), self.context)
-        if lw_enter(context) < 0:  # it is entered already, or no context at all
+        if lw_enter(context) < 0:  # it is entered already, or no context at all; none that is shared
             return self.failed(lw_fetch())
         result = lw_call(self._callback, self._args)
         if result == cython.NULL:
@@ -184,7 +186,7 @@ class Handle:
         report = {"message": f"Exception in callback {told}", "exception": exception, "handle": self}
         if self._source_traceback:
             report["source_traceback"] = self._source_traceback
-        loop.call_exception_handler(report)
+        lw_call_handling(loop, "call_exception_handler", report, exception)
         return 0
 
     def _run(self):

@@ -148,6 +148,13 @@ static inline PyObject *lw_current_variables(void)
     return context == NULL || lw_variables_at == 0 ? NULL : lw_variables(context);
 }
 
+/* The number that a socket object has now, -1 once it is closed: the first field of CPython's structure, which no header
+ * shows. Whoever uses this has looked whether it is there. */
+static inline int lw_socket_number(PyObject *sock)
+{
+    return *(int *)((char *)sock + sizeof(PyObject));
+}
+
 static inline PyObject *lw_call(PyObject *callable, PyObject *args)
 {
     return PyObject_Vectorcall(callable, &PyTuple_GET_ITEM(args, 0), (size_t)PyTuple_GET_SIZE(args), NULL);
@@ -158,6 +165,17 @@ static inline PyObject *lw_call_method(PyObject *self, PyObject *name, PyObject 
 {
     PyObject *stack[3] = {NULL, self, argument};
     return PyObject_VectorcallMethod(name, stack + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+}
+
+/* The same while an exception is handled, as in an `except`: what is called may ask sys.exc_info(). */
+static inline PyObject *lw_call_handling(PyObject *self, PyObject *name, PyObject *argument, PyObject *exception)
+{
+    _PyErr_StackItem *handled = PyThreadState_Get()->exc_info;
+    PyObject *before = handled->exc_value, *result;
+    handled->exc_value = Py_NewRef(exception);
+    result = lw_call_method(self, name, argument);
+    Py_XSETREF(handled->exc_value, before);
+    return result;
 }
 
 /* The exception that is being raised, taken away. */

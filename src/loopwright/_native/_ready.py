@@ -118,7 +118,7 @@ class ReadyQueue:
         elif (
             self.running
             and type(cython.cast(object, handle)) is Handle
-            and not lw_has_weakrefs(cython.cast(object, handle))
+            and not lw_has_weakrefs(handle)
             and cython.cast(Handle, handle)._source_traceback is None
             and cython.cast(Handle, handle)._repr is None
             and not cython.cast(Handle, handle)._cancelled
@@ -130,7 +130,7 @@ class ReadyQueue:
             cython.cast(Handle, handle)._args = None
             cython.cast(Handle, handle).context = None
             cython.cast(Handle, handle).shares = False
-            if self.running and self.n_spare < MOST_SPARE:  # still: what was let go of may have run code
+            if self.running and self.n_spare < MOST_SPARE:  # what these let go of may have run a callback
                 self.spare[self.n_spare] = handle
                 self.n_spare += 1
                 return 0
@@ -167,13 +167,15 @@ class ReadyQueue:
         return self.end - self.first
 
     def __iter__(self):
+        handle: Handle
         index: cython.size_t
-        return iter(
-            [
-                cython.cast(object, self.slots[(self.first + index) & self.mask])
-                for index in range(self.end - self.first)
-            ]
-        )
+        handles = []
+        for index in range(self.first, self.end):
+            handle = cython.cast(Handle, self.slots[index & self.mask])
+            if handle.hidden:
+                show(cython.cast(cython.pointer(PyObject), handle))
+            handles.append(handle)
+        return iter(handles)
 
 
 _traverse_itself = cython.declare(traverseproc, cython.NULL)

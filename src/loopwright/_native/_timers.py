@@ -19,7 +19,7 @@ from cython.cimports.cpython.mem import PyMem_Free, PyMem_Realloc
 from cython.cimports.cpython.object import PyObject, traverseproc
 from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
 from cython.cimports.loopwright._native._asyncio import PyTypeObject, quiet_traverse, quiet_visit
-from cython.cimports.loopwright._native._handles import TimerHandle, Timers, settle, visit_hidden
+from cython.cimports.loopwright._native._handles import TimerHandle, Timers, settle, show, visit_hidden
 
 Slots = cython.typedef(cython.pointer(cython.pointer(PyObject)))
 
@@ -154,7 +154,15 @@ class TimerHeap(Timers):
         return self.size
 
     def __iter__(self):
-        return iter(sorted([cython.cast(object, self.handles[position]) for position in range(self.size)]))
+        position: cython.Py_ssize_t
+        handle: TimerHandle
+        handles = []
+        for position in range(self.size):
+            handle = cython.cast(TimerHandle, self.handles[position])
+            if handle.hidden:
+                show(cython.cast(cython.pointer(PyObject), handle))
+            handles.append(handle)
+        return iter(sorted(handles))
 
 
 @cython.cfunc
