@@ -59,6 +59,8 @@ cdef extern from "_loop.h":
     int lw_visit_settled(PyObject *queued, visitproc visit, void *arg)
     int lw_enter "PyContext_Enter"(PyObject *context)    # as it says, and what is raised left to be looked at
     int lw_leave "PyContext_Exit"(PyObject *context)
+    PyObject *lw_copy_current "PyContext_CopyCurrent"()
+    int lw_reraise() except -1
     object lw_fetch()
     int lw_raise(object exception) except -1
 

@@ -17,6 +17,7 @@ from cython.cimports.loopwright._native._asyncio import (
     inquiry,
     lw_install_call_soon,
     lw_now,
+    lw_reraise,
     lw_soon,
 )
 from cython.cimports.loopwright._native._handles import Handle, HandleLoop, ThreadSafeHandle, TimerHandle, show
@@ -129,7 +130,8 @@ class CallingLoop(HandleLoop):
         handle._callback = callback
         handle._args = args
         if context is None:
-            self.ready.contexts.give(handle)
+            if self.ready.contexts.give(handle) < 0:
+                lw_reraise()
         else:
             handle.context = context
         handle._loop = self

@@ -1,4 +1,4 @@
-"""What a loop's call_soon(), call_later() and call_at() give, and the contexts that they run in.
+"""What a loop's call_soon(), call_later() and call_at() give. The contexts that they run in are in `_contexts.py`.
 
 Theory of operation. Handles are known to the garbage collector, and so are the lists that hold them: a loop that is
 dropped unclosed takes its callbacks with it. What asyncio shows of its handles these show under the same names, and to
@@ -12,18 +12,9 @@ collector walks them one by one, young generation after young generation. So whe
 else has the one before it, it is hidden from the collector (`settle`), and the queue shows what it refers to among its
 own references (`visit_hidden`). Whoever then hands one out has the collector look at it again (`show`), or a cycle
 through it would never be found: the exception handler's report, debug mode's current handle, a queue that is looked at.
-
-*Contexts that are shared.* asyncio copies the current context for each callback that is not given one, and most of
-these copies are alike, run one after the other, and dropped. What matters is that each callback finds the variables
-that were set when it was queued, and that nobody else sees what it sets. So callbacks that were queued under the same
-variables share a `SharedContext`: each is run in one and the same copy, for as long as none of them has changed it or
-kept it; from the first that did, the next one gets a copy of the pristine one. The mapping in a context is never
-changed, only replaced (PEP 567), so that the same mapping means the same variables. Who asks a handle for its context
-gets one that it alone runs in.
 """
 
 import asyncio
-import contextvars
 import inspect
 from asyncio import format_helpers
 from threading import Event
@@ -37,28 +28,19 @@ from cython.cimports.cpython.object import PyObject
 from cython.cimports.cpython.pythread import PyThread_get_thread_ident
 from cython.cimports.cpython.ref import Py_DECREF
 from cython.cimports.loopwright._native._asyncio import (
-    PyContext_CopyCurrent,
     PyTypeObject,
     inquiry,
     lw_call,
     lw_call_handling,
-    lw_copy_context,
-    lw_current_variables,
     lw_enter,
     lw_fetch,
-    lw_find_variables,
-    lw_is_alone,
     lw_is_settled,
     lw_leave,
     lw_raise,
     lw_take_over_dealloc,
-    lw_variables,
     lw_visit_settled,
 )
-
-#: Callbacks in a row, under the same variables and with no wait in between, after which the next ones share a context:
-#: for one alone it would be dearer than a copy.
-REPEATED = cython.declare(cython.int, 2)
+from cython.cimports.loopwright._native._contexts import InContext, SharedContext
 
 _says_debug = cython.declare(
     cython.bint, "debug" in inspect.signature(format_helpers._format_callback_source).parameters
@@ -68,72 +50,13 @@ _asyncio_threadsafe = cython.declare(object, getattr(asyncio.events, "_ThreadSaf
 _asyncio_timer = cython.declare(object, asyncio.TimerHandle)
 
 
-@cython.final
-@cython.no_gc_clear  # __dealloc__() needs `contexts`; the collector breaks cycles in what it refers to
-@cython.freelist(16)
-@cython.cclass
-class SharedContext:
-    """The variables that were set when some callbacks were queued, and a context with them for each, in its turn."""
-
-    def __dealloc__(self):
-        if self.contexts.latest == cython.cast(cython.pointer(PyObject), self):
-            self.contexts.latest = cython.NULL
-
-    def settle(self, handle):
-        """What was run in the spare one has come back: others may have it if nobody has kept it or has set anything."""
-        spare: cython.pointer(PyObject) = cython.cast(cython.pointer(PyObject), self.spare)
-        self.runner = cython.NULL
-        if not lw_is_alone(spare) or lw_variables(spare) != self.variables:
-            handle.shares = False
-            handle.context = self.spare
-            self.spare = None
-        return 0
-
-
-@cython.final
-@cython.cclass
-class Contexts:
-    """Of a loop: what its next callback will run in."""
-
-    def give(self, handle):
-        """The current context as it is now, for it to run in once. Any thread may ask, each for its own."""
-        variables: cython.pointer(PyObject) = lw_current_variables()
-        shared: SharedContext
-        if self.latest != cython.NULL and cython.cast(SharedContext, self.latest).variables == variables:
-            handle.context = cython.cast(object, self.latest)
-            handle.shares = True
-            return 0
-        context = PyContext_CopyCurrent()
-        handle.context = context
-        if variables == cython.NULL:  # the thread has had no context so far, or this Python keeps them otherwise
-            return 0
-        if variables != self.candidate:
-            self.candidate = variables
-            self.repeated = 0
-        elif self.repeated < REPEATED:
-            self.repeated += 1
-        else:
-            shared = SharedContext.__new__(SharedContext)
-            shared.contexts = self
-            shared.pristine = context
-            shared.variables = lw_variables(cython.cast(cython.pointer(PyObject), context))
-            self.latest = cython.cast(cython.pointer(PyObject), shared)
-            handle.context = shared
-            handle.shares = True
-        return 0
-
-    def rest(self):
-        """The loop waits: what comes next may come alone."""
-        self.candidate = cython.NULL
-
-
 @cython.cclass
 class HandleLoop:
     """What a handle has to know of its loop."""
 
 
 @cython.cclass
-class Handle:
+class Handle(InContext):
     """A callback that was given to a loop, as `asyncio.Handle` describes it."""
 
     @property
@@ -153,7 +76,7 @@ class Handle:
                 self.own_context()
         if shared is not None:
             if shared.spare is None:
-                shared.spare = lw_copy_context(shared.pristine)
+                shared.renew()
             shared.runner = cython.cast(cython.pointer(PyObject), self)
             context = cython.cast(cython.pointer(PyObject), shared.spare)
         else:
@@ -209,18 +132,6 @@ class Handle:
 
     def cancelled(self):
         return self._cancelled
-
-    def own_context(self):
-        """The one it runs in, or has run in; from here on nobody else does."""
-        shared: SharedContext
-        if self.shares:
-            shared = cython.cast(SharedContext, self.context)
-            self.shares = False
-            if shared.runner == cython.cast(cython.pointer(PyObject), self):
-                self.context = shared.spare
-            else:
-                self.context = lw_copy_context(shared.pristine)
-        return self.context
 
     @property
     def _context(self):
@@ -359,6 +270,3 @@ cython.cast(cython.pointer(PyTypeObject), TimerHandle).tp_clear = cython.cast(in
 lw_take_over_dealloc(cython.cast(cython.pointer(PyTypeObject), Handle))
 lw_take_over_dealloc(cython.cast(cython.pointer(PyTypeObject), ThreadSafeHandle))
 lw_take_over_dealloc(cython.cast(cython.pointer(PyTypeObject), TimerHandle))
-_with_a_variable = contextvars.copy_context()
-_with_a_variable.run(contextvars.ContextVar("probe").set, None)
-lw_find_variables(_with_a_variable)

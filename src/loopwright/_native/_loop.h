@@ -195,6 +195,12 @@ static inline PyObject *lw_fetch(void)
 #endif
 }
 
+/* For Cython: an exception is set. */
+static inline int lw_reraise(void)
+{
+    return -1;
+}
+
 /* Raise it again, with no line added to its traceback. */
 static inline int lw_raise(PyObject *exception)
 {

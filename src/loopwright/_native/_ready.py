@@ -26,10 +26,12 @@ from cython.cimports.loopwright._native._asyncio import (
     lw_has_weakrefs,
     lw_hide,
     lw_is_alone,
+    lw_reraise,
     quiet_traverse,
     quiet_visit,
 )
-from cython.cimports.loopwright._native._handles import Contexts, Handle, settle, show, visit_hidden
+from cython.cimports.loopwright._native._contexts import Contexts
+from cython.cimports.loopwright._native._handles import Handle, settle, show, visit_hidden
 
 Slots = cython.typedef(cython.pointer(cython.pointer(PyObject)))
 MOST_SPARE = cython.declare(cython.int, 1024)
@@ -70,7 +72,9 @@ class ReadyQueue:
         cython.cast(Handle, handle)._callback = callback
         cython.cast(Handle, handle)._args = args
         if context is None:
-            self.contexts.give(cython.cast(Handle, handle))
+            if self.contexts.give(cython.cast(Handle, handle)) < 0:
+                Py_DECREF(cython.cast(object, handle))
+                lw_reraise()
         else:
             cython.cast(Handle, handle).context = context
         self.put(handle)

@@ -55,11 +55,9 @@ _Socket = cython.declare(object, _socket.socket)
 @cython.cfunc
 def _shows_its_number():
     """Whether a socket object's number is where CPython has had it since there are sockets."""
-    sock = socket.socket(socket.AF_UNIX)
-    with sock:
-        if lw_socket_number(sock) != sock.fileno():
-            return False
-    return lw_socket_number(sock) == -1
+    with socket.socket(socket.AF_UNIX) as sock:
+        shown = lw_socket_number(sock) == sock.fileno()
+    return shown and lw_socket_number(sock) == -1
 
 
 _sockets_show_numbers = cython.declare(cython.bint, _shows_its_number())
