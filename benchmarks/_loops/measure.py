@@ -154,7 +154,7 @@ class Bench:
     def _workloads(self) -> None:
         """Each row in processes of its own.
 
-        Once the set that asyncio keeps of tasks had grown to ten thousand, run() of nothing was a quarter slower, or not,
+        Once the set that asyncio keeps of tasks had grown to ten thousand, run() of nothing was a quarter slower or not
         by chance.
         """
         sides = [side for side in self._sides if side.program is None and not side.transports]
