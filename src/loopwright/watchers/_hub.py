@@ -190,7 +190,9 @@ class Hub:
         while key in self._children:  # after 2**32 children, the key of one that still lives
             key = self._last_key = self._last_key % (ALARM - 1) + 1
         try:
-            if not self._pidfds.add_or_hear(child.pidfd, key) and not self._called:
+            if not self._children:  # alone: it has been started just now, in this thread as a rule
+                self._pidfds.add(child.pidfd, key)
+            elif not self._pidfds.add_or_hear(child.pidfd, key) and not self._called:
                 self._called = True
                 self.loop.call_soon(self._on_readable)
             self._children[key] = (child, on_exit)
