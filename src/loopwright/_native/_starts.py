@@ -82,7 +82,7 @@ class StartPort:
             close(self._port.wakeup)
 
     def fileno(self) -> int:
-        """Readable when `drain()` would give something, within a millisecond if no start hangs. -1 after `close()`."""
+        """Readable when `drain()` would give something, or soon after. -1 after `close()`."""
         return self._port.wakeup
 
     def has_done(self) -> bool:

@@ -76,7 +76,7 @@ from cython.cimports.posix.unistd import read, write
 WORKERS = cython.declare(cython.int, 8)
 STUCK = cython.declare(cython.uint, 50_000)  # microseconds
 #: Nanoseconds from the beginning of a start after which it is told of, whatever else waits.
-PATIENCE = cython.declare(int64_t, 1_000_000)
+PATIENCE = cython.declare(int64_t, 2_000_000)
 
 _shop = cython.declare(cython.pointer(Shop), cython.NULL)
 
