@@ -152,8 +152,11 @@ class Bench:
     # --- callbacks, timers, tasks
 
     def _workloads(self) -> None:
-        """Each row in processes of its own: the set that asyncio keeps of tasks, once it has grown to ten thousand, made
-        the next row's run() of nothing a quarter slower or not, by chance."""
+        """Each row in processes of its own.
+
+        Once the set that asyncio keeps of tasks had grown to ten thousand, run() of nothing was a quarter slower, or not,
+        by chance.
+        """
         sides = [side for side in self._sides if side.program is None and not side.transports]
         for workload in self._plan.workloads:
             row = self._row(

@@ -310,3 +310,95 @@ def test_copies_in_this_process(loop: Loop) -> None:
         with pytest.raises(TypeError, match="cannot pickle"):
             copied(loop.call_soon(int))
     once(loop)
+
+
+def test_a_loop_found_after_the_collector_has_cleared_it() -> None:
+    # Cython's own clearing left None where compiled code expects the queue, the timers and contexts: it crashed.
+    said = survives("""
+import asyncio, contextlib, contextvars, gc, sys
+from loopwright import NativeEventLoop
+
+variable = contextvars.ContextVar("variable", default=None)
+seen = set()
+
+class Late:  # made by a finalizer, and so gone only after the collector has cleared what it found
+    def __del__(self):
+        found = [thing for thing in gc.get_objects() if str(type(thing).__module__).startswith("loopwright._native.")]
+        loops = [thing for thing in gc.get_objects() if type(thing) is NativeEventLoop]
+        for loop in loops:
+            loop._closed = False
+            seen.add(type(loop))
+            timers = [loop.call_later(0, int) for _ in range(5)]
+            for context in (None, contextvars.Context()):
+                loop.call_soon(int, context=context)
+            loop.call_soon_threadsafe(int)
+            timers[2].cancel()
+            found += [*loop._ready, *loop._scheduled]
+            loop._thread_id = None
+            loop._run_once()
+        for thing in found:
+            for name in ("_run", "get_context", "cancelled", "cancel", "clear", "__len__", "__repr__", "_check_thread"):
+                with contextlib.suppress(AttributeError):
+                    getattr(thing, name)()
+
+class Holder:
+    def __del__(self):
+        self.late = Late()
+
+def once(ahead):
+    loop = NativeEventLoop()
+    holder = Holder()
+    holder.before = [Holder() for _ in range(ahead)]
+    holder.loop = loop
+    variable.set(holder)
+    if ahead % 2:
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+    holder.handles = [loop.call_soon(lambda: holder) for _ in range(ahead)]
+    holder.handles += [loop.call_later(1000, lambda: holder) for _ in range(ahead)]
+    holder.handles += [loop.call_soon_threadsafe(lambda: holder)]
+    loop.call_soon(lambda: holder)
+    loop.call_later(1000, lambda: holder)
+    last = Holder()
+    last.late = None
+    last.itself, last.handles = last, holder.handles
+    variable.set(None)
+
+import logging
+logging.disable()
+sys.unraisablehook = lambda _: None  # that it was not closed
+for ahead in range(8):
+    once(ahead)
+    gc.collect()
+print(*(kind.__name__ for kind in seen))
+""")
+    assert said == "NativeEventLoop\n"
+
+
+def test_a_thread_safe_callback_that_is_run_by_hand_cancels_itself(loop: Loop) -> None:
+    handle: Any = loop.call_soon_threadsafe(lambda: handle.cancel())
+    handle._run()  # from Python 3.14 on it waited for itself to end
+    assert handle.cancelled()
+
+
+def test_timers_cancelled_by_what_goes_with_the_heap(loop: Loop) -> None:
+    class Cancels:
+        def __del__(self) -> None:
+            for timer in timers:
+                timer.cancel()
+
+    timers = [loop.call_later(1000, print) for _ in range(20)]
+    loop.call_later(1, print, Cancels())
+    loop._scheduled.clear()
+    assert all(timer.cancelled() for timer in timers)
+    assert len(loop._scheduled) == 0
+
+
+def test_what_is_cleared_may_queue_more(loop: Loop) -> None:
+    class Queues:
+        def __del__(self) -> None:
+            loop.call_soon(int)
+
+    loop.call_soon(print, Queues())
+    loop._ready.clear()
+    assert len(loop._ready) == 1  # that one is new

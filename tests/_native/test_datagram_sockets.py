@@ -3,6 +3,7 @@ and families."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 import subprocess
@@ -92,6 +93,29 @@ def test_socketpair(world: World, tmp_path: Path) -> None:
         await until(lambda: protocol.data)
         assert protocol.told == [("made",), ("datagram", b"in", None)]
         transport.close()
+
+    world.run(main)
+
+
+def test_a_socket_closed_under_its_transport_sends_to_nobody(world: World) -> None:
+    """Not to whoever's socket has the number by then."""
+    peer = world.socket(bind=LOCAL)
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    number = sock.fileno()
+
+    async def main() -> None:
+        transport, protocol = await endpoint(sock=sock)
+        sock.close()
+        other = world.socket(bind=LOCAL)
+        assert other.fileno() == number
+        transport.sendto(b"astray", peer.getsockname())
+        await until(lambda: len(protocol.told) > 1)
+        assert protocol.told[1] == ("error", OSError)
+        transport.abort()
+        await asyncio.sleep(0)
+        peer.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            peer.recv(10)
 
     world.run(main)
 

@@ -15,6 +15,7 @@ MORE_THAN_ASYNCIO = {
     "test_a_number_used_anew_after_it_was_closed_unannounced": DEAF,
     "test_a_number_used_anew_by_a_transport_after_it_was_closed_unannounced": DEAF,
     "test_a_number_used_anew_by_sock_calls_after_it_was_closed_unannounced": DEAF,
+    "test_what_waits_when_the_socket_is_closed_reaches_nobody_else": "its selector raises FileNotFoundError",
 }
 
 if sys.version_info < (3, 14):

@@ -16,7 +16,7 @@ import pytest
 from loopwright import _spawning
 from loopwright._core import ExitStatus, StatusLost
 from loopwright.watchers import PidfdChildWatcher
-from tests.watchers.children import await_exit, heard, ours, reap, start
+from tests.watchers.children import await_exit, heard, held, ours, reap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -168,8 +168,9 @@ def test_signal_ignored_so_that_the_kernel_reaps(
         result = heard()
         before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         try:
-            pid = start("sleep 0.02; exit 3")
+            pid, until = held()
             pidfd_watcher.add_child_handler(pid, result)
+            os.close(until)
             assert await result == (pid, 255)
         finally:
             signal.signal(signal.SIGCHLD, before)

@@ -14,7 +14,7 @@ import pytest
 from loopwright.errors import NoLoopError, WrongThreadError
 from loopwright.watchers import FastChildWatcher, MultiLoopChildWatcher, SafeChildWatcher
 from loopwright.watchers._ear import ear
-from tests.watchers.children import heard, start
+from tests.watchers.children import heard, held, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -191,9 +191,11 @@ def test_signal_ignored_later(run: Run, make: Callable[[], SignalWatcher], caplo
     async def play() -> None:
         watcher = make()
         with watcher:
-            result, pid = heard(), start("sleep 0.02; exit 3")
+            result = heard()
+            pid, until = held()
             watcher.add_child_handler(pid, result)
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        os.close(until)
         assert await result == (pid, 255)
 
     before = signal.getsignal(signal.SIGCHLD)

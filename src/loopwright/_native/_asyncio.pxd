@@ -4,12 +4,14 @@ from libc.stdint cimport uint32_t, uint64_t
 
 ctypedef void (*destructor)(PyObject *) noexcept
 ctypedef int (*quiet_visit)(PyObject *, void *) noexcept
+ctypedef int (*inquiry)(PyObject *) noexcept
 ctypedef int (*quiet_traverse)(PyObject *, visitproc, void *) noexcept
 
 cdef extern from "Python.h":
     ctypedef struct PyTypeObject:
         destructor tp_dealloc
         traverseproc tp_traverse
+        inquiry tp_clear
 
 cdef extern from "_loop.h" nogil:
     ctypedef union epoll_data_t:
@@ -38,31 +40,32 @@ cdef extern from "_loop.h" nogil:
         EPOLLET
 
 cdef extern from "_loop.h":
-    object lw_take(list slots, Py_ssize_t slot)
-    void lw_put(list slots, Py_ssize_t slot, object value)
-    void lw_move(list slots, Py_ssize_t slot, PyObject *value)
+    int lw_socket_number(object sock)
     PyObject *lw_call(object callable, tuple args)
     PyObject *lw_call_method(object self, str name, object argument)
+    object lw_call_handling(object self, str name, object argument, object exception)
     bint lw_is_alone(PyObject *object)
     void lw_hide(PyObject *handle)
     void lw_show(PyObject *queued)
     bint lw_is_settled(PyObject *queued)
     void lw_settle(PyObject *queued)
-    bint lw_has_weakrefs(object handle)
+    bint lw_has_weakrefs(PyObject *handle)
     void lw_take_over_dealloc(PyTypeObject *kind)
     void lw_find_variables(object context)
     PyObject *lw_variables(PyObject *context)
     PyObject *lw_current_variables()
+    object lw_copy_context(object context)
     bint PyList_CheckExact(PyObject *value)
     int lw_visit_settled(PyObject *queued, visitproc visit, void *arg)
     int lw_enter "PyContext_Enter"(PyObject *context)    # as it says, and what is raised left to be looked at
     int lw_leave "PyContext_Exit"(PyObject *context)
+    PyObject *lw_copy_current "PyContext_CopyCurrent"()
+    int lw_reraise() except -1
     object lw_fetch()
     int lw_raise(object exception) except -1
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
-    object PyContext_Copy(object context)
     object PyContext_CopyCurrent()
     int PyContext_Enter(object context) except -1
     int PyContext_Exit(object context) except -1

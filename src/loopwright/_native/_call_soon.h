@@ -55,7 +55,7 @@ static PyObject *lw_call_soon(PyObject *loop, PyObject *const *args, Py_ssize_t 
 
 static PyMethodDef lw_call_soon_method = {
     "call_soon", (PyCFunction)(void (*)(void))lw_call_soon, METH_FASTCALL | METH_KEYWORDS,
-    "call_soon($self, callback, /, *args, context=None)\n--\n\nAs asyncio.AbstractEventLoop.call_soon()."};
+    "call_soon($self, callback, *args, context=None)\n--\n\nAs asyncio.AbstractEventLoop.call_soon()."};
 
 /* Make it a method of that type, to do `soon`. */
 static int lw_install_call_soon(PyTypeObject *type, lw_soon soon)

@@ -1,3 +1,5 @@
+from cpython.object cimport PyObject
+
 from loopwright._native._handles cimport Handle, HandleLoop, ThreadSafeHandle, TimerHandle
 from loopwright._native._poller cimport Poller
 from loopwright._native._ready cimport ReadyQueue
@@ -19,4 +21,5 @@ cdef class CallingLoop(HandleLoop):
     cdef int run_now(self, Handle handle) except -1
     cdef int run_in_debug(self, Handle handle) except -1
 
+cdef int _clear(PyObject *loop) noexcept
 cdef object _soon(CallingLoop loop, object callback, tuple args, object context)

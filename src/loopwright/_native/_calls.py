@@ -10,14 +10,17 @@ if not cython.compiled:
     raise ImportError("loopwright._native._calls is compiled code and does not run as plain Python")
 
 from cython.cimports.cpython.mem import PyMem_Free, PyMem_Malloc
+from cython.cimports.cpython.object import PyObject
 from cython.cimports.loopwright._native._asyncio import (
     PyContext_CopyCurrent,
     PyTypeObject,
+    inquiry,
     lw_install_call_soon,
     lw_now,
+    lw_reraise,
     lw_soon,
 )
-from cython.cimports.loopwright._native._handles import Handle, HandleLoop, ThreadSafeHandle, TimerHandle
+from cython.cimports.loopwright._native._handles import Handle, HandleLoop, ThreadSafeHandle, TimerHandle, show
 from cython.cimports.loopwright._native._poller import Poller
 from cython.cimports.loopwright._native._ready import ReadyQueue
 from cython.cimports.loopwright._native._timers import TimerHeap
@@ -127,7 +130,8 @@ class CallingLoop(HandleLoop):
         handle._callback = callback
         handle._args = args
         if context is None:
-            self.ready.contexts.give(handle)
+            if self.ready.contexts.give(handle) < 0:
+                lw_reraise()
         else:
             handle.context = context
         handle._loop = self
@@ -181,6 +185,8 @@ class CallingLoop(HandleLoop):
     def run_in_debug(self, handle):
         began: cython.double = lw_now()
         took: cython.double
+        if handle.hidden:
+            show(cython.cast(cython.pointer(PyObject), handle))
         self._current_handle = handle
         try:
             handle.run()
@@ -194,6 +200,20 @@ class CallingLoop(HandleLoop):
         return 0
 
 
+def _clear(loop):
+    """The collector has found that nobody needs the loop: what it has goes. Somebody may find it all the same
+    (gc.get_objects()), and Cython's own way would have left None where compiled code expects the queue.
+    """
+    cleared: CallingLoop = cython.cast(CallingLoop, loop)
+    if cleared.ready is not None:
+        cleared.ready.clear()
+    if cleared.timers is not None:
+        cleared.timers.clear()
+    cleared._task_factory = None
+    cleared._current_handle = None
+    return 0
+
+
 def _soon(loop, callback, args, context):
     """call_soon(), when its arguments are taken apart: _call_soon.h has why."""
     if loop._closed:
@@ -204,4 +224,5 @@ def _soon(loop, callback, args, context):
     return loop.ready.add(loop, callback, args, context)
 
 
+cython.cast(cython.pointer(PyTypeObject), CallingLoop).tp_clear = cython.cast(inquiry, _clear)
 lw_install_call_soon(cython.cast(cython.pointer(PyTypeObject), CallingLoop), cython.cast(lw_soon, _soon))

@@ -11,4 +11,4 @@ cdef class LoopCore(WatchingLoop):
     cdef int look(self) except -1
     cdef int run_ready(self) except -1
     cdef int pass_on_events(self) except -1
-    cdef int pass_on_timers(self) except -1
+    cdef int pass_on_timers(self, unsigned long long limit) except -1

@@ -6,10 +6,10 @@ the loop was stopped.
 
 *A round* is what a pass of asyncio's is: look at descriptors; run what was ready then; then, at once, the callbacks of
 descriptors that the look found ready, then those of timers that were due at its time. What any of them queues is for
-the next round. So all goes in asyncio's order: what was queued before the look, what the look found, timers, and only
-then what those queued. Rejected: to put what was found into the queue when the others have run. It was behind what
-these had queued, and the next look found it again. A transport is told of its event in the same place, without a handle
-(in debug mode it has one, for slow callbacks are measured by that).
+the next round, a timer that is due already, too. So all goes in asyncio's order: what was queued before the look, what
+the look found, timers, and only then what those queued. Rejected: to put what was found into the queue when the others
+have run. It was behind what these had queued, and the next look found it again. A transport is told of its event in the
+same place, without a handle (in debug mode it has one, for slow callbacks are measured by that).
 
 *Stopping*: as in asyncio, a round in which the loop is stopped is run to its end, and what became ready in it is left
 for the next run.
@@ -37,7 +37,7 @@ from cython.cimports.cpython.object import PyObject
 from cython.cimports.libc.stdint import uint32_t
 from cython.cimports.loopwright._native._asyncio import PyErr_CheckSignals, lw_now
 from cython.cimports.loopwright._native._descriptors import Callbacks, WatchingLoop
-from cython.cimports.loopwright._native._handles import Handle
+from cython.cimports.loopwright._native._handles import Handle, TimerHandle
 from cython.cimports.loopwright._native._poller import Watcher
 
 #: Callbacks, and seconds, after which descriptors are looked at though more callbacks are ready.
@@ -84,6 +84,8 @@ class LoopCore(WatchingLoop):
     def run_rounds(self):
         ready = self.ready
         before: cython.double
+        unclocked: cython.int
+        timers: cython.ulonglong
         while True:
             self.unclocked -= 1
             if self.since_look >= LOOK_AFTER or ready.first == ready.end or self._stopping:
@@ -91,17 +93,20 @@ class LoopCore(WatchingLoop):
             elif self.unclocked <= 0:
                 before = self.now
                 self.now = lw_now()
-                self.unclocked = UNCLOCKED if before == UNKNOWN or self.now - before < SHORT else 0
+                unclocked = UNCLOCKED if before == UNKNOWN or self.now - before < SHORT else 0
+                self.unclocked = unclocked
                 if self.looked_at == UNKNOWN:
                     self.looked_at = self.now
                 if self.now - self.looked_at >= LOOK_AFTER_TIME:
                     self.look()
+                    self.unclocked = unclocked  # with callbacks that take long, there is a look after each
+            timers = self.timers.serial
             if ready.first != ready.end:
                 self.run_ready()
             if self.poller.next_found < self.poller.n_found:
                 self.pass_on_events()
             if self.timers.size:
-                self.pass_on_timers()
+                self.pass_on_timers(timers)
             if self._stopping or self._thread_id is None:
                 return 0
             PyErr_CheckSignals()
@@ -173,10 +178,24 @@ class LoopCore(WatchingLoop):
             except BaseException as error:  # around the loop and not within it, which is free
                 self.call_exception_handler({"message": f"Exception in {watcher!r}", "exception": error})
 
-    def pass_on_timers(self):
+    def pass_on_timers(self, limit):
+        """Run what is due, up to the timer of this number: those that were made since are for the next round, also if
+        their time has long gone by. One that is behind, and sets itself again and again, must not keep the loop."""
         now: cython.double = self.now  # which a callback's own run of the loop may change
-        while self.timers.size and self.timers.entries[0].when <= now:
-            self.run_now(self.timers.pop())
+        handle: TimerHandle
+        late: list = None
+        try:
+            while self.timers.size and self.timers.entries[0].when <= now:
+                if self.timers.entries[0].serial < limit:
+                    self.run_now(self.timers.pop())
+                else:
+                    late = [] if late is None else late
+                    late.append(self.timers.pop())
+        finally:
+            if late is not None:
+                for handle in late:
+                    if not handle._cancelled:
+                        self.timers.push(handle)
         return 0
 
     def _release(self):

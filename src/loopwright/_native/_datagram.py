@@ -52,7 +52,7 @@ from cython.cimports.loopwright._native._asyncio import (
     lw_fetch,
     lw_raise,
 )
-from cython.cimports.loopwright._native._transport import os_error
+from cython.cimports.loopwright._native._transport import number_of, os_error
 
 #: Bytes: what is longer is cut off. The size of the loop's buffer.
 MOST = cython.declare(cython.Py_ssize_t, 262144)
@@ -137,7 +137,7 @@ class DatagramTransport(Transport):
         while count < most:
             length = cython.sizeof(sockaddr_storage)
             size = recvfrom(
-                self.fd,
+                number_of(self),
                 self.loop.scratch,
                 MOST,
                 MSG_DONTWAIT,
@@ -237,7 +237,7 @@ class DatagramTransport(Transport):
         done: cython.Py_ssize_t
         number: cython.int
         if length == 0:
-            done = c_send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+            done = c_send(number_of(self), data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
         else:
             if PySys_Audit(
                 "socket.sendto",
@@ -247,7 +247,7 @@ class DatagramTransport(Transport):
             ):
                 return self.send_raised(lw_fetch())
             done = c_sendto(
-                self.fd,
+                number_of(self),
                 data,
                 size,
                 MSG_DONTWAIT | MSG_NOSIGNAL,

@@ -1,4 +1,4 @@
-"""What a loop's call_soon(), call_later() and call_at() give, and the contexts that they run in.
+"""What a loop's call_soon(), call_later() and call_at() give. The contexts that they run in are in `_contexts.py`.
 
 Theory of operation. Handles are known to the garbage collector, and so are the lists that hold them: a loop that is
 dropped unclosed takes its callbacks with it. What asyncio shows of its handles these show under the same names, and to
@@ -10,22 +10,14 @@ used.
 reference, and the handle the only one to its arguments. A hundred thousand of these cost four times as much where the
 collector walks them one by one, young generation after young generation. So when the next one is queued, and nobody
 else has the one before it, it is hidden from the collector (`settle`), and the queue shows what it refers to among its
-own references (`visit_hidden`).
-
-*Contexts that are shared.* asyncio copies the current context for each callback that is not given one, and most of
-these copies are alike, run one after the other, and dropped. What matters is that each callback finds the variables
-that were set when it was queued, and that nobody else sees what it sets. So callbacks that were queued under the same
-variables share a `SharedContext`: each is run in one and the same copy, for as long as none of them has changed it or
-kept it; from the first that did, the next one gets a copy of the pristine one. The mapping in a context is never
-changed, only replaced (PEP 567), so that the same mapping means the same variables. Who asks a handle for its context
-gets one that it alone runs in.
+own references (`visit_hidden`). Whoever then hands one out has the collector look at it again (`show`), or a cycle
+through it would never be found: the exception handler's report, debug mode's current handle, a queue that is looked at.
 """
 
 import asyncio
-import contextvars
 import inspect
 from asyncio import format_helpers
-from threading import Event, get_ident
+from threading import Event
 
 import cython
 
@@ -33,28 +25,22 @@ if not cython.compiled:
     raise ImportError("loopwright._native._handles is compiled code and does not run as plain Python")
 
 from cython.cimports.cpython.object import PyObject
+from cython.cimports.cpython.pythread import PyThread_get_thread_ident
 from cython.cimports.cpython.ref import Py_DECREF
 from cython.cimports.loopwright._native._asyncio import (
-    PyContext_Copy,
-    PyContext_CopyCurrent,
     PyTypeObject,
+    inquiry,
     lw_call,
-    lw_current_variables,
+    lw_call_handling,
     lw_enter,
     lw_fetch,
-    lw_find_variables,
-    lw_is_alone,
     lw_is_settled,
     lw_leave,
     lw_raise,
     lw_take_over_dealloc,
-    lw_variables,
     lw_visit_settled,
 )
-
-#: Callbacks in a row, under the same variables and with no wait in between, after which the next ones share a context:
-#: for one alone it would be dearer than a copy.
-REPEATED = cython.declare(cython.int, 2)
+from cython.cimports.loopwright._native._contexts import InContext, SharedContext
 
 _says_debug = cython.declare(
     cython.bint, "debug" in inspect.signature(format_helpers._format_callback_source).parameters
@@ -64,72 +50,13 @@ _asyncio_threadsafe = cython.declare(object, getattr(asyncio.events, "_ThreadSaf
 _asyncio_timer = cython.declare(object, asyncio.TimerHandle)
 
 
-@cython.final
-@cython.no_gc_clear  # or `contexts` would be gone in __dealloc__(); the collector breaks a cycle in the contexts themselves
-@cython.freelist(16)
-@cython.cclass
-class SharedContext:
-    """The variables that were set when some callbacks were queued, and a context with them for each, in its turn."""
-
-    def __dealloc__(self):
-        if self.contexts.latest == cython.cast(cython.pointer(PyObject), self):
-            self.contexts.latest = cython.NULL
-
-    def settle(self, handle):
-        """What was run in the spare one has come back: others may have it if nobody has kept it or has set anything."""
-        spare: cython.pointer(PyObject) = cython.cast(cython.pointer(PyObject), self.spare)
-        self.runner = cython.NULL
-        if not lw_is_alone(spare) or lw_variables(spare) != self.variables:
-            handle.shares = False
-            handle.context = self.spare
-            self.spare = None
-        return 0
-
-
-@cython.final
-@cython.cclass
-class Contexts:
-    """Of a loop: what its next callback will run in."""
-
-    def give(self, handle):
-        """The current context as it is now, for it to run in once. Any thread may ask, each for its own."""
-        variables: cython.pointer(PyObject) = lw_current_variables()
-        shared: SharedContext
-        if self.latest != cython.NULL and cython.cast(SharedContext, self.latest).variables == variables:
-            handle.context = cython.cast(object, self.latest)
-            handle.shares = True
-            return 0
-        context = PyContext_CopyCurrent()
-        handle.context = context
-        if variables == cython.NULL:  # the thread has had no context so far, or this Python keeps them otherwise
-            return 0
-        if variables != self.candidate:
-            self.candidate = variables
-            self.repeated = 0
-        elif self.repeated < REPEATED:
-            self.repeated += 1
-        else:
-            shared = SharedContext.__new__(SharedContext)
-            shared.contexts = self
-            shared.pristine = context
-            shared.variables = lw_variables(cython.cast(cython.pointer(PyObject), context))
-            self.latest = cython.cast(cython.pointer(PyObject), shared)
-            handle.context = shared
-            handle.shares = True
-        return 0
-
-    def rest(self):
-        """The loop waits: what comes next may come alone."""
-        self.candidate = cython.NULL
-
-
 @cython.cclass
 class HandleLoop:
     """What a handle has to know of its loop."""
 
 
 @cython.cclass
-class Handle:
+class Handle(InContext):
     """A callback that was given to a loop, as `asyncio.Handle` describes it."""
 
     @property
@@ -148,13 +75,13 @@ class Handle:
                 shared = None
                 self.own_context()
         if shared is not None:
-            shared.runner = cython.cast(cython.pointer(PyObject), self)
             if shared.spare is None:
-                shared.spare = PyContext_Copy(shared.pristine)
+                shared.renew()
+            shared.runner = cython.cast(cython.pointer(PyObject), self)
             context = cython.cast(cython.pointer(PyObject), shared.spare)
         else:
             context = cython.cast(cython.pointer(PyObject), self.context)
-        if lw_enter(context) < 0:  # it is entered already, or no context at all
+        if lw_enter(context) < 0:  # it is entered already, or no context at all; none that is shared
             return self.failed(lw_fetch())
         result = lw_call(self._callback, self._args)
         if result == cython.NULL:
@@ -182,7 +109,7 @@ class Handle:
         report = {"message": f"Exception in callback {told}", "exception": exception, "handle": self}
         if self._source_traceback:
             report["source_traceback"] = self._source_traceback
-        loop.call_exception_handler(report)
+        lw_call_handling(loop, "call_exception_handler", report, exception)
         return 0
 
     def _run(self):
@@ -205,18 +132,6 @@ class Handle:
 
     def cancelled(self):
         return self._cancelled
-
-    def own_context(self):
-        """The one it runs in, or has run in; from here on nobody else does."""
-        shared: SharedContext
-        if self.shares:
-            shared = cython.cast(SharedContext, self.context)
-            self.shares = False
-            if shared.runner == cython.cast(cython.pointer(PyObject), self):
-                self.context = shared.spare
-            else:
-                self.context = PyContext_Copy(shared.pristine)
-        return self.context
 
     @property
     def _context(self):
@@ -245,6 +160,7 @@ class ThreadSafeHandle(Handle):
 
     def run(self):
         self.running = True
+        self.thread = PyThread_get_thread_ident()  # not the loop's, if somebody calls _run()
         try:
             return Handle.run(self)
         finally:
@@ -253,7 +169,7 @@ class ThreadSafeHandle(Handle):
                 self.done.set()
 
     def wait(self):
-        if self.running and get_ident() != self._loop._thread_id:
+        if self.running and self.thread != PyThread_get_thread_ident():
             done = Event()
             if self.done is None:  # another thread may have come first while that was made
                 self.done = done
@@ -332,9 +248,25 @@ def visit_hidden(handle, visit, arg):
     return stop
 
 
+_clear_itself = cython.declare(inquiry, cython.NULL)
+
+
+def _clear(handle):
+    """The collector has found that nobody needs it. Somebody may find it all the same, who then has a cancelled one."""
+    cython.cast(Handle, handle)._cancelled = True
+    cython.cast(Handle, handle).shares = False
+    return cython.cast(inquiry, _clear_itself)(handle)
+
+
+def _clear_timer(handle):
+    cython.cast(TimerHandle, handle).timers = None  # and in the heap it stays, until that is emptied with the loop
+    return _clear(handle)
+
+
+_clear_itself = cython.cast(cython.pointer(PyTypeObject), Handle).tp_clear
+cython.cast(cython.pointer(PyTypeObject), Handle).tp_clear = cython.cast(inquiry, _clear)
+cython.cast(cython.pointer(PyTypeObject), ThreadSafeHandle).tp_clear = cython.cast(inquiry, _clear)
+cython.cast(cython.pointer(PyTypeObject), TimerHandle).tp_clear = cython.cast(inquiry, _clear_timer)
 lw_take_over_dealloc(cython.cast(cython.pointer(PyTypeObject), Handle))
 lw_take_over_dealloc(cython.cast(cython.pointer(PyTypeObject), ThreadSafeHandle))
 lw_take_over_dealloc(cython.cast(cython.pointer(PyTypeObject), TimerHandle))
-_with_a_variable = contextvars.copy_context()
-_with_a_variable.run(contextvars.ContextVar("probe").set, None)
-lw_find_variables(_with_a_variable)

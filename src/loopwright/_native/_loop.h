@@ -32,26 +32,6 @@ static inline double lw_now(void)
     return (double)((long long)now.tv_sec * 1000000000LL + now.tv_nsec) / 1e9;
 }
 
-/* A list used as an array of slots, each an object or None: so the garbage collector sees what is queued. */
-static inline PyObject *lw_take(PyObject *list, Py_ssize_t slot)
-{
-    PyObject *object = PyList_GET_ITEM(list, slot);
-    PyList_SET_ITEM(list, slot, Py_NewRef(Py_None));
-    return object;
-}
-
-static inline void lw_put(PyObject *list, Py_ssize_t slot, PyObject *object)
-{
-    PyList_SET_ITEM(list, slot, Py_NewRef(object));
-    Py_DECREF(Py_None); /* which the slot held */
-}
-
-/* Move within a list, without counting: whoever calls fills `from` at once. */
-static inline void lw_move(PyObject *list, Py_ssize_t to, PyObject *object)
-{
-    PyList_SET_ITEM(list, to, object);
-}
-
 /* Whether there is one reference to it and no more. */
 static inline int lw_is_alone(PyObject *object)
 {
@@ -104,10 +84,13 @@ static void lw_dealloc(PyObject *object)
 {
     PyObject_GC_UnTrack(object);
     Py_TRASHCAN_BEGIN(object, lw_dealloc)
-    for (int index = 0; index < LW_MOST_TYPES; index++) {
-        if (lw_taken_over[index].type == Py_TYPE(object)) {
-            lw_taken_over[index].dealloc(object);
-            break;
+    for (PyTypeObject *type = Py_TYPE(object); type != NULL; type = type->tp_base) { /* somebody may have derived one */
+        for (int index = 0; index < LW_MOST_TYPES; index++) {
+            if (lw_taken_over[index].type == type) {
+                lw_taken_over[index].dealloc(object);
+                type = &PyBaseObject_Type;
+                break;
+            }
         }
     }
     Py_TRASHCAN_END
@@ -152,11 +135,24 @@ static inline PyObject *lw_variables(PyObject *context)
     return *(PyObject **)((char *)context + lw_variables_at);
 }
 
+/* As PyContext_Copy(), which crashes on one that the collector has cleared: it has no variables. */
+static inline PyObject *lw_copy_context(PyObject *context)
+{
+    return lw_variables_at != 0 && lw_variables(context) == NULL ? PyContext_New() : PyContext_Copy(context);
+}
+
 /* Those of the current context; NULL if there is none yet. */
 static inline PyObject *lw_current_variables(void)
 {
     PyObject *context = PyThreadState_Get()->context;
     return context == NULL || lw_variables_at == 0 ? NULL : lw_variables(context);
+}
+
+/* The number that a socket object has now, -1 once it is closed: the first field of CPython's structure, which no header
+ * shows. Whoever uses this has looked whether it is there. */
+static inline int lw_socket_number(PyObject *sock)
+{
+    return *(int *)((char *)sock + sizeof(PyObject));
 }
 
 static inline PyObject *lw_call(PyObject *callable, PyObject *args)
@@ -169,6 +165,17 @@ static inline PyObject *lw_call_method(PyObject *self, PyObject *name, PyObject 
 {
     PyObject *stack[3] = {NULL, self, argument};
     return PyObject_VectorcallMethod(name, stack + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+}
+
+/* The same while an exception is handled, as in an `except`: what is called may ask sys.exc_info(). */
+static inline PyObject *lw_call_handling(PyObject *self, PyObject *name, PyObject *argument, PyObject *exception)
+{
+    _PyErr_StackItem *handled = PyThreadState_Get()->exc_info;
+    PyObject *before = handled->exc_value, *result;
+    handled->exc_value = Py_NewRef(exception);
+    result = lw_call_method(self, name, argument);
+    Py_XSETREF(handled->exc_value, before);
+    return result;
 }
 
 /* The exception that is being raised, taken away. */
@@ -186,6 +193,12 @@ static inline PyObject *lw_fetch(void)
     Py_XDECREF(traceback);
     return value;
 #endif
+}
+
+/* For Cython: an exception is set. */
+static inline int lw_reraise(void)
+{
+    return -1;
 }
 
 /* Raise it again, with no line added to its traceback. */

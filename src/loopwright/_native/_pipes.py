@@ -44,6 +44,7 @@ from cython.cimports.loopwright._native._asyncio import (
     PyBytes_GET_SIZE,
     _PyBytes_Resize,
     bytes_data,
+    lw_call_handling,
     new_bytes,
     recv,
 )
@@ -233,8 +234,11 @@ class ReadPipeTransport(PipeTransport):
     def fatal(self, exception, message):
         # EIO is how a terminal's side says that the other is closed.
         if isinstance(exception, OSError) and exception.errno != errno.EIO:
-            self.loop.call_exception_handler(
-                {"message": message, "exception": exception, "transport": self, "protocol": self._protocol}
+            lw_call_handling(
+                self.loop,
+                "call_exception_handler",
+                {"message": message, "exception": exception, "transport": self, "protocol": self._protocol},
+                exception,
             )
             return self.force_close(exception)
         return Transport.fatal(self, exception, message)

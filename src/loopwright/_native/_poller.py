@@ -238,6 +238,7 @@ class Poller:
         failed: cython.int = 0
         milliseconds: cython.int
         time: timespec
+        self.sleeping = timeout != 0  # from here on: what follows may run code, and so other threads
         if self.generation != _generation:
             self.follow_fork()
         if self.orphans:
@@ -254,14 +255,12 @@ class Poller:
             pass
         elif timeout < 0:
             self.waited = True
-            self.sleeping = True
             with cython.nogil:
                 found = epoll_wait(self.epoll, self.found, MOST, -1)
                 failed = errno
         else:
             timeout = min(timeout, LONGEST)
             self.waited = True
-            self.sleeping = True
             if not self.without_pwait2:
                 time.tv_sec = cython.cast(cython.long, timeout)
                 time.tv_nsec = min(cython.cast(cython.long, (timeout - time.tv_sec) * 1e9) + 1, 999999999)

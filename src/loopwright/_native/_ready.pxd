@@ -1,6 +1,7 @@
 from cpython.object cimport PyObject, visitproc
 
-from loopwright._native._handles cimport Contexts, Handle, HandleLoop
+from loopwright._native._contexts cimport Contexts
+from loopwright._native._handles cimport Handle, HandleLoop
 
 cdef class ReadyQueue:
     cdef PyObject **slots

@@ -26,10 +26,12 @@ from cython.cimports.loopwright._native._asyncio import (
     lw_has_weakrefs,
     lw_hide,
     lw_is_alone,
+    lw_reraise,
     quiet_traverse,
     quiet_visit,
 )
-from cython.cimports.loopwright._native._handles import Contexts, Handle, settle, show, visit_hidden
+from cython.cimports.loopwright._native._contexts import Contexts
+from cython.cimports.loopwright._native._handles import Handle, settle, show, visit_hidden
 
 Slots = cython.typedef(cython.pointer(cython.pointer(PyObject)))
 MOST_SPARE = cython.declare(cython.int, 1024)
@@ -70,7 +72,9 @@ class ReadyQueue:
         cython.cast(Handle, handle)._callback = callback
         cython.cast(Handle, handle)._args = args
         if context is None:
-            self.contexts.give(cython.cast(Handle, handle))
+            if self.contexts.give(cython.cast(Handle, handle)) < 0:
+                Py_DECREF(cython.cast(object, handle))
+                lw_reraise()
         else:
             cython.cast(Handle, handle).context = context
         self.put(handle)
@@ -112,14 +116,13 @@ class ReadyQueue:
 
     def let_go(self, handle):
         """It has been run: keep it for `add()`, or leave it to those who have it."""
-        used: Handle
         if not lw_is_alone(handle):
             if cython.cast(Handle, handle).hidden:
                 show(handle)
         elif (
             self.running
             and type(cython.cast(object, handle)) is Handle
-            and not lw_has_weakrefs(cython.cast(object, handle))
+            and not lw_has_weakrefs(handle)
             and cython.cast(Handle, handle)._source_traceback is None
             and cython.cast(Handle, handle)._repr is None
             and not cython.cast(Handle, handle)._cancelled
@@ -131,7 +134,7 @@ class ReadyQueue:
             cython.cast(Handle, handle)._args = None
             cython.cast(Handle, handle).context = None
             cython.cast(Handle, handle).shares = False
-            if self.n_spare < MOST_SPARE:
+            if self.running and self.n_spare < MOST_SPARE:  # what these let go of may have run a callback
                 self.spare[self.n_spare] = handle
                 self.n_spare += 1
                 return 0
@@ -159,17 +162,24 @@ class ReadyQueue:
         return 0
 
     def clear(self):
-        while self.first != self.end:
+        left: cython.size_t = self.end - self.first
+        while left and self.first != self.end:  # what is let go of may queue more, which is not meant
+            left -= 1
             self.let_go(self.pop())
 
     def __len__(self):
         return self.end - self.first
 
     def __iter__(self):
+        handle: Handle
         index: cython.size_t
-        return iter([
-            cython.cast(object, self.slots[(self.first + index) & self.mask]) for index in range(self.end - self.first)
-        ])
+        handles = []
+        for index in range(self.first, self.end):
+            handle = cython.cast(Handle, self.slots[index & self.mask])
+            if handle.hidden:
+                show(cython.cast(cython.pointer(PyObject), handle))
+            handles.append(handle)
+        return iter(handles)
 
 
 _traverse_itself = cython.declare(traverseproc, cython.NULL)

@@ -1,10 +1,11 @@
 """The heap of what is due later.
 
 Theory of operation. The heap has four children to a node, which halves its depth: sifting is bound by what is fetched,
-not by comparing. Deadlines stand in an array of C; the handles at the same positions in a list, where the collector
-finds them. Each handle knows its position, so that to cancel one takes it out at once, in O(log n), and nothing is left
-to be skipped later. Equal deadlines keep the order in which they came, by their serials, as asyncio's heap does not
-promise and people expect.
+not by comparing. Deadlines stand in an array of C, the handles at the same positions in another, which only the heap
+can see: a list is found by whoever asks the collector for all there is, and emptied by it before the heap is gone. Each
+handle knows its position, so that to cancel one takes it out at once, in O(log n), and nothing is left to be skipped
+later. Equal deadlines keep the order in which they came, by their serials, as asyncio's heap does not promise and
+people expect.
 
 Handles that only the heap has it shows to the collector itself: _handles.py has why and how.
 """
@@ -16,84 +17,84 @@ if not cython.compiled:
 
 from cython.cimports.cpython.mem import PyMem_Free, PyMem_Realloc
 from cython.cimports.cpython.object import PyObject, traverseproc
-from cython.cimports.loopwright._native._asyncio import (
-    PyList_CheckExact,
-    PyList_GET_ITEM,
-    PyList_GET_SIZE,
-    PyTypeObject,
-    lw_move,
-    lw_put,
-    lw_take,
-    quiet_traverse,
-)
-from cython.cimports.loopwright._native._handles import TimerHandle, Timers, settle, visit_hidden
+from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
+from cython.cimports.loopwright._native._asyncio import PyTypeObject, quiet_traverse, quiet_visit
+from cython.cimports.loopwright._native._handles import TimerHandle, Timers, settle, show, visit_hidden
+
+Slots = cython.typedef(cython.pointer(cython.pointer(PyObject)))
 
 
 @cython.final
+@cython.no_gc_clear  # the collector breaks cycles in the loop; whoever finds the heap then may use it
 @cython.cclass
 class TimerHeap(Timers):
     """The timers of a loop, the earliest first."""
 
-    def __cinit__(self):
-        self.handles = []
-
     def __dealloc__(self):
-        PyMem_Free(self.entries)
+        self.empty()
 
     def push(self, handle: TimerHandle):
         entry: Entry
-        grown: cython.pointer(Entry)
-        capacity: cython.Py_ssize_t
         if self.size == self.capacity:
-            capacity = max(64, self.capacity * 2)
-            grown = cython.cast(cython.pointer(Entry), PyMem_Realloc(self.entries, capacity * cython.sizeof(Entry)))
-            if grown == cython.NULL:
-                raise MemoryError
-            self.entries = grown
-            self.handles.extend([None] * (capacity - len(self.handles)))
-            self.capacity = capacity
+            self.grow()
         if self.latest != cython.NULL:
             settle(self.latest)
         self.latest = cython.cast(cython.pointer(PyObject), handle)
-        lw_put(self.handles, self.size, handle)  # the reference is counted here; from now on it is only moved about
+        Py_INCREF(handle)  # the reference is counted here; from now on it is only moved about
         entry.when = handle._when
         entry.serial = self.serial
         self.serial += 1
         self.size += 1
         handle.timers = self
-        self.up(self.size - 1, entry, handle)
+        self.up(self.size - 1, entry, cython.cast(cython.pointer(PyObject), handle))
+        return 0
+
+    def grow(self):
+        capacity: cython.size_t = max(64, self.capacity * 2)
+        entries: cython.pointer(Entry) = cython.cast(
+            cython.pointer(Entry), PyMem_Realloc(self.entries, capacity * cython.sizeof(Entry))
+        )
+        if entries == cython.NULL:
+            raise MemoryError
+        self.entries = entries
+        handles: Slots = cython.cast(
+            Slots, PyMem_Realloc(self.handles, capacity * cython.sizeof(cython.pointer(PyObject)))
+        )
+        if handles == cython.NULL:
+            raise MemoryError
+        self.handles = handles
+        self.capacity = capacity
         return 0
 
     def pop(self):
-        handle: TimerHandle = cython.cast(TimerHandle, PyList_GET_ITEM(self.handles, 0))
+        handle: TimerHandle = cython.cast(TimerHandle, self.handles[0])
         self.remove(handle)
         return handle
 
     def remove(self, handle: TimerHandle):
+        """Whoever calls has a reference of his own."""
         position: cython.Py_ssize_t = handle.position
-        last: TimerHandle
+        last: cython.pointer(PyObject)
         entry: Entry
         handle.position = -1
         handle.timers = None
         if self.latest == cython.cast(cython.pointer(PyObject), handle):
             self.latest = cython.NULL
         self.size -= 1
-        last = cython.cast(TimerHandle, PyList_GET_ITEM(self.handles, self.size))
-        if last is not handle:
+        last = self.handles[self.size]
+        if last != cython.cast(cython.pointer(PyObject), handle):
             entry = self.entries[self.size]
-            # Into the last place, from where it then goes; and the last one into the hole.
-            lw_move(self.handles, self.size, cython.cast(cython.pointer(PyObject), handle))
             if position > 0 and _before(entry, self.entries[(position - 1) >> 2]):
                 self.up(position, entry, last)
             else:
                 self.down(position, entry, last)
-        lw_take(self.handles, self.size)
+        Py_DECREF(handle)
         return 0
 
     def put(self, position, entry, handle):
         self.entries[position] = entry
-        lw_move(self.handles, position, cython.cast(cython.pointer(PyObject), handle))
-        handle.position = position
+        self.handles[position] = handle
+        cython.cast(TimerHandle, handle).position = position
 
     def up(self, position, entry, handle):
         parent: cython.Py_ssize_t
@@ -101,7 +102,7 @@ class TimerHeap(Timers):
             parent = (position - 1) >> 2
             if not _before(entry, self.entries[parent]):
                 break
-            self.put(position, self.entries[parent], cython.cast(TimerHandle, PyList_GET_ITEM(self.handles, parent)))
+            self.put(position, self.entries[parent], self.handles[parent])
             position = parent
         self.put(position, entry, handle)
 
@@ -119,23 +120,33 @@ class TimerHeap(Timers):
                     least = child
             if not _before(self.entries[least], entry):
                 break
-            self.put(position, self.entries[least], cython.cast(TimerHandle, PyList_GET_ITEM(self.handles, least)))
+            self.put(position, self.entries[least], self.handles[least])
             position = least
         self.put(position, entry, handle)
 
     def clear(self):
-        handles = self.handles[: self.size]
+        self.empty()
+
+    def empty(self):
+        """What is let go of may run code, which looks at the heap and cancels others: it is empty by then."""
+        handles: Slots = self.handles
+        size: cython.Py_ssize_t = self.size
+        position: cython.Py_ssize_t
+        self.handles = cython.NULL
         self.shrink()
-        handle: TimerHandle
-        for handle in handles:
-            handle.position = -1
-            handle.timers = None
+        for position in range(size):
+            cython.cast(TimerHandle, handles[position]).position = -1
+            cython.cast(TimerHandle, handles[position]).timers = None
+        for position in range(size):
+            Py_DECREF(cython.cast(object, handles[position]))
+        PyMem_Free(handles)
 
     def shrink(self):
         """Nothing is left: give back what many have needed."""
-        self.handles = []
         PyMem_Free(self.entries)
+        PyMem_Free(self.handles)
         self.entries = cython.NULL
+        self.handles = cython.NULL
         self.latest = cython.NULL
         self.size = self.capacity = 0
 
@@ -143,7 +154,15 @@ class TimerHeap(Timers):
         return self.size
 
     def __iter__(self):
-        return iter(sorted(self.handles[: self.size]))
+        position: cython.Py_ssize_t
+        handle: TimerHandle
+        handles = []
+        for position in range(self.size):
+            handle = cython.cast(TimerHandle, self.handles[position])
+            if handle.hidden:
+                show(cython.cast(cython.pointer(PyObject), handle))
+            handles.append(handle)
+        return iter(sorted(handles))
 
 
 @cython.cfunc
@@ -159,13 +178,14 @@ _traverse_itself = cython.declare(traverseproc, cython.NULL)
 def _traverse(heap, visit, arg):
     """The heap's own references, and those of handles that only it has: tp_traverse, which Cython cannot be told."""
     stop: cython.int = cython.cast(quiet_traverse, _traverse_itself)(heap, visit, arg)
-    handles: cython.pointer(PyObject) = cython.cast(cython.pointer(PyObject), cython.cast(TimerHeap, heap).handles)
-    slot: cython.Py_ssize_t = 0
-    if not PyList_CheckExact(handles):  # the collector has cleared the heap, and somebody found it in gc.get_objects()
-        return stop
-    while not stop and slot < PyList_GET_SIZE(cython.cast(list, handles)):
-        stop = visit_hidden(PyList_GET_ITEM(cython.cast(list, handles), slot), visit, arg)
-        slot += 1
+    handle: cython.pointer(PyObject)
+    position: cython.Py_ssize_t = 0
+    while not stop and position < cython.cast(TimerHeap, heap).size:
+        handle = cython.cast(TimerHeap, heap).handles[position]
+        position += 1
+        stop = cython.cast(quiet_visit, visit)(handle, arg)
+        if not stop:
+            stop = visit_hidden(handle, visit, arg)
     return stop
 
 

@@ -1,5 +1,6 @@
 from libc.stdint cimport uint32_t
 
+from loopwright._native._asyncio cimport lw_socket_number
 from loopwright._native._core cimport LoopCore
 from loopwright._native._poller cimport Watcher
 
@@ -10,6 +11,7 @@ cdef class Transport(Watcher):
     cdef readonly object _server
     cdef readonly dict _extra
     cdef object file             # the socket or pipe; None once it is closed
+    cdef bint is_socket          # one whose number can be read
     cdef Py_ssize_t high
     cdef Py_ssize_t low
     cdef readonly bint _protocol_paused
@@ -34,6 +36,9 @@ cdef class Transport(Watcher):
     cdef int lost_write(self) except -1
     cdef int read_ready(self) except -1
     cdef int write_ready(self) except -1
+
+cdef inline int number_of(Transport transport) noexcept:
+    return lw_socket_number(transport.file) if transport.is_socket else transport.fd
 
 cpdef attach(object server, object transport)
 cpdef detach(object server, object transport)

@@ -11,12 +11,18 @@ a copy for each callback it registers, and after resume_reading() runs data_rece
 The loop holds a transport only while its descriptor is watched; so one that is paused and forgotten is collected, and
 says so (ResourceWarning), as in asyncio.
 
+System calls are made with the number that the socket object has then (`number_of`), not with the one that is watched:
+where the program has closed the socket under its transport, the number may be another file's by now, and the kernel is
+to say EBADF, as it does to asyncio.
+
 To `isinstance()` these are asyncio's classes: they cannot inherit from them, as both have slots of their own.
 """
 
+import _socket
 import asyncio
 import logging
 import os
+import socket
 import warnings
 
 import cython
@@ -34,6 +40,8 @@ from cython.cimports.loopwright._native._asyncio import (
     PyContext_CopyCurrent,
     PyContext_Enter,
     PyContext_Exit,
+    lw_call_handling,
+    lw_socket_number,
 )
 from cython.cimports.loopwright._native._poller import Watcher
 
@@ -41,6 +49,18 @@ _logger = cython.declare(object, logging.getLogger("asyncio"))
 HIGH_WATER = cython.declare(cython.Py_ssize_t, 64 * 1024)
 LOST_WRITES = cython.declare(cython.long, asyncio.constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES)
 ENDS_THE_PROGRAM = cython.declare(tuple, (SystemExit, KeyboardInterrupt))
+_Socket = cython.declare(object, _socket.socket)
+
+
+@cython.cfunc
+def _shows_its_number():
+    """Whether a socket object's number is where CPython has had it since there are sockets."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        shown = lw_socket_number(sock) == sock.fileno()
+    return shown and lw_socket_number(sock) == -1
+
+
+_sockets_show_numbers = cython.declare(cython.bint, _shows_its_number())
 
 
 @cython.cclass
@@ -56,6 +76,7 @@ class Transport(Watcher):
         self.loop = loop
         self.fd = file.fileno()
         self.file = file
+        self.is_socket = _sockets_show_numbers and isinstance(file, _Socket)
         self.high = HIGH_WATER
         self.low = HIGH_WATER // 4
         self._context = PyContext_CopyCurrent() if context is None else context
@@ -88,6 +109,8 @@ class Transport(Watcher):
         raise NotImplementedError
 
     def want(self, events):
+        if self.loop._closed and events & ~self.events:
+            raise RuntimeError("Event loop is closed")
         self.loop.poller.watch(self, events)
         return 0
 
@@ -97,6 +120,8 @@ class Transport(Watcher):
         return 0
 
     def soon(self, callback, args):
+        if self.loop._closed:
+            raise RuntimeError("Event loop is closed")
         self.loop.queue(callback, args, self._context)
         return 0
 
@@ -198,13 +223,16 @@ class Transport(Watcher):
         return 0
 
     def protocol_failed(self, method, exception):
-        self.loop.call_exception_handler(
+        lw_call_handling(
+            self.loop,
+            "call_exception_handler",
             {
                 "message": f"protocol.{method}() failed",
                 "exception": exception,
                 "transport": self,
                 "protocol": self._protocol,
-            }
+            },
+            exception,
         )
         return 0
 
@@ -233,8 +261,11 @@ class Transport(Watcher):
             if self.loop._debug:
                 _logger.debug("%r: %s", self, message, exc_info=exception)
         else:
-            self.loop.call_exception_handler(
-                {"message": message, "exception": exception, "transport": self, "protocol": self._protocol}
+            lw_call_handling(
+                self.loop,
+                "call_exception_handler",
+                {"message": message, "exception": exception, "transport": self, "protocol": self._protocol},
+                exception,
             )
         return self.force_close(exception)
 
@@ -261,7 +292,7 @@ class Transport(Watcher):
             self._protocol.connection_lost(exc)
         finally:
             file = self.file
-            self.file = None
+            self.file, self.is_socket = None, False
             self._protocol = None
             server = self._server
             self._server = None
@@ -275,7 +306,7 @@ class Transport(Watcher):
             return
         warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=1)
         file = self.file
-        self.file = None
+        self.file, self.is_socket = None, False
         file.close()
         if self._server is not None:
             detach(self._server, self)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from loopwright.testing._loop_calls import LoopCalls
 from loopwright.testing._loop_closing import LoopClosing
 from loopwright.testing._loop_connections import LoopConnections
+from loopwright.testing._loop_contexts import LoopContexts
 from loopwright.testing._loop_datagrams import LoopDatagrams
 from loopwright.testing._loop_debug import LoopDebug
 from loopwright.testing._loop_ends import LoopEnds
 from loopwright.testing._loop_flow import LoopFlow
+from loopwright.testing._loop_handles import LoopHandles
 from loopwright.testing._loop_interrupts import LoopInterrupts
 from loopwright.testing._loop_peers import LoopPeers
 from loopwright.testing._loop_pipes import LoopPipes
@@ -28,6 +30,8 @@ __all__ = ["EventLoopContract"]
 
 class EventLoopContract(
     LoopCalls,
+    LoopContexts,
+    LoopHandles,
     LoopTimers,
     LoopRunning,
     LoopInterrupts,

@@ -14,7 +14,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from loopwright.testing._loop_stage import LoopTests
+from loopwright.testing._loop_stage import LoopTests, Recorder, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +70,36 @@ class LoopDebug(LoopTests):
             stage.run(asyncio.sleep(0.005))
             context = stage.the_report()
             assert context["handle"] is handle
+
+    def test_the_exception_is_the_current_one_in_its_handler(self) -> None:
+        """Which may log it by logging.exception(), or ask sys.exc_info()."""
+        with self.stage() as stage:
+            seen: list[tuple[Any, Any]] = []
+            stage.loop.set_exception_handler(lambda _, report: seen.append((report["exception"], sys.exception())))
+
+            def failing(*_: Any) -> None:
+                raise LookupError
+
+            def failing_reader(sock: Any) -> None:
+                stage.loop.remove_reader(sock)
+                raise LookupError
+
+            async def main() -> None:
+                for schedule in (stage.loop.call_soon, stage.loop.call_soon_threadsafe):
+                    schedule(failing)
+                stage.loop.call_later(0, failing)
+                mine, peer = stage.pair("unix")
+                await peer.write(b".")
+                stage.loop.add_reader(mine, failing_reader, mine)
+                recorder = Recorder(data_received=failing, connection_lost=failing)
+                _, other = await stage.connected(recorder)
+                await other.write(b".")
+                await eventually(lambda: len(seen) == 6)
+                assert sys.exception() is None
+
+            stage.run(main())
+            assert [exception for exception, _ in seen] == [current for _, current in seen]
+            assert {type(exception) for exception, _ in seen} == {LookupError}
 
     def test_the_handler_can_be_had_replaced_and_removed(self) -> None:
         with self.stage() as stage:

@@ -7,9 +7,12 @@ import asyncio
 import contextvars
 import socket
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loopwright.testing._loop_stage import QUIET, LoopTests, Recorder, eventually
+
+if TYPE_CHECKING:
+    from loopwright.testing._loop_stage import Stage
 
 __all__ = ["LoopReadiness"]
 
@@ -227,6 +230,38 @@ class LoopReadiness(LoopTests):
             assert other.fileno() == number
             stage.loop.call_later(0.002, peer.sock.send, b"heard")
             assert stage.run(stage.loop.sock_recv(other, 10), within=SOON) == b"heard"
+
+    def test_what_is_written_after_the_socket_was_closed_reaches_nobody_else(self) -> None:
+        """Whoever has the number by then; and the connection is lost, with the reason."""
+        with self.stage() as stage:
+            self._write_after_the_socket_was_closed(stage, waiting=b"")
+
+    def test_what_waits_when_the_socket_is_closed_reaches_nobody_else(self) -> None:
+        """More than asyncio, whose selector raises where the kernel no longer knows a number that it is to forget."""
+        with self.stage() as stage:
+            self._write_after_the_socket_was_closed(stage, waiting=b"w" * 5_000_000)
+
+    @staticmethod
+    def _write_after_the_socket_was_closed(stage: Stage, waiting: bytes) -> None:
+        recorder = Recorder()
+        mine, _ = stage.pair("unix")
+
+        async def main() -> None:
+            transport, _ = await stage.loop.create_unix_connection(lambda: recorder, sock=mine)
+            stage.keep(transport)
+            transport.write(waiting)
+            mine.close()  # it is the transport's: wrong, and common
+            other, other_peer = stage.pair("unix")  # which has its number, if it is free
+            transport.write(b"secret")
+            transport.writelines([b"more", b"of it"])
+            if waiting:
+                transport.abort()
+            reason = await recorder.lost()
+            assert waiting or isinstance(reason, OSError), recorder.names
+            other.send(b"the end")
+            assert await other_peer.read(7) == b"the end"
+
+        stage.run(main(), within=SOON)
 
     def test_one_closed_unannounced_disturbs_no_other(self) -> None:
         with self.stage() as stage:

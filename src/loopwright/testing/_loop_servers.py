@@ -78,6 +78,7 @@ class LoopServers(LoopTests):
                 await eventually(lambda: serving.recorders)
                 task = asyncio.ensure_future(server.serve_forever())
                 await asyncio.sleep(0)
+                serving.recorders[0].transport.abort()  # or asyncio's of some Pythons, cancelled, waits for it
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task

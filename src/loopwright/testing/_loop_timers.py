@@ -87,6 +87,39 @@ class LoopTimers(LoopTests):
             stage.run(asyncio.sleep(0.002))
             assert seen == ["long ago", "negative", "now"]
 
+    def test_a_timer_that_is_due_already_waits_for_the_next_pass(self) -> None:
+        with self.stage() as stage:
+            seen: list[str] = []
+
+            def first() -> None:
+                seen.append("first")
+                stage.loop.call_soon(seen.append, "queued")
+                stage.loop.call_at(-5, seen.append, "timed")
+
+            stage.loop.call_soon(first)
+            stage.loop.call_soon(seen.append, "second")
+            stage.run(asyncio.sleep(0.002))
+            assert seen == ["first", "second", "queued", "timed"]
+
+    def test_a_timer_that_is_always_behind_does_not_keep_the_loop(self) -> None:
+        """One that sets itself for its next time, which has gone by."""
+        with self.stage() as stage:
+            start = stage.loop.time()
+            seen: list[int] = []
+
+            def tick(number: int) -> None:
+                if number < 100_000 and not seen:
+                    stage.loop.call_at(start - 100 + number / 1000, tick, number + 1)
+                else:
+                    seen.append(number)
+
+            stage.loop.call_at(start - 100, tick, 0)
+            stage.run(asyncio.sleep(0))
+            stage.run(asyncio.sleep(0.001))
+            assert seen == []
+            seen.append(-1)
+            stage.run(asyncio.sleep(0.001))
+
     def test_a_timer_may_be_further_away_than_a_poll_can_wait(self) -> None:
         with self.stage() as stage:
             for delay in (1e6, 1e9, 1e12):

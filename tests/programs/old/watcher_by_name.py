@@ -40,6 +40,7 @@ class CustomPolicy(asyncio.DefaultEventLoopPolicy):
     def new_event_loop(self):
         loop = super().new_event_loop()
         loop.set_debug(True)
+        loop.slow_callback_duration = 30  # what is printed must not depend on how busy the machine is
         return loop
 
 
