@@ -143,6 +143,40 @@ def test_one_that_hangs_holds_up_the_others_for_a_moment_only(port: StartPort, i
     assert end(hung) == 0
 
 
+def test_what_is_done_before_one_that_hangs_is_told_of(port: StartPort, ice: Ice) -> None:
+    """The worker keeps it for itself at first, as others wait; then it cannot tell."""
+    come_and_go(port)
+    done, hung, last = a_start("/bin/true"), a_start("/bin/true", cgroup=ice.number), a_start("/bin/true")
+    for start in (done, hung, last, *(more := [a_start("/bin/true") for _ in range(5)])):
+        assert start.submit(port)
+    assert set(come_back(port, 7)) == {done, last, *more}
+    assert [end(start) for start in (done, last, *more)] == [0] * 7
+    assert _native.busy() == 1
+    ice.thaw()
+    assert come_back(port, 1) == [hung]
+    assert end(hung) == 0
+
+
+def test_what_two_ports_are_told_of(port: StartPort) -> None:
+    """One worker for both, in turn; each is told of its own, and there is something whenever one is told."""
+    other = StartPort()
+    starts = {each: [a_start("/bin/true") for _ in range(100)] for each in (port, other)}
+    for pair in zip(*starts.values(), strict=True):
+        assert all(start.submit(each) for start, each in zip(pair, starts, strict=True))
+    back: dict[StartPort, list[Start]] = {port: [], other: []}
+    while any(len(back[each]) < len(starts[each]) for each in back):
+        told = select.select([each.fileno() for each in back], [], [], 20.0)[0]
+        assert told, "nobody is told of what is left"
+        for each in back:
+            if each.fileno() in told:
+                assert each.has_done()
+                back[each] += each.drain()
+    assert {each: set(done) for each, done in back.items()} == {each: set(all_) for each, all_ in starts.items()}
+    assert not port.has_done()
+    assert [end(start) for all_ in starts.values() for start in all_] == [0] * 200
+    other.close()
+
+
 def come_and_go(port: StartPort) -> None:
     """So that there is a worker, and it waits for work."""
     start = a_start("/bin/true")

@@ -56,6 +56,31 @@ def test_it_stays_with_a_loop_of_asyncio_and_leaves_others(loop_factory: Factory
         runner.run(main())
 
 
+@pytest.mark.parametrize("held", [False, True])
+def test_one_that_has_ended_already_is_told_of_in_a_later_pass(loop_factory: Factory, *, held: bool) -> None:
+    """Not at once: whoever has started it is to have a moment to hold it in."""
+
+    async def main() -> None:
+        heard: list[Status] = []
+        children = [launch(Request(["sh", "-c", f"exit {code}"])) for code in range(5)]
+        for child in children:
+            await until(lambda child=child: zombie(child))
+        for child in children:
+            hub_of(asyncio.get_running_loop()).watch(child, heard.append)
+        assert (heard, [child.status for child in children]) == ([], [None] * 5)
+        if held:
+            children[0].hold()
+        await until(lambda: len(heard) == 5 and all(child.reaped for child in children[held:]))
+        assert sorted(status.returncode or 0 for status in heard) == [0, 1, 2, 3, 4]
+        if held:
+            assert zombie(children[0])
+            children[0].release()
+        assert all(child.reaped for child in children)
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(main())
+
+
 @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])
 def test_a_callback_that_raises_hides_no_other_exit(loop_factory: Factory, kind: type[BaseException]) -> None:
     loop = loop_factory()

@@ -6,7 +6,8 @@ import os
 import select
 import signal
 import sys
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -55,6 +56,39 @@ def test_told_when_it_has_ended_and_only_once(pidfds: AnySet, start: Children) -
     assert (key, pid, code, value) == (42, child.pid, os.CLD_EXITED, 7)
     assert not is_readable(pidfds)
     assert pidfds.drain() == []
+
+
+def heard(pidfds: AnySet, children: dict[int, tuple[SimpleNamespace, Any]]) -> list[SimpleNamespace]:
+    """Those that are told of as a loop does it; the plain set leaves that to its caller."""
+    told: list[SimpleNamespace] = []
+    rest: list[Any] = []
+    pidfds.hear(children, told, rest)
+    for key, pid, *_ in rest:
+        assert pid > 0
+        told.append(children.pop(key)[0])
+    return told
+
+
+def test_one_that_has_ended_before_it_is_added(pidfds: AnySet, start: Children) -> None:
+    """Heard of all the same, once, and beside one that lives until later; the compiled set asks first."""
+    ended, living = start("exit 7"), start("exit 8")
+    ended.end()
+    entries = {1: SimpleNamespace(pid=ended.pid, status=None), 2: SimpleNamespace(pid=living.pid, status=None)}
+    statuses: list[Any] = []
+    children = {key: (entry, statuses.append) for key, entry in entries.items()}
+    assert pidfds.add_or_hear(ended.pidfd, 1) is isinstance(pidfds, PlainPidfdSet)
+    assert pidfds.add_or_hear(living.pidfd, 2)
+    assert is_readable(pidfds) is isinstance(pidfds, PlainPidfdSet)
+    assert pidfds.is_left() is not isinstance(pidfds, PlainPidfdSet)
+    assert heard(pidfds, children) == [entries[1]]
+    assert not pidfds.is_left()
+    assert heard(pidfds, children) == []
+    living.end()
+    assert heard(pidfds, children) == [entries[2]]
+    assert heard(pidfds, children) == []
+    assert children == {}
+    if not isinstance(pidfds, PlainPidfdSet):
+        assert [status.code for status in statuses] == [7, 8]
 
 
 def test_nothing_is_reaped(pidfds: AnySet, start: Children) -> None:

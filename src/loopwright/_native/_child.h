@@ -38,6 +38,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "_call.h"
@@ -268,6 +269,14 @@ LW_API void lw_mark(struct lw_area *area, int unwanted)
     __atomic_store_n(&area->unwanted, unwanted, __ATOMIC_SEQ_CST);
 }
 
+/* The monotonic clock, in nanoseconds. */
+LW_API int64_t lw_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 /* The signals that are blocked in this thread, the C library's own two included. */
 LW_API uint64_t lw_blocked_signals(void)
 {
@@ -310,6 +319,7 @@ LW_API void lw_start(const struct lw_order *order, struct lw_area *area, struct 
 LW_API struct lw_area *lw_new_area(void) { return NULL; }
 LW_API void lw_drop_area(struct lw_area *area) { (void)area; }
 LW_API void lw_mark(struct lw_area *area, int unwanted) { (void)area, (void)unwanted; }
+LW_API int64_t lw_now(void) { return 0; }
 LW_API uint64_t lw_blocked_signals(void) { return 0; }
 LW_API int lw_slot_file(void) { return -1; }
 LW_API void lw_end(struct lw_outcome *outcome) { (void)outcome; }

@@ -101,6 +101,20 @@ class PidfdSet:
         """
         self._control(EPOLL_CTL_ADD, pidfd, key)
 
+    def add_or_hear(self, pidfd: cython.int, key: cython.ulonglong) -> bool:
+        """As `add()`, unless it has ended already: `hear()` tells of it then, if it is called. Whether it was added.
+
+        To ask costs a third of a microsecond; to be told of it later, several, and maybe a switch from another task.
+        """
+        self._check_open()
+        told: tuple = _ask(key, pidfd)
+        pid: cython.int = told[1]
+        if pid > 0:
+            self._left.insert(0, told)
+            return False
+        self._control(EPOLL_CTL_ADD, pidfd, key)
+        return True
+
     def rearm(self, pidfd: cython.int, key: cython.ulonglong):
         """Tell of a pidfd once more that was told of before."""
         self._control(EPOLL_CTL_MOD, pidfd, key)

@@ -13,7 +13,8 @@ cdef enum:
 cdef struct Port:
     Node *first     # done, in the order in which they were
     Node *last
-    int wakeup      # an eventfd, readable while there are some
+    int wakeup      # an eventfd, readable when there are some
+    bint told       # and somebody has written to it
     bint closed
 
 cdef struct Node:

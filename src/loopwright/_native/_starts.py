@@ -14,7 +14,7 @@ if not cython.compiled:
 from cython.cimports.cpython.exc import PyErr_SetFromErrno
 from cython.cimports.cpython.object import PyObject
 from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
-from cython.cimports.libc.stdint import uint32_t, uint64_t  # noqa: F401 - named in a cast
+from cython.cimports.libc.stdint import uint32_t  # noqa: F401 - named in a cast
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.loopwright._native import _child
 from cython.cimports.loopwright._native._layout import encoded, environment, limits_of, numbers, pointers
@@ -30,7 +30,7 @@ from cython.cimports.loopwright._native._workers import (
     queue,
     reopen_shop,
 )
-from cython.cimports.posix.unistd import close, read
+from cython.cimports.posix.unistd import close
 
 CAN_CLONE = bool(_child.LW_CAN_CLONE)
 
@@ -82,15 +82,16 @@ class StartPort:
             close(self._port.wakeup)
 
     def fileno(self) -> int:
-        """Readable while `drain()` would give something. -1 after `close()`."""
+        """Readable when `drain()` would give something, or soon after. -1 after `close()`."""
         return self._port.wakeup
+
+    def has_done(self) -> bool:
+        """Whether `drain()` would give something, about now."""
+        return self._port.first != cython.NULL
 
     def drain(self) -> list:
         """The starts that are done since the last call."""
-        count: uint64_t = 0
         done: list = []
-        if self._port.wakeup >= 0:
-            read(self._port.wakeup, cython.address(count), 8)
         node = collect(cython.address(self._port))
         while node != cython.NULL:
             following = node.next

@@ -11,6 +11,11 @@ that makes the loop look at it. Nothing here needs the GIL or touches a Python o
   queued, and adds a worker if none was taken in that time. It is called by whoever queues a start and sees no worker
   idle, *and* by a worker that leaves starts behind it: one that was signalled counts as idle until it runs, so what
   was queued in between would otherwise wait for a start that hangs.
+- **A loop is not woken for each start** of many. Where both share a processor, each wake-up is a switch, and all that
+  the loop does then it does with cold caches; what is told of together costs it half as much. So a worker that has
+  others queued goes on to the next, until as many are done as still wait, or the first of them was begun PATIENCE ago.
+  A loop that is awake anyway takes what is there (`StartPort.has_done()`). Of what is done before one that hangs, the
+  relief thread tells.
 - **A start that nobody wants any more** (its task was cancelled, its loop closed) is not started if it was still
   queued; if it is under way, it is marked, for the child not to go on (`_child.h` says why it must not), and its worker
   kills and reaps what comes of it. Workers cannot give back the reference that a node
@@ -24,7 +29,7 @@ if not cython.compiled:
     raise ImportError("loopwright._native._workers is compiled code and does not run as plain Python")
 
 from cython.cimports.libc.errno import EAGAIN
-from cython.cimports.libc.stdint import uint64_t
+from cython.cimports.libc.stdint import int64_t, uint64_t
 from cython.cimports.libc.stdlib import calloc
 from cython.cimports.loopwright._native._child import (
     PTHREAD_CREATE_DETACHED,
@@ -35,6 +40,7 @@ from cython.cimports.loopwright._native._child import (
     lw_end,
     lw_mark,
     lw_new_area,
+    lw_now,
     lw_start,
     pthread_attr_destroy,
     pthread_attr_init,
@@ -65,10 +71,12 @@ from cython.cimports.loopwright._native._slots import (
     release_descriptors,
     reopen_slots,
 )
-from cython.cimports.posix.unistd import write
+from cython.cimports.posix.unistd import read, write
 
 WORKERS = cython.declare(cython.int, 8)
 STUCK = cython.declare(cython.uint, 50_000)  # microseconds
+#: Nanoseconds from the beginning of a start after which it is told of, whatever else waits.
+PATIENCE = cython.declare(int64_t, 2_000_000)
 
 _shop = cython.declare(cython.pointer(Shop), cython.NULL)
 
@@ -145,6 +153,7 @@ def queue(node: cython.pointer(Node)) -> cython.bint:
             _shop.last.next = node
         _shop.last = node
         _shop.pending += 1
+        _shop.queued += 1
         if _shop.idle > 0:
             pthread_cond_signal(cython.address(_shop.work))
         else:
@@ -158,7 +167,13 @@ def queue(node: cython.pointer(Node)) -> cython.bint:
 @cython.exceptval(check=False)
 def collect(port: cython.pointer(Port)) -> cython.pointer(Node):
     """All that is done for a port, as a list."""
+    count: uint64_t
     pthread_mutex_lock(cython.address(_shop.lock))
+    if port.told:
+        port.told = False
+        read(port.wakeup, cython.address(count), 8)
+    if _shop.untold == port:
+        _shop.untold = cython.NULL
     node: cython.pointer(Node) = port.first
     port.first = port.last = cython.NULL
     pthread_mutex_unlock(cython.address(_shop.lock))
@@ -184,6 +199,7 @@ def close_port(port: cython.pointer(Port)) -> cython.void:
     """What is not done yet will not be wanted."""
     pthread_mutex_lock(cython.address(_shop.lock))
     port.closed = True
+    port.told = False  # not to be read: in a forked child, that would be the parent's wake-up
     pthread_mutex_unlock(cython.address(_shop.lock))
 
 
@@ -259,6 +275,8 @@ def _work(given: cython.p_void) -> cython.p_void:
             _have_relief()
         node.next = cython.NULL
         _shop.taken += 1
+        _shop.queued -= 1
+        begun: int64_t = lw_now()
         if node.state == QUEUED and not node.port.closed:
             node.state = RUNNING
             node.area = area
@@ -268,7 +286,7 @@ def _work(given: cython.p_void) -> cython.p_void:
             if node.area != cython.NULL:
                 lw_mark(area, False)  # it is the next one's
                 node.area = cython.NULL
-        _hand_over(node)
+        _hand_over(node, begun)
 
 
 @cython.cfunc
@@ -278,14 +296,15 @@ def _relieve(given: cython.p_void) -> cython.p_void:
     seen: cython.ulong
     pthread_mutex_lock(cython.address(_shop.lock))
     while True:
-        while _shop.first == cython.NULL:
+        while _shop.first == cython.NULL and _shop.untold == cython.NULL:
             pthread_cond_wait(cython.address(_shop.queueing), cython.address(_shop.lock))
         _shop.watching = True
-        while _shop.first != cython.NULL:
+        while _shop.first != cython.NULL or _shop.untold != cython.NULL:
             seen = _shop.taken
             pthread_mutex_unlock(cython.address(_shop.lock))
             usleep(STUCK)
             pthread_mutex_lock(cython.address(_shop.lock))
+            _tell()
             if _shop.first != cython.NULL and _shop.taken == seen and _shop.workers < WORKERS:
                 _new_thread(False)
         _shop.watching = False
@@ -294,10 +313,10 @@ def _relieve(given: cython.p_void) -> cython.p_void:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _hand_over(node: cython.pointer(Node)) -> cython.void:
-    """Give a node that is done to its port, or away; under the lock."""
-    one: uint64_t = 1
-    wanted: cython.bint = node.state == RUNNING and not node.port.closed
+def _hand_over(node: cython.pointer(Node), begun: int64_t) -> cython.void:
+    """Give a node that is done, and was begun at that time, to its port, or away; under the lock."""
+    port: cython.pointer(Port) = node.port
+    wanted: cython.bint = node.state == RUNNING and not port.closed
     if not wanted:
         pthread_mutex_unlock(cython.address(_shop.lock))
         lw_end(cython.address(node.outcome))
@@ -309,12 +328,36 @@ def _hand_over(node: cython.pointer(Node)) -> cython.void:
         _shop.unwanted = node
         return
     node.state = DONE
-    if node.port.first == cython.NULL:
-        node.port.first = node
-        write(node.port.wakeup, cython.address(one), 8)
+    if port.first == cython.NULL:
+        port.first = node
     else:
-        node.port.last.next = node
-    node.port.last = node
+        port.last.next = node
+    port.last = node
+    if port.told:  # and has not looked yet
+        return
+    if _shop.untold != port:
+        _tell()
+        _shop.untold = port
+        _shop.n_untold = 0
+        _shop.untold_since = begun
+    _shop.n_untold += 1
+    if _shop.n_untold < _shop.queued and lw_now() - _shop.untold_since < PATIENCE:
+        _have_relief()
+        if _shop.relieved:
+            return
+    _tell()
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _tell() -> cython.void:
+    """Wake the loop that has something done that it was not told of; under the lock."""
+    one: uint64_t = 1
+    if _shop.untold != cython.NULL:
+        _shop.untold.told = True
+        write(_shop.untold.wakeup, cython.address(one), 8)
+        _shop.untold = cython.NULL
 
 
 @cython.cfunc

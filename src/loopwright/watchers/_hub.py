@@ -10,6 +10,9 @@ Theory of operation. A loop that starts or watches children for `loopwright.proc
   many programs run one after the other would cost as much as hearing of them.
 - **On other loops** than asyncio's it goes when it has nothing to wait for: rloop keeps what it was given for ever, and
   uvloop drops it before it takes the descriptor out of its poller, which libuv does not survive if that is closed.
+- **Those that have ended already** when they are to be watched are not put into the set, but heard in the loop's next
+  pass, as if the set had told of them: what was started in a hurry has often ended, and one question is cheaper than an
+  entry, an event and a wake-up. Not at once, for who starts a child may want to `hold()` it first.
 - **Exits.** An exit is seen without reaping, told to whoever waits, and noted in the ledger in the loop's next pass,
   which reaps when no signal is owed (`_spawning._ledger`).
 - **A loop that was closed** with children or starts under way: starts that nobody can take any more are killed, and
@@ -74,6 +77,7 @@ class Hub:
 
     __slots__ = (
         "__weakref__",
+        "_called",
         "_children",
         "_closing",
         "_heard",
@@ -95,6 +99,8 @@ class Hub:
         #: Whether it is there until its loop is closed; else it goes when it has nothing to wait for.
         self._stays = isinstance(loop, asyncio.BaseEventLoop)
         self._closing = False
+        #: Whether the loop was asked to call `_on_readable()` for what was found in another way.
+        self._called = False
         self._moment = Moment()
         #: Children whose exits were told, and that are not reaped yet.
         self._heard: list[Child] = []
@@ -184,7 +190,11 @@ class Hub:
         while key in self._children:  # after 2**32 children, the key of one that still lives
             key = self._last_key = self._last_key % (ALARM - 1) + 1
         try:
-            self._pidfds.add(child.pidfd, key)
+            if not self._children:  # alone: it has been started just now, in this thread as a rule
+                self._pidfds.add(child.pidfd, key)
+            elif not self._pidfds.add_or_hear(child.pidfd, key) and not self._called:
+                self._called = True
+                self.loop.call_soon(self._on_readable)
             self._children[key] = (child, on_exit)
         finally:
             if not self._stays:
@@ -195,10 +205,13 @@ class Hub:
     def _on_readable(self, seat: _Seat | None = None) -> None:
         del seat  # the loop's alone to hold
         # In either, an entry is not taken out of the set: it is told once (EPOLLONESHOT), and goes with its descriptor.
+        self._called = False
         try:
             self._pidfds.hear(self._children, self._heard, self._rest)
             if self._rest:
                 self._hear_rest()
+            if self._port is not None and self._port.has_done():  # whether told of or not, being awake
+                self._take_starts()
         finally:
             # If somebody's callback raised, or Ctrl-C came: nobody tells of the others again.
             if self._rest or self._pidfds.is_left():
@@ -294,8 +307,9 @@ class Hub:
     # --- for the reaper, in its thread
 
     def fileno(self) -> int:
-        """Readable while something waits to be heard; ValueError if it is closed."""
-        return self._pidfds.fileno()
+        """Readable while something waits to be heard, -1 if something was found otherwise; ValueError if closed."""
+        number = self._pidfds.fileno()
+        return -1 if self._pidfds.is_left() else number
 
     def unheard(self) -> list[Child]:
         """Children that the loop has not heard of."""

@@ -45,6 +45,11 @@ class PlainPidfdSet:
         self._epoll.register(pidfd, select.EPOLLIN | select.EPOLLONESHOT)
         self._keys[pidfd] = key
 
+    def add_or_hear(self, pidfd: int, key: int) -> bool:
+        """As `add()`; whether it was added: always, for `drain()` asks soon enough."""
+        self.add(pidfd, key)
+        return True
+
     def rearm(self, pidfd: int, key: int) -> None:
         """Tell of a pidfd once more that was told of before."""
         self._epoll.modify(pidfd, select.EPOLLIN | select.EPOLLONESHOT)
