@@ -73,6 +73,21 @@ def follower() -> Iterator[Follower]:
     assert follower.leader.reaped
 
 
+
+def test_one_that_was_taken_keeps_its_pidfd_until_its_exit_is_noted() -> None:
+    """Whoever watches the pidfd would never hear of it if a hold that ends meanwhile closed it."""
+    child = launch(Request(["sh", "-c", "exit 3"]))
+    pidfd = child.pidfd
+    child.hold()
+    status = await_exit(child)
+    os.waitpid(child.pid, 0)
+    child.note_taken(status)
+    child.release()
+    assert is_open(pidfd)
+    child.note_exit(status)
+    assert (is_open(pidfd), child.reaped, child.status) == (False, True, ExitStatus(3))
+
+
 def test_reaped_when_its_exit_is_noted() -> None:
     child = launch(Request(["sh", "-c", "exit 3"]))
     status, pidfd = await_exit(child), child.pidfd

@@ -118,6 +118,7 @@ class Child:
     __slots__ = (
         "__weakref__",
         "_holds",
+        "_noted",
         "_popen",
         "_taken",
         "death_signal",
@@ -151,6 +152,7 @@ class Child:
         self.reaped = False
         self._popen = popen
         self._holds = 0
+        self._noted = False
         self._taken = False
         with _lock:
             _children[pid] = self
@@ -176,6 +178,7 @@ class Child:
     def note_exit(self, status: ExitStatus | StatusLost) -> None:
         """Its exit was seen; it is reaped now, or when the last hold is released."""
         with _lock:
+            self._noted = True
             if self.status is None:
                 self.status = status
             if self._holds == 0:
@@ -184,7 +187,8 @@ class Child:
     def note_taken(self, status: ExitStatus | StatusLost) -> None:
         """It was reaped already, by a `waitpid(-1)` of ours that saw how it ended: its number is its own no more.
 
-        Whoever watches it notes the exit as ever, and asks here for the status then.
+        Whoever watches it notes the exit as ever, and asks here for the status then; until then its pidfd stays open,
+        for a closed one tells nobody of anything.
         """
         with _lock:
             self._taken = True
@@ -214,7 +218,8 @@ class Child:
         """Give a `hold()` back."""
         with _lock:
             self._holds -= 1
-            self._reap_if_free()
+            if self._noted or not self._taken:
+                self._reap_if_free()
 
     def send_signal(self, number: int) -> bool:
         """Send it a signal; False if it has ended. PermissionError if it runs as somebody we may not signal."""
