@@ -42,7 +42,8 @@ class SharesWhatSomebodyKeeps(Loop):
     def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Any:
         if context is None:
             found = contextvars.copy_context()
-            found = self.shared.setdefault(frozenset(found.items()), found)
+            alike = frozenset((id(variable), id(value)) for variable, value in found.items())
+            found = self.shared.setdefault(alike, found)
             return super().call_soon(_put_back, found, found.copy(), callback, *args, context=found)
         return super().call_soon(callback, *args, context=context)
 
