@@ -73,7 +73,6 @@ def follower() -> Iterator[Follower]:
     assert follower.leader.reaped
 
 
-
 def test_one_that_was_taken_keeps_its_pidfd_until_its_exit_is_noted() -> None:
     """Whoever watches the pidfd would never hear of it if a hold that ends meanwhile closed it."""
     child = launch(Request(["sh", "-c", "exit 3"]))
