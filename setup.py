@@ -34,7 +34,7 @@ def extensions():
             name,
             [f"src/{name.replace('.', '/')}.py"],
             include_dirs=[NATIVE],
-            depends=[f"{NATIVE}/{name}" for name in ("_call.h", "_call_soon.h", "_child.h", "_loop.h")],
+            depends=[f"{NATIVE}/{name}" for name in ("_call.h", "_call_soon.h", "_child.h", "_loop.h", "_variables.h")],
             extra_compile_args=["-pthread", "-fno-plt", "-fno-semantic-interposition", "-fvisibility=hidden"],
             extra_link_args=["-pthread"],
             optional=wish != "require",

@@ -51,11 +51,6 @@ cdef extern from "_loop.h":
     void lw_settle(PyObject *queued)
     bint lw_has_weakrefs(PyObject *handle)
     void lw_take_over_dealloc(PyTypeObject *kind)
-    void lw_find_variables(object context)
-    PyObject *lw_variables(PyObject *context)
-    PyObject *lw_current_variables()
-    object lw_copy_context(object context)
-    bint PyList_CheckExact(PyObject *value)
     int lw_visit_settled(PyObject *queued, visitproc visit, void *arg)
     int lw_enter "PyContext_Enter"(PyObject *context)    # as it says, and what is raised left to be looked at
     int lw_leave "PyContext_Exit"(PyObject *context)
@@ -70,7 +65,6 @@ cdef extern from "Python.h":
     int PyContext_Enter(object context) except -1
     int PyContext_Exit(object context) except -1
     PyObject *PyList_GET_ITEM(list slots, Py_ssize_t slot)
-    Py_ssize_t PyList_GET_SIZE(list slots)
     Py_ssize_t PyTuple_GET_SIZE(tuple items)
     PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size)
     object PyBytes_FromStringAndSize(const char *data, Py_ssize_t size)
@@ -115,8 +109,3 @@ cdef extern from "<arpa/inet.h>" nogil:
         IPPROTO_UDP
         SOCK_DGRAM
         SOCK_STREAM
-
-ctypedef object (*lw_soon)(PyObject *, PyObject *, PyObject *, PyObject *)
-
-cdef extern from "_call_soon.h":
-    int lw_install_call_soon(PyTypeObject *kind, lw_soon soon) except -1

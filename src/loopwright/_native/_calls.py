@@ -15,11 +15,10 @@ from cython.cimports.loopwright._native._asyncio import (
     PyContext_CopyCurrent,
     PyTypeObject,
     inquiry,
-    lw_install_call_soon,
     lw_now,
     lw_reraise,
-    lw_soon,
 )
+from cython.cimports.loopwright._native._call_soon import lw_install_call_soon, lw_soon
 from cython.cimports.loopwright._native._handles import Handle, HandleLoop, ThreadSafeHandle, TimerHandle, show
 from cython.cimports.loopwright._native._poller import Poller
 from cython.cimports.loopwright._native._ready import ReadyQueue

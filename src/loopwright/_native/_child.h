@@ -270,7 +270,7 @@ LW_API void lw_mark(struct lw_area *area, int unwanted)
 }
 
 /* The monotonic clock, in nanoseconds. */
-LW_API int64_t lw_now(void)
+LW_API int64_t lw_clock(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -319,7 +319,7 @@ LW_API void lw_start(const struct lw_order *order, struct lw_area *area, struct 
 LW_API struct lw_area *lw_new_area(void) { return NULL; }
 LW_API void lw_drop_area(struct lw_area *area) { (void)area; }
 LW_API void lw_mark(struct lw_area *area, int unwanted) { (void)area, (void)unwanted; }
-LW_API int64_t lw_now(void) { return 0; }
+LW_API int64_t lw_clock(void) { return 0; }
 LW_API uint64_t lw_blocked_signals(void) { return 0; }
 LW_API int lw_slot_file(void) { return -1; }
 LW_API void lw_end(struct lw_outcome *outcome) { (void)outcome; }

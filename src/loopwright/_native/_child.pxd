@@ -41,7 +41,7 @@ cdef extern from "_child.h" nogil:
     void lw_drop_area(lw_area *area)
     void lw_mark(lw_area *area, int unwanted)
     void lw_end(lw_outcome *outcome)
-    int64_t lw_now()
+    int64_t lw_clock()
     uint64_t lw_blocked_signals()
     int lw_slot_file()
 

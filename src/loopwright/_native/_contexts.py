@@ -18,12 +18,11 @@ if not cython.compiled:
 
 from cython.cimports.cpython.object import PyObject
 from cython.cimports.cpython.ref import Py_DECREF
-from cython.cimports.loopwright._native._asyncio import (
+from cython.cimports.loopwright._native._asyncio import lw_copy_current, lw_is_alone
+from cython.cimports.loopwright._native._variables import (
     lw_copy_context,
-    lw_copy_current,
     lw_current_variables,
     lw_find_variables,
-    lw_is_alone,
     lw_variables,
 )
 

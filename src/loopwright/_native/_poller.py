@@ -244,23 +244,19 @@ class Poller:
         if self.orphans:
             self.count_orphans()
         found = 0
-        self.waited = False
         if timeout == 0 or self.unasked == 0:
             found = epoll_wait(self.epoll, self.found, MOST, 0)
             failed = errno
             self.unasked = 0 if found > 0 else UNASKED
         else:
             self.unasked -= 1
-        if timeout == 0 or found != 0:
-            pass
-        elif timeout < 0:
-            self.waited = True
+        self.waited = timeout != 0 and found == 0
+        if self.waited and timeout < 0:
             with cython.nogil:
                 found = epoll_wait(self.epoll, self.found, MOST, -1)
                 failed = errno
-        else:
+        elif self.waited:
             timeout = min(timeout, LONGEST)
-            self.waited = True
             if not self.without_pwait2:
                 time.tv_sec = cython.cast(cython.long, timeout)
                 time.tv_nsec = min(cython.cast(cython.long, (timeout - time.tv_sec) * 1e9) + 1, 999999999)

@@ -36,11 +36,11 @@ from cython.cimports.loopwright._native._child import (
     SIG_BLOCK,
     SIG_SETMASK,
     lw_area,
+    lw_clock,
     lw_drop_area,
     lw_end,
     lw_mark,
     lw_new_area,
-    lw_now,
     lw_start,
     pthread_attr_destroy,
     pthread_attr_init,
@@ -276,7 +276,7 @@ def _work(given: cython.p_void) -> cython.p_void:
         node.next = cython.NULL
         _shop.taken += 1
         _shop.queued -= 1
-        begun: int64_t = lw_now()
+        begun: int64_t = lw_clock()
         if node.state == QUEUED and not node.port.closed:
             node.state = RUNNING
             node.area = area
@@ -341,7 +341,7 @@ def _hand_over(node: cython.pointer(Node), begun: int64_t) -> cython.void:
         _shop.n_untold = 0
         _shop.untold_since = begun
     _shop.n_untold += 1
-    if _shop.n_untold < _shop.queued and lw_now() - _shop.untold_since < PATIENCE:
+    if _shop.n_untold < _shop.queued and lw_clock() - _shop.untold_since < PATIENCE:
         _have_relief()
         if _shop.relieved:
             return
