@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loopwright._native import MISSING
+from tests._native.passes import once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,21 +25,8 @@ if TYPE_CHECKING:
 if MISSING is not None:
     pytest.skip(MISSING, allow_module_level=True)
 
-from loopwright.loops import NativeEventLoop
 
 Loop = Any
-
-
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    made = NativeEventLoop()
-    yield made
-    made.close()
-
-
-def once(loop: Loop) -> None:
-    loop.call_soon(loop.stop)
-    loop.run_forever()
 
 
 def survives(code: str) -> str:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from loopwright._native import MISSING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests._native.passes import once
 
 if MISSING is not None:
     pytest.skip(MISSING, allow_module_level=True)
@@ -20,18 +18,6 @@ if MISSING is not None:
 from loopwright.loops import NativeEventLoop
 
 Loop = Any
-
-
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    made = NativeEventLoop()
-    yield made
-    made.close()
-
-
-def once(loop: Loop) -> None:
-    loop.call_soon(loop.stop)
-    loop.run_forever()
 
 
 def test_of_no_loop_or_another_ones() -> None:

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loopwright._native import MISSING
+from tests._native.passes import once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 if MISSING is not None:
     pytest.skip(MISSING, allow_module_level=True)
@@ -206,20 +207,8 @@ def test_as_on_asyncios_own_loop_for_long(steps: list[Step], at_once: bool, debu
     assert contextvars.Context().run(native.whole, steps, at_once) == expected
 
 
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    made = NativeEventLoop()
-    yield made
-    made.close()
-
-
 def contexts() -> int:
     return sum(type(each) is contextvars.Context for each in gc.get_objects())
-
-
-def once(loop: Loop) -> None:
-    loop.call_soon(loop.stop)
-    loop.run_forever()
 
 
 def test_callbacks_in_a_row_share_a_context(loop: Loop) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loopwright._native import MISSING
+from tests._native.passes import once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,13 +33,6 @@ class Thing:
         """Nothing."""
 
 
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    made = NativeEventLoop()
-    yield made
-    made.close()
-
-
 @contextlib.contextmanager
 def collected() -> Iterator[list[Any]]:
     """Give it weak references to what must be gone at the end, a loop dropped unclosed among them."""
@@ -49,11 +43,6 @@ def collected() -> Iterator[list[Any]]:
         gc.collect()
     assert gone
     assert [each() for each in gone] == [None] * len(gone)
-
-
-def once(loop: Loop) -> None:
-    loop.call_soon(loop.stop)
-    loop.run_forever()
 
 
 def woken(loop: Loop) -> None:

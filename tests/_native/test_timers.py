@@ -8,16 +8,13 @@ import random
 import threading
 import tracemalloc
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loopwright._native import MISSING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 if MISSING is not None:
     pytest.skip(MISSING, allow_module_level=True)
@@ -27,13 +24,6 @@ from loopwright.loops import NativeEventLoop
 Loop = Any
 
 MANY = 100_000
-
-
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    made = NativeEventLoop()
-    yield made
-    made.close()
 
 
 def woken(loop: Loop) -> None:

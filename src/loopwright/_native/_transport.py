@@ -49,7 +49,6 @@ _logger = cython.declare(object, logging.getLogger("asyncio"))
 HIGH_WATER = cython.declare(cython.Py_ssize_t, 64 * 1024)
 LOST_WRITES = cython.declare(cython.long, asyncio.constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES)
 ENDS_THE_PROGRAM = cython.declare(tuple, (SystemExit, KeyboardInterrupt))
-_Socket = cython.declare(object, _socket.socket)
 
 
 @cython.cfunc
@@ -76,7 +75,7 @@ class Transport(Watcher):
         self.loop = loop
         self.fd = file.fileno()
         self.file = file
-        self.is_socket = _sockets_show_numbers and isinstance(file, _Socket)
+        self.is_socket = _sockets_show_numbers and isinstance(file, _socket.socket)
         self.high = HIGH_WATER
         self.low = HIGH_WATER // 4
         self._context = PyContext_CopyCurrent() if context is None else context
