@@ -70,7 +70,7 @@ def come_back(port: StartPort, count: int, seconds: float = 20.0) -> list[Start]
 
 def end(start: Start) -> int:
     """Wait for its child, and give its exit code."""
-    pid, pidfd = start.take()
+    pid, pidfd, _ = start.take()
     os.close(pidfd)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
@@ -96,7 +96,7 @@ def test_what_fails_says_at_what_and_leaves_no_child(port: StartPort) -> None:
     assert start.submit(port)
     assert come_back(port, 1) == [start]
     assert (start.error, _starts.STAGES[start.stage]) == (2, "execute the program")
-    assert start.take() == (-1, -1)
+    assert start.take() == (-1, -1, None)
     assert childless()
 
 
@@ -312,7 +312,7 @@ if pid == 0:
     while not mine.drain():
         assert time.monotonic() < deadline
         time.sleep(0.001)
-    child, pidfd = one.take()
+    child, pidfd, _ = one.take()
     assert os.waitpid(child, 0)[1] == 7 << 8
     mine.close()
     sys.stderr.flush()
@@ -323,7 +323,7 @@ while len(done) < 100:
     done += port.drain()
     time.sleep(0.001)
 for start in [kept, *starts]:
-    child, pidfd = start.take()
+    child, pidfd, _ = start.take()
     assert os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG) is None, "the forked child killed it"
     signal.pidfd_send_signal(pidfd, 9)
     os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
@@ -358,7 +358,7 @@ done = []
 while len(done) < 200:
     done += port.drain()
 for start in done:
-    pid, pidfd = start.take()
+    pid, pidfd, _ = start.take()
     os.waitpid(pid, 0)
 port.close()
 print("done")

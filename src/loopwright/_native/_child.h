@@ -36,6 +36,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -51,8 +52,13 @@ enum lw_stage {
 
 enum lw_flag {
     LW_NEW_SESSION = 1, LW_SET_GROUP = 2, LW_TAKE_TERMINAL = 4, LW_CLOSE_FDS = 8, LW_RESTORE_SIGNALS = 16,
-    LW_SET_NICE = 32, LW_COPY_MEMORY = 64, LW_SET_GROUPS = 128, LW_NEW_PID_NAMESPACE = 256, LW_INTO_CGROUP = 512
+    LW_SET_NICE = 32, LW_COPY_MEMORY = 64, LW_SET_GROUPS = 128, LW_NEW_PID_NAMESPACE = 256, LW_INTO_CGROUP = 512,
+    LW_REAP_EARLY = 1024, /* nobody needs its pid once it has ended: lw_settle() may reap it */
+    LW_UNSETTLED = 2048   /* make no process descriptor yet: lw_settle() will, if it still runs by then */
 };
+
+/* What lw_settle() has found: nothing yet, or it runs; it was reaped, with code, value and used; somebody else did. */
+enum lw_end_state { LW_NOT_ENDED, LW_REAPED, LW_TAKEN };
 
 enum { LW_INHERITED = -1, LW_NULL = -2 };
 
@@ -75,7 +81,11 @@ struct lw_order {
     int parent;
 };
 
-struct lw_outcome { int pid, pidfd, error, stage; };
+struct lw_outcome {
+    int pid, pidfd, error, stage;
+    int ended, code, value; /* si_code and si_status, waitid(2) */
+    struct rusage used;
+};
 
 #define LW_API static __attribute__((unused))
 
@@ -97,15 +107,15 @@ struct lw_default_action { uint64_t words[4]; };
 
 struct lw_area { /* shared by the held thread and its child, whichever memory the child has */
     const struct lw_order *order;
-    volatile struct lw_outcome outcome;
+    volatile int error, stage;
     int unwanted;
 };
 enum { LW_AREA = 65536 };
 
 LW_INLINE __attribute__((noreturn)) void lw_fail(struct lw_area *area, int stage, long error)
 {
-    area->outcome.error = (int)-error;
-    area->outcome.stage = stage;
+    area->error = (int)-error;
+    area->stage = stage;
     for (;;) lw_call(SYS_exit_group, 127, 0, 0, 0, 0);
 }
 
@@ -195,11 +205,39 @@ LW_BARE static void lw_child(void *given)
 }
 
 /* Waits until a child has ended, and reaps it; ECHILD, if SIGCHLD is ignored or somebody else was faster, is as good. */
-LW_API void lw_reap(int pidfd)
+LW_API void lw_reap(struct lw_outcome *outcome)
 {
     siginfo_t ignored;
-    while (waitid((idtype_t)LW_P_PIDFD, (id_t)pidfd, &ignored, WEXITED | __WALL) < 0 && errno == EINTR) continue;
-    close(pidfd);
+    idtype_t kind = outcome->pidfd >= 0 ? (idtype_t)LW_P_PIDFD : P_PID;
+    id_t which = (id_t)(outcome->pidfd >= 0 ? outcome->pidfd : outcome->pid);
+    while (waitid(kind, which, &ignored, WEXITED | __WALL) < 0 && errno == EINTR) continue;
+    if (outcome->pidfd >= 0) close(outcome->pidfd);
+    outcome->pid = outcome->pidfd = -1;
+}
+
+/* What became of a child that was made without a process descriptor (LW_UNSETTLED): if it has ended it is reaped, else
+ * it gets one; it has none where that is refused.
+ *
+ * Its number is its own: nobody but this program reaps it, and no number comes again before all others have been used.
+ * That is so as long as this is asked soon, which whoever starts it sees to.
+ */
+LW_API void lw_settle(struct lw_outcome *outcome)
+{
+    siginfo_t info;
+    if (outcome->pid <= 0 || outcome->pidfd >= 0 || outcome->ended != LW_NOT_ENDED) return;
+    info.si_pid = 0;
+    while (syscall(SYS_waitid, P_PID, outcome->pid, &info, WEXITED | WNOHANG, &outcome->used) < 0)
+        if (errno != EINTR) {
+            outcome->ended = LW_TAKEN;
+            return;
+        }
+    if (info.si_pid == 0) {
+        outcome->pidfd = (int)syscall(SYS_pidfd_open, outcome->pid, 0);
+        return;
+    }
+    outcome->ended = LW_REAPED;
+    outcome->code = info.si_code;
+    outcome->value = info.si_status;
 }
 
 /* Whether all that the child is given is open. It cannot tell: the pidfd, or /dev/null, may be on such a number. */
@@ -223,7 +261,8 @@ LW_API void lw_start(const struct lw_order *order, struct lw_area *area, struct 
     if (!lw_all_open(order, outcome)) return;
     struct lw_clone_args args;
     memset(&args, 0, sizeof args);
-    args.flags = LW_CLONE_VFORK | LW_CLONE_PIDFD | LW_CLONE_CLEAR_SIGHAND;
+    args.flags = LW_CLONE_VFORK | LW_CLONE_CLEAR_SIGHAND;
+    if (!(order->flags & LW_UNSETTLED)) args.flags |= LW_CLONE_PIDFD;
     if (!(order->flags & LW_COPY_MEMORY)) args.flags |= LW_CLONE_VM;
     if (order->shared_cut) args.flags |= LW_CLONE_FILES;
     if (order->flags & LW_NEW_PID_NAMESPACE) args.flags |= LW_CLONE_NEWPID;
@@ -237,21 +276,20 @@ LW_API void lw_start(const struct lw_order *order, struct lw_area *area, struct 
     args.stack += -args.stack & 15;
     args.stack_size = ((uint64_t)(uintptr_t)area + LW_AREA - args.stack) & ~15ULL;
     area->order = order;
-    area->outcome.error = 0;
-    area->outcome.stage = LW_CLONE;
+    area->error = 0;
+    area->stage = LW_CLONE;
     lw_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&before, LW_GET_SIGNAL_BYTES, 0);
     long pid = lw_clone(&args, lw_child, area);
     lw_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, LW_GET_SIGNAL_BYTES, 0);
     outcome->pid = (int)pid;
     outcome->pidfd = pidfd;
-    outcome->error = area->outcome.error;
-    outcome->stage = area->outcome.stage;
+    outcome->error = area->error;
+    outcome->stage = area->stage;
     if (pid < 0) {
         outcome->error = (int)-pid;
         outcome->pid = outcome->pidfd = -1;
     } else if (outcome->error) {
-        lw_reap(pidfd);
-        outcome->pid = outcome->pidfd = -1;
+        lw_reap(outcome);
     }
 }
 
@@ -298,12 +336,15 @@ LW_API int lw_slot_file(void)
 /* Ends and reaps a child that nobody wants any more. */
 LW_API void lw_end(struct lw_outcome *outcome)
 {
-    if (outcome->pidfd < 0) return;
-    if (syscall(SYS_pidfd_send_signal, outcome->pidfd, SIGKILL, NULL, 0) < 0 && errno == EPERM)
-        close(outcome->pidfd); /* it has made itself another user's already (sudo): it may live long */
-    else
-        lw_reap(outcome->pidfd);
-    outcome->pid = outcome->pidfd = -1;
+    lw_settle(outcome);
+    if (outcome->pid <= 0 || outcome->ended != LW_NOT_ENDED) return;
+    long sent = outcome->pidfd < 0 ? kill(outcome->pid, SIGKILL)
+                                   : syscall(SYS_pidfd_send_signal, outcome->pidfd, SIGKILL, NULL, 0);
+    if (sent < 0 && errno == EPERM) { /* it has made itself another user's already (sudo): it may live long */
+        if (outcome->pidfd >= 0) close(outcome->pidfd);
+        outcome->pid = outcome->pidfd = -1;
+    } else
+        lw_reap(outcome);
 }
 
 #else
@@ -322,6 +363,7 @@ LW_API void lw_mark(struct lw_area *area, int unwanted) { (void)area, (void)unwa
 LW_API int64_t lw_clock(void) { return 0; }
 LW_API uint64_t lw_blocked_signals(void) { return 0; }
 LW_API int lw_slot_file(void) { return -1; }
+LW_API void lw_settle(struct lw_outcome *outcome) { (void)outcome; }
 LW_API void lw_end(struct lw_outcome *outcome) { (void)outcome; }
 
 #endif

@@ -1,6 +1,8 @@
 # The C header that runs children, and what the threads that start them use of the C library.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from loopwright._native._linux cimport rusage
+
 cdef extern from "_child.h" nogil:
     enum:
         LW_CAN_CLONE
@@ -14,6 +16,11 @@ cdef extern from "_child.h" nogil:
         LW_SET_GROUPS
         LW_NEW_PID_NAMESPACE
         LW_INTO_CGROUP
+        LW_REAP_EARLY
+        LW_UNSETTLED
+        LW_NOT_ENDED
+        LW_REAPED
+        LW_TAKEN
     struct lw_limit:
         int which
         uint64_t value[2]
@@ -34,12 +41,15 @@ cdef extern from "_child.h" nogil:
         int parent
     struct lw_outcome:
         int pid, pidfd, error, stage
+        int ended, code, value
+        rusage used
     struct lw_area:
         pass
     void lw_start(const lw_order *order, lw_area *area, lw_outcome *outcome)
     lw_area *lw_new_area()
     void lw_drop_area(lw_area *area)
     void lw_mark(lw_area *area, int unwanted)
+    void lw_settle(lw_outcome *outcome)
     void lw_end(lw_outcome *outcome)
     int64_t lw_clock()
     uint64_t lw_blocked_signals()

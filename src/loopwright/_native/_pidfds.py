@@ -24,12 +24,9 @@ if not cython.compiled:
     raise ImportError("loopwright._native._pidfds is compiled code and does not run as plain Python")
 
 from cython.cimports.cpython.exc import PyErr_SetFromErrno
-from cython.cimports.cpython.object import PyObject_GenericSetAttr
 from cython.cimports.libc.errno import EINTR, ENOENT, errno
 from cython.cimports.libc.string import memset
 from cython.cimports.loopwright._native._linux import (
-    CLD_DUMPED,
-    CLD_EXITED,
     CLOCK_MONOTONIC,
     EPOLL_CLOEXEC,
     EPOLL_CTL_ADD,
@@ -54,12 +51,8 @@ from cython.cimports.loopwright._native._linux import (
     syscall,
     timerfd_create,
     timerfd_settime,
-    timeval,
 )
-
-from loopwright._core import ExitStatus, ResourceUsage, named_signal
-
-SIGNALS: tuple = tuple(named_signal(number) for number in range(128))
+from cython.cimports.loopwright._native._statuses import status_from, usage_of
 
 P_PIDFD = cython.declare(cython.int, 3)  # Linux 5.4; older C libraries lack the name
 BATCH = cython.declare(cython.int, 256)
@@ -200,7 +193,7 @@ class PidfdSet:
             if entry is None:
                 continue
             child, on_exit = entry
-            status = _status(each[2], each[3], each[4])
+            status = status_from(each[2], each[3], each[4])
             child.status = status
             heard.append(child)
             on_exit(status)
@@ -235,19 +228,6 @@ class PidfdSet:
         return None
 
 
-@cython.cfunc
-def _status(code: cython.int, value: cython.int, usage) -> object:
-    """An exit status as its own constructor would make it, at an eighth of the cost: that of a frozen dataclass goes
-    through `object.__setattr__()` for each field."""
-    made = ExitStatus.__new__(ExitStatus)
-    by_itself: cython.bint = code == CLD_EXITED
-    PyObject_GenericSetAttr(made, "code", value if by_itself else None)
-    PyObject_GenericSetAttr(made, "signal", None if by_itself else SIGNALS[value])
-    PyObject_GenericSetAttr(made, "core_dumped", code == CLD_DUMPED)
-    PyObject_GenericSetAttr(made, "usage", tuple.__new__(ResourceUsage, usage))
-    return made
-
-
 def reap(pidfd: cython.int) -> int:
     """Reap the process that has ended, and close its descriptor in any case; the errno of what went wrong, or 0.
 
@@ -276,21 +256,4 @@ def _ask(key: cython.ulonglong, pidfd: cython.int) -> object:
             return (key, -1, errno, 0, None)
     if info.si_pid == 0:
         return (key, 0, 0, 0, None)
-    usage = (
-        _seconds(used.ru_utime),
-        _seconds(used.ru_stime),
-        used.ru_maxrss * 1024,  # KiB on Linux, getrusage(2)
-        used.ru_minflt,
-        used.ru_majflt,
-        used.ru_inblock,
-        used.ru_oublock,
-        used.ru_nvcsw,
-        used.ru_nivcsw,
-    )
-    return (key, info.si_pid, info.si_code, info.si_status, usage)
-
-
-@cython.cfunc
-@cython.inline
-def _seconds(time: timeval) -> cython.double:
-    return time.tv_sec + time.tv_usec * 1e-6
+    return (key, info.si_pid, info.si_code, info.si_status, usage_of(cython.address(used)))

@@ -17,19 +17,11 @@ from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
 from cython.cimports.libc.stdint import uint32_t  # noqa: F401 - named in a cast
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.loopwright._native import _child
+from cython.cimports.loopwright._native._deliveries import close_port, collect, collect_unwanted, disown
 from cython.cimports.loopwright._native._layout import encoded, environment, limits_of, numbers, pointers
 from cython.cimports.loopwright._native._slots import DONE, NEW, QUEUED, Node, Port
-from cython.cimports.loopwright._native._workers import (
-    begin_here,
-    close_port,
-    collect,
-    collect_unwanted,
-    disown,
-    open_shop,
-    pending,
-    queue,
-    reopen_shop,
-)
+from cython.cimports.loopwright._native._statuses import status_of
+from cython.cimports.loopwright._native._workers import begin_here, open_shop, pending, queue, reopen_shop, shop
 from cython.cimports.posix.unistd import close
 
 CAN_CLONE = bool(_child.LW_CAN_CLONE)
@@ -41,6 +33,7 @@ CLOSE_FDS = _child.LW_CLOSE_FDS
 RESTORE_SIGNALS = _child.LW_RESTORE_SIGNALS
 COPY_MEMORY = _child.LW_COPY_MEMORY
 NEW_PID_NAMESPACE = _child.LW_NEW_PID_NAMESPACE
+REAP_EARLY = _child.LW_REAP_EARLY
 
 #: `enum lw_stage` of _child.h in words: what could not be done.
 STAGES = (
@@ -92,7 +85,7 @@ class StartPort:
     def drain(self) -> list:
         """The starts that are done since the last call."""
         done: list = []
-        node = collect(cython.address(self._port))
+        node = collect(shop(), cython.address(self._port))
         while node != cython.NULL:
             following = node.next
             start = cython.cast(object, node.owner)
@@ -108,7 +101,7 @@ class StartPort:
         """Want nothing more: what is queued for it is not started, what is under way is killed. Idempotent."""
         if self._port.wakeup < 0:
             return
-        close_port(cython.address(self._port))
+        close_port(shop(), cython.address(self._port))
         self.drain()
         close(self._port.wakeup)
         self._port.wakeup = -1
@@ -216,9 +209,18 @@ class Start:
         return self._node.outcome.stage
 
     def take(self) -> tuple:
-        """The (pid, pidfd) of the child, which are the caller's from now on; (-1, -1) if there is none."""
-        taken = (self._node.outcome.pid, self._node.outcome.pidfd)
-        self._node.outcome.pidfd = -1
+        """The (pid, pidfd, status) of the child, which are the caller's from now on; (-1, -1, None) if there is none.
+
+        A child that REAP_EARLY was asked for, and that a worker has started, may have ended and been reaped already:
+        then it has a status, and no pidfd. Where it has neither, somebody else reaped it, or a descriptor is not to be
+        had: there are too many, or a filter is in front of the kernel.
+        """
+        outcome = cython.address(self._node.outcome)
+        status: object = None
+        if outcome.ended == _child.LW_REAPED:
+            status = status_of(outcome.code, outcome.value, cython.address(outcome.used))
+        taken = (outcome.pid, outcome.pidfd, status)
+        outcome.pid = outcome.pidfd = -1
         return taken
 
     def run(self) -> bool:
@@ -253,17 +255,18 @@ class Start:
 
     def abandon(self):
         """Nobody wants it any more. Its child, if there will be or is one, is killed and reaped."""
-        if disown(self._node):
+        if disown(shop(), self._node):
             self._end_child()
 
     @cython.cfunc
     @cython.exceptval(check=False)
     def _end_child(self) -> cython.void:
-        if self._node.outcome.pidfd < 0:
+        if self._node.outcome.pid <= 0:
             return
         if self._node.order.parent != _child.getpid():  # a forked child of this program: it is its parent's child
-            close(self._node.outcome.pidfd)
-            self._node.outcome.pidfd = -1
+            if self._node.outcome.pidfd >= 0:
+                close(self._node.outcome.pidfd)
+            self._node.outcome.pid = self._node.outcome.pidfd = -1
             return
         with cython.nogil:
             _child.lw_end(cython.address(self._node.outcome))
@@ -289,7 +292,7 @@ def busy() -> int:
 
 @cython.cfunc
 def _empty_unwanted() -> object:
-    node = collect_unwanted()
+    node = collect_unwanted(shop())
     while node != cython.NULL:
         following = node.next
         start = cython.cast(object, node.owner)

@@ -2,6 +2,8 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import TypeAlias, final
 
+from loopwright._core import ExitStatus
+
 Extras: TypeAlias = tuple[
     int | None,  # process group
     int | None,  # umask
@@ -23,6 +25,7 @@ CLOSE_FDS: int
 RESTORE_SIGNALS: int
 COPY_MEMORY: int
 NEW_PID_NAMESPACE: int
+REAP_EARLY: int
 
 @final
 class StartPort:
@@ -51,7 +54,7 @@ class Start:
     def stage(self) -> int: ...
     @property
     def needs_worker(self) -> bool: ...
-    def take(self) -> tuple[int, int]: ...
+    def take(self) -> tuple[int, int, ExitStatus | None]: ...
     def run(self) -> bool: ...
     def submit(self, port: StartPort) -> bool: ...
     def abandon(self) -> None: ...

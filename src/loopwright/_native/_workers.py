@@ -1,8 +1,8 @@
-"""The threads that start programs, and what they start: a queue, ports for what is done, descriptors put in order.
+"""The threads that start programs, and the queue in front of them.
 
 Theory of operation. *Workers* are plain threads that Python never hears of: neither the GIL nor a loop waits for
-execve(2). They take `Node`s from one queue and hand each to the `Port` of the loop that asked: a list, and an eventfd
-that makes the loop look at it. Nothing here needs the GIL or touches a Python object; one lock guards it all.
+execve(2). They take `Node`s from one queue, and hand what they have started to the loops that asked (`_deliveries`).
+Nothing here needs the GIL or touches a Python object; one lock guards it all.
 
 - **Workers never end.** A parent-death signal is sent when the *thread* that made the child ends (prctl(2)), so a child
   that asks for one is only ever started on a worker.
@@ -11,15 +11,6 @@ that makes the loop look at it. Nothing here needs the GIL or touches a Python o
   queued, and adds a worker if none was taken in that time. It is called by whoever queues a start and sees no worker
   idle, *and* by a worker that leaves starts behind it: one that was signalled counts as idle until it runs, so what
   was queued in between would otherwise wait for a start that hangs.
-- **A loop is not woken for each start** of many. Where both share a processor, each wake-up is a switch, and all that
-  the loop does then it does with cold caches; what is told of together costs it half as much. So a worker that has
-  others queued goes on to the next, until as many are done as still wait, or the first of them was begun PATIENCE ago.
-  A loop that is awake anyway takes what is there (`StartPort.has_done()`). Of what is done before one that hangs, the
-  relief thread tells.
-- **A start that nobody wants any more** (its task was cancelled, its loop closed) is not started if it was still
-  queued; if it is under way, it is marked, for the child not to go on (`_child.h` says why it must not), and its worker
-  kills and reaps what comes of it. Workers cannot give back the reference that a node
-  holds to its Python object, so they put such nodes on a list that the next call with the GIL empties.
 - **After a fork** there are no workers, and what was queued is the parent's business: all of it is forgotten.
 """
 
@@ -29,16 +20,17 @@ if not cython.compiled:
     raise ImportError("loopwright._native._workers is compiled code and does not run as plain Python")
 
 from cython.cimports.libc.errno import EAGAIN
-from cython.cimports.libc.stdint import int64_t, uint64_t
+from cython.cimports.libc.stdint import int64_t
 from cython.cimports.libc.stdlib import calloc
 from cython.cimports.loopwright._native._child import (
+    LW_REAP_EARLY,
+    LW_UNSETTLED,
     PTHREAD_CREATE_DETACHED,
     SIG_BLOCK,
     SIG_SETMASK,
     lw_area,
     lw_clock,
     lw_drop_area,
-    lw_end,
     lw_mark,
     lw_new_area,
     lw_start,
@@ -60,25 +52,28 @@ from cython.cimports.loopwright._native._child import (
     sigset_t,
     usleep,
 )
+from cython.cimports.loopwright._native._deliveries import Shop, deliver, keep_back
 from cython.cimports.loopwright._native._slots import (
-    DONE,
     QUEUED,
     RUNNING,
-    UNWANTED,
     Node,
-    Port,
     prepare_descriptors,
     release_descriptors,
     reopen_slots,
 )
-from cython.cimports.posix.unistd import read, write
 
 WORKERS = cython.declare(cython.int, 8)
 STUCK = cython.declare(cython.uint, 50_000)  # microseconds
-#: Nanoseconds from the beginning of a start after which it is told of, whatever else waits.
-PATIENCE = cython.declare(int64_t, 2_000_000)
 
 _shop = cython.declare(cython.pointer(Shop), cython.NULL)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def shop() -> cython.pointer(Shop):
+    """What all of them share; NULL before `open_shop()`."""
+    return _shop
 
 
 @cython.cfunc
@@ -165,62 +160,6 @@ def queue(node: cython.pointer(Node)) -> cython.bint:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def collect(port: cython.pointer(Port)) -> cython.pointer(Node):
-    """All that is done for a port, as a list."""
-    count: uint64_t
-    pthread_mutex_lock(cython.address(_shop.lock))
-    if port.told:
-        port.told = False
-        read(port.wakeup, cython.address(count), 8)
-    if _shop.untold == port:
-        _shop.untold = cython.NULL
-    node: cython.pointer(Node) = port.first
-    port.first = port.last = cython.NULL
-    pthread_mutex_unlock(cython.address(_shop.lock))
-    return node
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def collect_unwanted() -> cython.pointer(Node):
-    """All that nobody wanted, ended and reaped, as a list."""
-    pthread_mutex_lock(cython.address(_shop.lock))
-    node: cython.pointer(Node) = _shop.unwanted
-    _shop.unwanted = cython.NULL
-    pthread_mutex_unlock(cython.address(_shop.lock))
-    return node
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def close_port(port: cython.pointer(Port)) -> cython.void:
-    """What is not done yet will not be wanted."""
-    pthread_mutex_lock(cython.address(_shop.lock))
-    port.closed = True
-    port.told = False  # not to be read: in a forked child, that would be the parent's wake-up
-    pthread_mutex_unlock(cython.address(_shop.lock))
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def disown(node: cython.pointer(Node)) -> cython.bint:
-    """It is not wanted any more. True if it is done: then its child is the caller's to end, if it has one."""
-    pthread_mutex_lock(cython.address(_shop.lock))
-    done: cython.bint = node.state == DONE
-    if not done:
-        node.state = UNWANTED
-        if node.area != cython.NULL:
-            lw_mark(node.area, True)
-    pthread_mutex_unlock(cython.address(_shop.lock))
-    return done
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
 def _have_relief() -> cython.void:
     """See to it that somebody looks after the queue; under the lock."""
     if not _shop.relieved:
@@ -280,13 +219,19 @@ def _work(given: cython.p_void) -> cython.p_void:
         if node.state == QUEUED and not node.port.closed:
             node.state = RUNNING
             node.area = area
+            if _shop.queued > 0 and node.order.flags & LW_REAP_EARLY:
+                node.order.flags |= LW_UNSETTLED
             pthread_mutex_unlock(cython.address(_shop.lock))
             _begin(node, area)
             pthread_mutex_lock(cython.address(_shop.lock))
             if node.area != cython.NULL:
                 lw_mark(area, False)  # it is the next one's
                 node.area = cython.NULL
-        _hand_over(node, begun)
+        if keep_back(_shop, node, begun):
+            _have_relief()
+            if _shop.relieved:
+                continue
+        deliver(_shop)
 
 
 @cython.cfunc
@@ -296,68 +241,18 @@ def _relieve(given: cython.p_void) -> cython.p_void:
     seen: cython.ulong
     pthread_mutex_lock(cython.address(_shop.lock))
     while True:
-        while _shop.first == cython.NULL and _shop.untold == cython.NULL:
+        while _shop.first == cython.NULL and _shop.started == cython.NULL:
             pthread_cond_wait(cython.address(_shop.queueing), cython.address(_shop.lock))
         _shop.watching = True
-        while _shop.first != cython.NULL or _shop.untold != cython.NULL:
+        while _shop.first != cython.NULL or _shop.started != cython.NULL:
             seen = _shop.taken
             pthread_mutex_unlock(cython.address(_shop.lock))
             usleep(STUCK)
             pthread_mutex_lock(cython.address(_shop.lock))
-            _tell()
+            deliver(_shop)
             if _shop.first != cython.NULL and _shop.taken == seen and _shop.workers < WORKERS:
                 _new_thread(False)
         _shop.watching = False
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def _hand_over(node: cython.pointer(Node), begun: int64_t) -> cython.void:
-    """Give a node that is done, and was begun at that time, to its port, or away; under the lock."""
-    port: cython.pointer(Port) = node.port
-    wanted: cython.bint = node.state == RUNNING and not port.closed
-    if not wanted:
-        pthread_mutex_unlock(cython.address(_shop.lock))
-        lw_end(cython.address(node.outcome))
-        pthread_mutex_lock(cython.address(_shop.lock))
-    _shop.pending -= 1
-    if not wanted:
-        node.state = DONE
-        node.next = _shop.unwanted
-        _shop.unwanted = node
-        return
-    node.state = DONE
-    if port.first == cython.NULL:
-        port.first = node
-    else:
-        port.last.next = node
-    port.last = node
-    if port.told:  # and has not looked yet
-        return
-    if _shop.untold != port:
-        _tell()
-        _shop.untold = port
-        _shop.n_untold = 0
-        _shop.untold_since = begun
-    _shop.n_untold += 1
-    if _shop.n_untold < _shop.queued and lw_clock() - _shop.untold_since < PATIENCE:
-        _have_relief()
-        if _shop.relieved:
-            return
-    _tell()
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def _tell() -> cython.void:
-    """Wake the loop that has something done that it was not told of; under the lock."""
-    one: uint64_t = 1
-    if _shop.untold != cython.NULL:
-        _shop.untold.told = True
-        write(_shop.untold.wakeup, cython.address(one), 8)
-        _shop.untold = cython.NULL
 
 
 @cython.cfunc

@@ -71,9 +71,13 @@ def _refusal(start: Start) -> str:
     return f"the kernel, or a filter in front of it, will not {stage} the compiled way: {reason}"
 
 
-def order(request: Request) -> Start | None:
-    """The start of a request by the compiled way; None if it goes the plain one. Raises for bad requests."""
-    start = _plain_order(request)
+def order(request: Request, *, reap_early: bool = False) -> Start | None:
+    """The start of a request by the compiled way; None if it goes the plain one. Raises for bad requests.
+
+    With `reap_early` a worker may reap it if it has ended by the time its loop is told of it, unless it has a group or
+    a namespace whose number is its pid.
+    """
+    start = _plain_order(request, reap_early=reap_early)
     if start is not None:
         return start
     request.check()
@@ -91,6 +95,8 @@ def order(request: Request) -> Start | None:
         flags |= _starts.RESTORE_SIGNALS
     if request.start_new_session:
         flags |= _starts.NEW_SESSION
+    if reap_early and not request.leads_group and not request.pid_namespace:
+        flags |= _starts.REAP_EARLY
     keep = tuple(sorted(set(request.pass_fds))) if request.pass_fds else ()
     return _native.Start(programs, argv, environment, folder, request.streams, flags, keep, extras)
 
@@ -108,7 +114,7 @@ def start_here(request: Request) -> Child | None:
         return taken(start, request)
 
 
-def _plain_order(request: Request) -> Start | None:
+def _plain_order(request: Request, *, reap_early: bool = False) -> Start | None:
     """Nothing but words: the commonest case, and the one in which what goes before a start is felt. None for all else,
     and for a mistake, which is explained elsewhere."""
     if not request.is_plain or compiled_obstacle() is not None:
@@ -117,7 +123,8 @@ def _plain_order(request: Request) -> Start | None:
     try:
         name = words[0]
         programs = None if type(name) is str and "/" in name else request.programs(os.fsencode(name))
-        return _native.Start(programs, words, None, None, request.streams, PLAIN_FLAGS, (), None)
+        flags = PLAIN_FLAGS | _starts.REAP_EARLY if reap_early else PLAIN_FLAGS
+        return _native.Start(programs, words, None, None, request.streams, flags, (), None)
     except (IndexError, TypeError, ValueError):
         return None
 
@@ -155,7 +162,7 @@ def numbers_taken(start: Start, request: Request) -> tuple[int, int] | None:
     if start.error:
         _fail(start, request)
         return None
-    return start.take()
+    return start.take()[:2]
 
 
 def taken(start: Start, request: Request) -> Child | None:
@@ -164,12 +171,12 @@ def taken(start: Start, request: Request) -> Child | None:
     Raises what `subprocess.Popen` would: an OSError of the kind that its errno names, with the program's name in
     `filename`, or the working directory's if it was that which failed.
     """
-    numbers = numbers_taken(start, request)
-    if numbers is None:
+    if start.error:
+        _fail(start, request)
         return None
-    pid, pidfd = numbers
-    if request.is_plain:
-        return Child(pid, pidfd)
+    pid, pidfd, status = start.take()
+    if request.is_plain or status is not None:
+        return Child(pid, pidfd, status=status, death_signal=request.parent_death_signal)
     return Child(
         pid,
         pidfd,

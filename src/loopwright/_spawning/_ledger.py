@@ -139,6 +139,7 @@ class Child:
         namespace: bool = False,
         death_signal: int | None = None,
         popen: subprocess.Popen[bytes] | None = None,
+        status: ExitStatus | None = None,
     ) -> None:
         self.pid = pid
         self.pidfd = pidfd
@@ -148,12 +149,15 @@ class Child:
         self.namespace = namespace
         #: The signal that it gets when this program ends; None for none.
         self.death_signal = death_signal
-        self.status: ExitStatus | StatusLost | None = None
-        self.reaped = False
+        self.status: ExitStatus | StatusLost | None = status
+        #: One that comes with its status has ended, and been reaped, before anybody here knew of it.
+        self.reaped = status is not None
         self._popen = popen
         self._holds = 0
         self._noted = False
         self._taken = False
+        if status is not None:
+            return
         with _lock:
             _children[pid] = self
             if _unclaimed and (claimed := _unclaimed.pop(pid, None)) is not None and not _is_there(self):

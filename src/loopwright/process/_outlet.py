@@ -76,11 +76,19 @@ class Outlet:
         return self._reader is None and self._waiter is None and self._number >= 0
 
     def process_ended(self) -> None:
-        """Have what is left in it taken, and the descriptor closed."""
+        """Have what is left in it taken, and the descriptor closed.
+
+        In the loop's next pass, for whoever started it may come to collect only now: it may have ended before it was
+        told of.
+        """
         if self._waiter is not None:
             if not self._waiter.done():
                 self._waiter.set_result(None)
         elif self._number >= 0:
+            self._loop.call_soon(self._read_rest)
+
+    def _read_rest(self) -> None:
+        if self._waiter is None and self._number >= 0:
             self.reader()
 
     async def collect(self, process: Process) -> bytes:

@@ -136,7 +136,7 @@ async def spawn(args: Command, *, stdin: Any = None, stdout: Any = None, stderr:
         else:
             # Where nothing waits that a thread would help.
             here = request.is_plain and hub_of(loop).is_idle
-            child = (_spawning.start_here(request) if here else None) or await _start(loop, request)
+            child = (_spawning.start_here(request) if here else None) or await _start(loop, request, watcher is None)
         process = new_process(
             mode, child, args, loop, streams.stdin, streams.stdout, streams.stderr, streams.ours, kept
         )
@@ -144,7 +144,8 @@ async def spawn(args: Command, *, stdin: Any = None, stdout: Any = None, stderr:
             process._when_ended(streams.terminal.let_go)
         if child.status is not None:
             process._on_exit(child.status)
-            child.note_exit(child.status)
+            if not child.reaped:
+                child.note_exit(child.status)
         else:
             _watch(loop, child, process, watcher)
     except BaseException:
@@ -212,10 +213,10 @@ async def _start_kept(loop: asyncio.AbstractEventLoop, request: Request, kept: K
     return child, kept.adopt(child.pid)
 
 
-async def _start(loop: asyncio.AbstractEventLoop, request: Request) -> Child:
+async def _start(loop: asyncio.AbstractEventLoop, request: Request, reap_early: bool = False) -> Child:
     try:
         with request.opened() if request.cgroup is not None else _nothing, _spawning.starting:
-            start = _spawning.order(request)
+            start = _spawning.order(request, reap_early=reap_early)
             if start is not None:
                 hub = hub_of(loop)
                 try:

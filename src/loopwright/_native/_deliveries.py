@@ -1,0 +1,164 @@
+"""How what workers have started comes back to the loops that asked for it.
+
+Theory of operation. A loop has a `Port`: a list of what is done, and an eventfd that makes it look there. One lock, the
+shop's, guards all ports and lists; nothing here needs the GIL or touches a Python object.
+
+- **A loop is not woken for each start** of many. Where both share a processor, each wake-up is a switch, and all that
+  the loop does then it does with cold caches; what is told of together costs it half as much. So a worker that has
+  others queued keeps back what it has started (`keep_back()`), and goes on to the next, until it has as many as still
+  wait, or the first of them was begun PATIENCE ago. Of what is kept back when one hangs, the relief thread tells.
+- **What has ended meanwhile is done with.** Most programs that are started by the hundred are short: by the time their
+  loop is told that they run they have ended. So one that is likely to be kept back is made without a process
+  descriptor, a file with an inode of its own that costs a tenth of a start, and is asked once when it is delivered
+  (`lw_settle()`): if it has ended it is reaped on the spot, and its status is delivered with it; else it gets its
+  descriptor then. Only what asks for nothing that a pid is needed for is treated so (LW_REAP_EARLY): no group of its
+  own to be signalled after it, no watcher to hear of it, no keeper. Why its number cannot be another's by then: it is
+  asked before it is told of, so PATIENCE and one start, or two looks of the relief thread, after it was made.
+- **A start that nobody wants any more** (its task was cancelled, its loop closed) is not started if it was still
+  queued; if it is under way, it is marked, for the child not to go on (`_child.h` says why it must not), and its worker
+  kills and reaps what comes of it. Workers cannot give back the reference that a node holds to its Python object, so
+  they put such nodes on a list that the next call with the GIL empties.
+"""
+
+import cython
+
+if not cython.compiled:
+    raise ImportError("loopwright._native._deliveries is compiled code and does not run as plain Python")
+
+from cython.cimports.libc.stdint import int64_t, uint64_t
+from cython.cimports.loopwright._native._child import (
+    lw_clock,
+    lw_end,
+    lw_mark,
+    lw_settle,
+    pthread_mutex_lock,
+    pthread_mutex_unlock,
+)
+from cython.cimports.loopwright._native._slots import DONE, RUNNING, UNWANTED, Node, Port
+from cython.cimports.posix.unistd import read, write
+
+#: Nanoseconds from the beginning of a start after which it is told of, whatever else waits.
+PATIENCE = cython.declare(int64_t, 2_000_000)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def keep_back(shop: cython.pointer(Shop), node: cython.pointer(Node), begun: int64_t) -> cython.bint:
+    """Take a node that was begun at that time and is done; whether to wait for more before `deliver()`. Locked."""
+    if shop.started == cython.NULL:
+        shop.n_started = 0
+        shop.started_since = begun
+    node.next = shop.started
+    shop.started = node
+    shop.n_started += 1
+    return shop.n_started < shop.queued and lw_clock() - shop.started_since < PATIENCE
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def deliver(shop: cython.pointer(Shop)) -> cython.void:
+    """Settle all that was kept back, and tell their loops. Locked, but not while the kernel is asked."""
+    following: cython.pointer(Node)
+    latest: cython.pointer(Node) = shop.started
+    shop.started = cython.NULL
+    pthread_mutex_unlock(cython.address(shop.lock))
+    node: cython.pointer(Node) = cython.NULL
+    while latest != cython.NULL:  # turned round: the first is told of first, and the last has longest to end
+        following = latest.next
+        latest.next = node
+        node = latest
+        latest = following
+    latest = node
+    while latest != cython.NULL:
+        lw_settle(cython.address(latest.outcome))
+        latest = latest.next
+    pthread_mutex_lock(cython.address(shop.lock))
+    while node != cython.NULL:
+        following = node.next
+        node.next = cython.NULL
+        _hand_over(shop, node)
+        node = following
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _hand_over(shop: cython.pointer(Shop), node: cython.pointer(Node)) -> cython.void:
+    """Give a node that is done to its port, or away. Locked."""
+    one: uint64_t = 1
+    port: cython.pointer(Port) = node.port
+    wanted: cython.bint = node.state == RUNNING and not port.closed
+    if not wanted:
+        pthread_mutex_unlock(cython.address(shop.lock))
+        lw_end(cython.address(node.outcome))
+        pthread_mutex_lock(cython.address(shop.lock))
+    shop.pending -= 1
+    node.state = DONE
+    if not wanted:
+        node.next = shop.unwanted
+        shop.unwanted = node
+        return
+    if port.first == cython.NULL:
+        port.first = node
+    else:
+        port.last.next = node
+    port.last = node
+    if not port.told:
+        port.told = True
+        write(port.wakeup, cython.address(one), 8)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def collect(shop: cython.pointer(Shop), port: cython.pointer(Port)) -> cython.pointer(Node):
+    """All that is done for a port, as a list."""
+    count: uint64_t
+    pthread_mutex_lock(cython.address(shop.lock))
+    if port.told:
+        port.told = False
+        read(port.wakeup, cython.address(count), 8)
+    node: cython.pointer(Node) = port.first
+    port.first = port.last = cython.NULL
+    pthread_mutex_unlock(cython.address(shop.lock))
+    return node
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def collect_unwanted(shop: cython.pointer(Shop)) -> cython.pointer(Node):
+    """All that nobody wanted, ended and reaped, as a list."""
+    pthread_mutex_lock(cython.address(shop.lock))
+    node: cython.pointer(Node) = shop.unwanted
+    shop.unwanted = cython.NULL
+    pthread_mutex_unlock(cython.address(shop.lock))
+    return node
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def close_port(shop: cython.pointer(Shop), port: cython.pointer(Port)) -> cython.void:
+    """What is not done yet will not be wanted."""
+    pthread_mutex_lock(cython.address(shop.lock))
+    port.closed = True
+    port.told = False  # not to be read: in a forked child, that would be the parent's wake-up
+    pthread_mutex_unlock(cython.address(shop.lock))
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def disown(shop: cython.pointer(Shop), node: cython.pointer(Node)) -> cython.bint:
+    """It is not wanted any more. True if it is done: then its child is the caller's to end, if it has one."""
+    pthread_mutex_lock(cython.address(shop.lock))
+    done: cython.bint = node.state == DONE
+    if not done:
+        node.state = UNWANTED
+        if node.area != cython.NULL:
+            lw_mark(node.area, True)
+    pthread_mutex_unlock(cython.address(shop.lock))
+    return done
