@@ -11,6 +11,7 @@ cdef struct Shop:
     Node *first
     Node *last
     Node *started    # and kept back, the latest first, to be told of together
+    Port *told       # of what they have not come for
     Node *unwanted   # whose references are to be given back by whoever has the GIL
     lw_area *area    # for starts in calling threads; NULL while one is using it
     int workers
@@ -25,9 +26,11 @@ cdef struct Shop:
 
 cdef bint keep_back(Shop *shop, Node *node, int64_t begun) noexcept nogil
 cdef void deliver(Shop *shop) noexcept nogil
+cdef void settle_uncollected(Shop *shop) noexcept nogil
 cdef Node *collect(Shop *shop, Port *port) noexcept nogil
 cdef Node *collect_unwanted(Shop *shop) noexcept nogil
 cdef void close_port(Shop *shop, Port *port) noexcept nogil
 cdef bint disown(Shop *shop, Node *node) noexcept nogil
 
 cdef void _hand_over(Shop *shop, Node *node) noexcept nogil
+cdef void _forget(Shop *shop, Port *port) noexcept nogil

@@ -59,27 +59,35 @@ def keep_back(shop: cython.pointer(Shop), node: cython.pointer(Node), begun: int
 @cython.nogil
 @cython.exceptval(check=False)
 def deliver(shop: cython.pointer(Shop)) -> cython.void:
-    """Settle all that was kept back, and tell their loops. Locked, but not while the kernel is asked."""
+    """Tell the loops of all that was kept back. Locked."""
     following: cython.pointer(Node)
     latest: cython.pointer(Node) = shop.started
     shop.started = cython.NULL
-    pthread_mutex_unlock(cython.address(shop.lock))
     node: cython.pointer(Node) = cython.NULL
-    while latest != cython.NULL:  # turned round: the first is told of first, and the last has longest to end
+    while latest != cython.NULL:  # turned round: what was started first is told of first
         following = latest.next
         latest.next = node
         node = latest
         latest = following
-    latest = node
-    while latest != cython.NULL:
-        lw_settle(cython.address(latest.outcome))
-        latest = latest.next
-    pthread_mutex_lock(cython.address(shop.lock))
     while node != cython.NULL:
         following = node.next
         node.next = cython.NULL
         _hand_over(shop, node)
         node = following
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def settle_uncollected(shop: cython.pointer(Shop)) -> cython.void:
+    """Settle what loops were told of and did not come for. Locked, all the time: no loop is that late as a rule."""
+    port: cython.pointer(Port) = shop.told
+    while port != cython.NULL:
+        node: cython.pointer(Node) = port.first
+        while node != cython.NULL:
+            lw_settle(cython.address(node.outcome))
+            node = node.next
+        port = port.next
 
 
 @cython.cfunc
@@ -107,6 +115,8 @@ def _hand_over(shop: cython.pointer(Shop), node: cython.pointer(Node)) -> cython
     port.last = node
     if not port.told:
         port.told = True
+        port.next = shop.told
+        shop.told = port
         write(port.wakeup, cython.address(one), 8)
 
 
@@ -118,12 +128,16 @@ def collect(shop: cython.pointer(Shop), port: cython.pointer(Port)) -> cython.po
     count: uint64_t
     pthread_mutex_lock(cython.address(shop.lock))
     if port.told:
-        port.told = False
+        _forget(shop, port)
         read(port.wakeup, cython.address(count), 8)
-    node: cython.pointer(Node) = port.first
+    first: cython.pointer(Node) = port.first
     port.first = port.last = cython.NULL
     pthread_mutex_unlock(cython.address(shop.lock))
-    return node
+    node: cython.pointer(Node) = first
+    while node != cython.NULL:
+        lw_settle(cython.address(node.outcome))
+        node = node.next
+    return first
 
 
 @cython.cfunc
@@ -145,8 +159,21 @@ def close_port(shop: cython.pointer(Shop), port: cython.pointer(Port)) -> cython
     """What is not done yet will not be wanted."""
     pthread_mutex_lock(cython.address(shop.lock))
     port.closed = True
-    port.told = False  # not to be read: in a forked child, that would be the parent's wake-up
+    if port.told:
+        _forget(shop, port)  # not to be read: in a forked child, that would be the parent's wake-up
     pthread_mutex_unlock(cython.address(shop.lock))
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _forget(shop: cython.pointer(Shop), port: cython.pointer(Port)) -> cython.void:
+    """It is not one of those any more that were told and have not come. Locked."""
+    place: cython.pointer(cython.pointer(Port)) = cython.address(shop.told)
+    while place[0] != port:
+        place = cython.address(place[0].next)
+    place[0] = port.next
+    port.told = False
 
 
 @cython.cfunc

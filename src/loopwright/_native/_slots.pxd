@@ -14,7 +14,8 @@ cdef struct Port:
     Node *first     # done, in the order in which they were
     Node *last
     int wakeup      # an eventfd, readable when there are some
-    bint told       # and somebody has written to it
+    bint told       # and somebody has written to it: it is in the list of those
+    Port *next      # there
     bint closed
 
 cdef struct Node:

@@ -52,7 +52,7 @@ from cython.cimports.loopwright._native._child import (
     sigset_t,
     usleep,
 )
-from cython.cimports.loopwright._native._deliveries import Shop, deliver, keep_back
+from cython.cimports.loopwright._native._deliveries import Shop, deliver, keep_back, settle_uncollected
 from cython.cimports.loopwright._native._slots import (
     QUEUED,
     RUNNING,
@@ -237,19 +237,28 @@ def _work(given: cython.p_void) -> cython.p_void:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
+def _is_waiting() -> cython.bint:
+    """Whether anything is queued, kept back, or not collected; under the lock."""
+    return _shop.first != cython.NULL or _shop.started != cython.NULL or _shop.told != cython.NULL
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 def _relieve(given: cython.p_void) -> cython.p_void:
     seen: cython.ulong
     pthread_mutex_lock(cython.address(_shop.lock))
     while True:
-        while _shop.first == cython.NULL and _shop.started == cython.NULL:
+        while not _is_waiting():
             pthread_cond_wait(cython.address(_shop.queueing), cython.address(_shop.lock))
         _shop.watching = True
-        while _shop.first != cython.NULL or _shop.started != cython.NULL:
+        while _is_waiting():
             seen = _shop.taken
             pthread_mutex_unlock(cython.address(_shop.lock))
             usleep(STUCK)
             pthread_mutex_lock(cython.address(_shop.lock))
             deliver(_shop)
+            settle_uncollected(_shop)
             if _shop.first != cython.NULL and _shop.taken == seen and _shop.workers < WORKERS:
                 _new_thread(False)
         _shop.watching = False
