@@ -32,8 +32,10 @@ from cython.cimports.loopwright._native._child import (
 from cython.cimports.posix.stat import fstat, struct_stat
 from cython.cimports.posix.unistd import close
 
-#: Descriptors from here on are not copied: a table this long costs a start nothing that can be measured.
+#: Descriptors from here on are not copied, whatever else.
 LOW = cython.declare(cython.int, 256)
+#: Streams from here on are put on low numbers, if those are free: to copy so many, and close them again, costs more.
+NEAR = cython.declare(cython.int, 32)
 UNTRIED = cython.declare(cython.int, -1)
 UNUSABLE = cython.declare(cython.int, -2)
 
@@ -57,10 +59,11 @@ def prepare_descriptors(node: cython.pointer(Node)) -> cython.int:
         if highest >= LOW:
             return 0
     for index in range(3):
-        if order.streams[index] > 2 and not _have_slots(node, order.streams[index] >= LOW):
-            return 0
+        if order.streams[index] > 2:
+            if not _have_slots(node, order.streams[index] >= NEAR) and order.streams[index] >= LOW:
+                return 0
     for index in range(3):
-        if order.streams[index] >= LOW:
+        if order.streams[index] >= NEAR and node.holds_slots:
             if not _fill(index, order.streams[index]):
                 return 0
             order.streams[index] = _slots.numbers[index]
@@ -154,10 +157,14 @@ def _empty() -> cython.void:
     index: cython.int
     usable: cython.bint = _is_ours(_slots.base)
     for index in range(3):
-        if _still_filled(index) and not (usable and dup3(_slots.base, _slots.numbers[index], O_CLOEXEC) >= 0):
+        if not _slots.filled[index]:
+            continue
+        if not _still_filled(index):
+            usable = False
+        elif not (usable and dup3(_slots.base, _slots.numbers[index], O_CLOEXEC) >= 0):
             close(_slots.numbers[index])
+            usable = False
         _slots.filled[index] = False
-        usable = usable and _is_ours(_slots.numbers[index])
     _slots.used = False
     if not usable:
         _slots.base = UNUSABLE  # somebody has closed what was ours: go on without
