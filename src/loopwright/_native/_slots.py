@@ -59,16 +59,15 @@ def prepare_descriptors(node: cython.pointer(Node)) -> cython.int:
         if highest >= LOW:
             return 0
     for index in range(3):
-        if order.streams[index] > 2:
-            if not _have_slots(node, order.streams[index] >= NEAR) and order.streams[index] >= LOW:
-                return 0
+        stream: cython.int = order.streams[index]
+        if stream > 2 and not _have_slots(node, stream >= NEAR) and stream >= LOW:
+            return 0
     for index in range(3):
         if order.streams[index] >= NEAR and node.holds_slots:
             if not _fill(index, order.streams[index]):
                 return 0
             order.streams[index] = _slots.numbers[index]
-        if order.streams[index] > highest:
-            highest = order.streams[index]
+        highest = max(highest, order.streams[index])
     return highest + 1
 
 

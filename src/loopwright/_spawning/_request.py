@@ -69,8 +69,10 @@ class Request:
 
     def __init__(self, args: Command, streams: tuple[int, int, int] = (INHERITED,) * 3, **options: Any) -> None:
         # What may be an iterator is asked for more than once: for the kernel, for an error's text, for the plain way.
-        if type(args) is list or not isinstance(args, (str, bytes, os.PathLike)):
-            self.args: Command = listed(args)
+        if type(args) is list:
+            self.args: Command = args.copy()
+        elif not isinstance(args, (str, bytes, os.PathLike)):
+            self.args = listed(args)
         else:
             self.args = args
             self.is_plain = False

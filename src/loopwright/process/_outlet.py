@@ -93,9 +93,9 @@ class Outlet:
 
     async def collect(self, process: Process) -> bytes:
         """All that comes until the end of the pipe and of the process. If it is cancelled, see `collected()`."""
-        self._waiter = self._loop.create_future()
         try:
             if process.status is None:
+                self._waiter = self._loop.create_future()
                 hub_of(self._loop).call_before_long(self._read_along)
                 await self._waiter
             # What it wrote, and the end. If there is more, somebody else writes, maybe without an end.

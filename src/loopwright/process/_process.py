@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from loopwright.process._guarantee import Guarantee
     from loopwright.process._pipes import ReadPipe
     from loopwright.process._standing import Kept
+    from loopwright.process._streams import NoStreams, Streams
     from loopwright.process._text import TextMode
 
 __all__ = ["Process"]
@@ -78,17 +79,15 @@ class Process(Signalled):
         child: Child,
         args: Command,
         loop: asyncio.AbstractEventLoop,
-        stdin: asyncio.StreamWriter | None,
-        stdout: Outlet | asyncio.StreamReader | None,
-        stderr: Outlet | asyncio.StreamReader | None,
-        pipes: Sequence[Outlet | ReadPipe | WritePipe],
+        streams: Streams | NoStreams,
         kept: Kept,
+        mode: TextMode | None,
     ) -> None:
         self._child = child
         self._loop = loop
         self._ended: asyncio.Future[ExitStatus | StatusLost] = loop.create_future()
-        self._pipes = pipes
-        self._text_mode: TextMode | None = None
+        self._pipes: Sequence[Outlet | ReadPipe | WritePipe] = streams.ours
+        self._text_mode = mode
         self._kept = kept
         # Made when they are first needed: most processes are only waited for, and there may be very many.
         self._tree: Ending | None = None
@@ -101,11 +100,11 @@ class Process(Signalled):
         self._waiters: list[asyncio.Future[None]] | None = None
         self.args = args
         """What it was started with."""
-        self.stdin = stdin
+        self.stdin: asyncio.StreamWriter | None = streams.stdin
         """Where to write its input, with `stdin=PIPE`; else None."""
         #: Of outlets streams are made when they are asked for.
-        self._stdout: Any = stdout
-        self._stderr: Any = stderr
+        self._stdout: Any = streams.stdout
+        self._stderr: Any = streams.stderr
 
     def __repr__(self) -> str:
         state = "running" if self.status is None else str(self.status)

@@ -22,10 +22,11 @@ from loopwright._spawning import Request
 from loopwright.errors import NotAWatcherError
 from loopwright.process._options import SpawnOptions, check_options
 from loopwright.process._pipes import PIPE
+from loopwright.process._process import Process
 from loopwright.process._standing import NOT_KEPT, admit, standing
 from loopwright.process._streams import DEVNULL, NO_STREAMS, STDOUT, Streams, check_size, check_terminal
 from loopwright.process._text import text_mode
-from loopwright.process._text_process import new_process
+from loopwright.process._text_process import TextProcess
 from loopwright.watchers import ThreadedChildWatcher
 from loopwright.watchers._hubs import hub_of
 
@@ -36,18 +37,15 @@ if TYPE_CHECKING:
     from loopwright._core import StatusLost
     from loopwright._spawning import Child, Command
     from loopwright.process._options import BytesOptions
-    from loopwright.process._process import Process
     from loopwright.process._standing import Kept
     from loopwright.process._streams import NoStreams
     from loopwright.process._text import TextMode
-    from loopwright.process._text_process import TextProcess
 
 __all__ = ["DEVNULL", "PIPE", "STDOUT", "SpawnWatcher", "check_values", "spawn"]
 
 #: For a child without a process descriptor (refused, or none left). Of our own, so that no program that closes or
 #: replaces the watcher it sees can make `wait()` hang.
 _without_descriptors = ThreadedChildWatcher()
-_nothing = contextlib.nullcontext()
 
 Special: TypeAlias = "tuple[TextMode | None, bool | tuple[int, int], SpawnWatcher | None, int]"
 """What `spawn()` itself does with options: text mode, a terminal, who watches, the size of pipes."""
@@ -123,23 +121,23 @@ async def spawn(args: Command, *, stdin: Any = None, stdout: Any = None, stderr:
     streams: Streams | NoStreams = NO_STREAMS
     kept = NOT_KEPT
     try:
-        if terminal:
-            streams = made = Streams(loop)
-            request.streams = made.connect_terminal(terminal, request)
-        elif stdin is not None or stdout is not None or stderr is not None:
+        if terminal or stdin is not None or stdout is not None or stderr is not None:
             streams = made = Streams(loop, pipesize)
-            request.streams = made.connect(stdin, stdout, stderr)
+            request.streams = (
+                made.connect_terminal(terminal, request) if terminal else made.connect(stdin, stdout, stderr)
+            )
         if standing() is not None:
             env, kept = admit(request.env, cgroup=request.cgroup is None)
             request.set(env=env)
             child, kept = await _start_kept(loop, request, kept)
+        elif request.cgroup is not None:
+            child = await _start_in_cgroup(loop, request)
         else:
-            # Where nothing waits that a thread would help.
+            # Here, where nothing waits that a thread would help.
             here = request.is_plain and hub_of(loop).is_idle
             child = (_spawning.start_here(request) if here else None) or await _start(loop, request, watcher is None)
-        process = new_process(
-            mode, child, args, loop, streams.stdin, streams.stdout, streams.stderr, streams.ours, kept
-        )
+        kind = Process if mode is None else TextProcess
+        process = kind(child, args, loop, streams, kept, mode)
         if streams.terminal is not None:
             process._when_ended(streams.terminal.let_go)
         if child.status is not None:
@@ -153,7 +151,8 @@ async def spawn(args: Command, *, stdin: Any = None, stdout: Any = None, stderr:
         kept.close()
         raise
     finally:
-        streams.close_theirs()
+        if streams.theirs:
+            streams.close_theirs()
     tell_process_started(process)
     return process
 
@@ -205,17 +204,22 @@ async def _start_kept(loop: asyncio.AbstractEventLoop, request: Request, kept: K
     if kept.leaf is not None:
         request.cgroup = kept.leaf.path
         try:
-            return await _start(loop, request), kept
+            return await _start_in_cgroup(loop, request), kept
         except OSError:
             # The cgroup is our idea: where a child cannot be started into it, it is started, and then moved.
             request.cgroup = None
-    child = await _start(loop, request)
+    child = await (_start(loop, request) if request.cgroup is None else _start_in_cgroup(loop, request))
     return child, kept.adopt(child.pid)
+
+
+async def _start_in_cgroup(loop: asyncio.AbstractEventLoop, request: Request) -> Child:
+    with request.opened():
+        return await _start(loop, request)
 
 
 async def _start(loop: asyncio.AbstractEventLoop, request: Request, reap_early: bool = False) -> Child:
     try:
-        with request.opened() if request.cgroup is not None else _nothing, _spawning.starting:
+        with _spawning.starting:
             start = _spawning.order(request, reap_early=reap_early)
             if start is not None:
                 hub = hub_of(loop)

@@ -9,15 +9,13 @@ from loopwright.process._text import TextReader, TextWriter
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
 
     from loopwright._spawning import Child, Command
-    from loopwright.process._outlet import Outlet
-    from loopwright.process._pipes import ReadPipe, WritePipe
     from loopwright.process._standing import Kept
+    from loopwright.process._streams import NoStreams, Streams
     from loopwright.process._text import TextMode
 
-__all__ = ["TextProcess", "new_process"]
+__all__ = ["TextProcess"]
 
 
 class TextProcess(Process):
@@ -26,6 +24,19 @@ class TextProcess(Process):
     __slots__ = ()
 
     stdin: TextWriter | None  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        child: Child,
+        args: Command,
+        loop: asyncio.AbstractEventLoop,
+        streams: Streams | NoStreams,
+        kept: Kept,
+        mode: TextMode | None,
+    ) -> None:
+        super().__init__(child, args, loop, streams, kept, mode)
+        if mode is not None and streams.stdin is not None:
+            self.stdin = TextWriter(streams.stdin, mode)
 
     @property
     def stdout(self) -> TextReader | None:  # type: ignore[override]
@@ -43,23 +54,3 @@ class TextProcess(Process):
         text = TextReader(stream, self._text_mode)
         setattr(self, name, text)
         return text
-
-
-def new_process(
-    mode: TextMode | None,
-    child: Child,
-    args: Command,
-    loop: asyncio.AbstractEventLoop,
-    stdin: asyncio.StreamWriter | None,
-    stdout: Outlet | asyncio.StreamReader | None,
-    stderr: Outlet | asyncio.StreamReader | None,
-    pipes: Sequence[Outlet | ReadPipe | WritePipe],
-    kept: Kept,
-) -> Process:
-    """The object for a child, of bytes or of text."""
-    if mode is None:
-        return Process(child, args, loop, stdin, stdout, stderr, pipes, kept)
-    writer: Any = stdin and TextWriter(stdin, mode)
-    process = TextProcess(child, args, loop, writer, stdout, stderr, pipes, kept)
-    process._text_mode = mode
-    return process
