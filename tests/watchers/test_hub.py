@@ -158,7 +158,7 @@ def test_a_closed_loop_gives_its_descriptors_back(loop_factory: Factory) -> None
         child = launch(Request(["true"]))
         heard: list[Status] = []
         hub.watch(child, heard.append)
-        hub.call_before_long(lambda: heard.append(StatusLost("no")))
+        hub.expect(Late(heard))
         await until(lambda: len(heard) == 2)
         return hub
 

@@ -96,8 +96,12 @@ class Outlet:
         try:
             if process.status is None:
                 self._waiter = self._loop.create_future()
-                hub_of(self._loop).call_before_long(self._read_along)
-                await self._waiter
+                hub = hub_of(self._loop)
+                hub.expect(self)
+                try:
+                    await self._waiter
+                finally:
+                    hub.expect_no_more(self)
             # What it wrote, and the end. If there is more, somebody else writes, maybe without an end.
             for _ in range(2):
                 if self._number < 0:  # it is read by a stream, or was let go of
@@ -124,7 +128,8 @@ class Outlet:
         self._collected.clear()
         return taken
 
-    def _read_along(self) -> None:
+    def come_due(self) -> None:
+        """Whoever collects has waited for the end of the process long enough: read along."""
         if self._waiter is not None and not self._waiter.done():
             self.reader()
             self._waiter.set_result(None)

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from loopwright._native import PidfdSet, Start, StartPort
     from loopwright._native._pidfds import Told
     from loopwright._spawning import Child
+    from loopwright.watchers._moment import Impatient
 
     OnExit = Callable[[ExitStatus | StatusLost], None]
 
@@ -229,7 +230,7 @@ class Hub:
             if key == PORT:
                 self._take_starts()
             elif key == ALARM:
-                self._moment.come()
+                self._moment.come(self.loop, self._pidfds)
             elif pid == 0:
                 self.loop.call_later(TRACED_RETRY, self._ask_again, key)
             elif (entry := self._children.pop(key, None)) is not None:
@@ -279,10 +280,14 @@ class Hub:
             self.loop.remove_reader(self._pidfds.fileno())
             self.close()
 
-    def call_before_long(self, callback: Callable[[], object]) -> None:
-        """Call it once, in a millisecond at the latest."""
-        if self._moment.add(callback):
+    def expect(self, who: Impatient) -> None:
+        """Have its `come_due()` called in some milliseconds (`_moment` says how many), unless that is taken back."""
+        if self._moment.add(who):
             self._moment.set_timer(self.loop, self._pidfds if self._stays else None)
+
+    def expect_no_more(self, who: Impatient) -> None:
+        """It does not wait any more."""
+        self._moment.discard(who)
 
     def give_up_starts(self) -> None:
         """Kill what was being started."""
