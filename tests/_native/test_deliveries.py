@@ -1,0 +1,203 @@
+"""Starts on their way back to their loops: those that ended meanwhile, and those that nobody comes for."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import resource
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loopwright import _native
+from tests._native.starts import a_start, childless, come_back, port, settle, until
+
+if _native.MISSING is None:
+    from loopwright._native import Start, StartPort, _starts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["port"]
+
+FEW = 3
+"""At the ends of a burst some are made with a descriptor after all: when nothing else is queued."""
+
+
+def brief(*argv: str) -> Start:
+    return a_start(*argv, flags=_starts.CLOSE_FDS | _starts.REAP_EARLY)
+
+
+def submitted(port: StartPort, starts: Sequence[Start]) -> Sequence[Start]:
+    """In one go, and all of them begun: most while others were queued."""
+    assert all(start.submit(port) for start in starts)
+    settle()
+    return starts
+
+
+def states() -> list[bytes]:
+    """Of the children of this program: S for one that sleeps, Z for one that has ended."""
+    numbers = [
+        number for thread in Path("/proc/self/task").iterdir() for number in (thread / "children").read_text().split()
+    ]
+    found = []
+    for number in numbers:
+        with contextlib.suppress(FileNotFoundError):  # reaped meanwhile
+            found.append(Path(f"/proc/{number}/stat").read_bytes().rpartition(b") ")[2][:1])
+    return found
+
+
+def pidfds() -> int:
+    return sum("pidfd" in os.readlink(each) for each in Path("/proc/self/fd").iterdir() if each.is_symlink())
+
+
+def named(pidfd: int) -> int:
+    """The process that a descriptor stands for."""
+    return int(Path(f"/proc/self/fdinfo/{pidfd}").read_text().partition("\nPid:")[2].split()[0])
+
+
+def reap(start: Start) -> int:
+    """The exit code of a start that was taken for nobody: from what came with it, or from the kernel."""
+    pid, pidfd, status = start.take()
+    if status is not None:
+        assert pidfd == -1
+        assert status.usage is not None
+        return status.returncode
+    os.close(pidfd)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_what_has_ended_comes_with_its_status_and_is_reaped(port: StartPort) -> None:
+    starts = submitted(port, [brief("/bin/sh", "-c", f"exit {code}") for code in range(100)])
+    until(lambda: set(states()) <= {b"Z"}, "all have ended")
+    assert set(come_back(port, 100)) == set(starts)
+    assert len(states()) <= FEW
+    assert [reap(start) for start in starts] == list(range(100))
+    assert childless()
+
+
+def test_a_signal_that_ended_it(port: StartPort) -> None:
+    starts = submitted(port, [brief("/bin/sh", "-c", "kill -TERM $$") for _ in range(20)])
+    until(lambda: set(states()) <= {b"Z"}, "all have ended")
+    come_back(port, 20)
+    assert [reap(start) for start in starts] == [-signal.SIGTERM] * 20
+
+
+def test_what_still_runs_has_a_descriptor(port: StartPort) -> None:
+    starts = submitted(port, [brief("/bin/sleep", "1000") for _ in range(30)])
+    assert set(come_back(port, 30)) == set(starts)
+    for start in starts:
+        pid, pidfd, status = start.take()
+        assert status is None
+        assert named(pidfd) == pid
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        os.close(pidfd)
+        os.waitpid(pid, 0)
+
+
+def test_what_did_not_ask_for_it_keeps_its_number(port: StartPort) -> None:
+    starts = submitted(port, [a_start("/bin/true") for _ in range(30)])
+    until(lambda: set(states()) <= {b"Z"}, "all have ended")
+    time.sleep(0.15)  # the relief thread has looked
+    come_back(port, 30)
+    assert len(states()) == 30
+    assert [reap(start) for start in starts] == [0] * 30
+
+
+def test_a_loop_that_does_not_come_for_them(port: StartPort) -> None:
+    """Their numbers are theirs only so long: somebody else looks after them within two twentieths of a second."""
+    before = pidfds()
+    quick = submitted(port, [brief("/bin/true") for _ in range(30)])
+    slow = submitted(port, [brief("/bin/sleep", "1000") for _ in range(30)])
+    until(lambda: len(states()) <= 30 + FEW and pidfds() - before >= 30, "all are settled", 5.0)
+    come_back(port, 60)
+    assert [reap(start) for start in quick] == [0] * 30
+    for start in slow:
+        start.abandon()
+    assert childless()
+
+
+@pytest.mark.parametrize("how", ["abandoned", "dropped", "port closed"])
+def test_nobody_wants_them_any_more(how: str) -> None:
+    port = StartPort()
+    before = pidfds()
+    starts = [brief("/bin/sleep", "1000") for _ in range(30)]
+    for start in starts:
+        assert start.submit(port)
+    if how == "abandoned":
+        for start in starts:
+            start.abandon()
+    if how == "dropped":
+        settle()
+        port.drain()
+    port.close()
+    del starts, start
+    settle()
+    StartPort().drain()  # somebody with the GIL lets go of what nobody wanted
+    gc.collect()
+    assert childless()
+    assert pidfds() == before
+
+
+def test_somebody_else_reaps_them_first(port: StartPort) -> None:
+    done = threading.Event()
+    stolen: dict[int, int] = {}
+
+    def steal() -> None:
+        while not done.is_set():
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                pid = 0
+            if pid:
+                stolen[pid] = os.waitstatus_to_exitcode(status)
+
+    thief = threading.Thread(target=steal)
+    thief.start()
+    try:
+        starts = submitted(port, [brief("/bin/sh", "-c", f"exit {code}") for code in range(50)])
+        come_back(port, 50)
+        taken = [start.take() for start in starts]
+        until(childless, "all have ended, and are reaped")
+    finally:
+        done.set()
+        thief.join()
+    for code, (pid, pidfd, status) in enumerate(taken):
+        assert (stolen[pid] if status is None else status.returncode) == code
+        if pidfd >= 0:
+            os.close(pidfd)
+
+
+def test_no_descriptor_is_left_for_them(port: StartPort) -> None:
+    """They can be ended all the same."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    starts = [brief("/bin/sleep", "1000") for _ in range(20)]
+    full = os.open("/dev/null", os.O_RDONLY)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (full + 1, hard))
+    more = []
+    try:
+        while True:
+            try:
+                more.append(os.open("/dev/null", os.O_RDONLY))
+            except OSError:
+                break
+        submitted(port, starts)
+        come_back(port, 20)
+        runs = [start for start in starts if not start.error]
+        assert len(runs) >= 20 - FEW
+        pid, pidfd, status = runs[0].take()
+        assert (pidfd, status) == (-1, None)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for number in (full, *more):
+            os.close(number)
+    del starts, runs
+    gc.collect()
+    assert childless()
