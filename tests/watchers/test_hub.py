@@ -148,6 +148,14 @@ def test_one_that_cannot_be_watched_leaves_no_hub(loop_factory: Factory, monkeyp
         runner.run(main())
 
 
+class Late:
+    def __init__(self, heard: list[Status]) -> None:
+        self._heard = heard
+
+    def come_due(self) -> None:
+        self._heard.append(StatusLost("no"))
+
+
 def test_a_closed_loop_gives_its_descriptors_back(loop_factory: Factory) -> None:
     """At once, whoever still holds the hub; and a loop that is dropped without being closed, with it."""
     before = set(os.listdir("/proc/self/fd"))
