@@ -12,6 +12,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_py import build_py
 
 NATIVE = "src/loopwright/_native"
+HEADERS = sorted(str(header) for header in Path(NATIVE).glob("_[a-z]*.h"))
 COMPILED = tuple(f"loopwright._native.{source.stem}" for source in sorted(Path(NATIVE).glob("_[a-z]*.py")))
 wish = os.environ.get("LOOPWRIGHT_EXTENSIONS", "")
 
@@ -34,7 +35,7 @@ def extensions():
             name,
             [f"src/{name.replace('.', '/')}.py"],
             include_dirs=[NATIVE],
-            depends=[f"{NATIVE}/{name}" for name in ("_call.h", "_call_soon.h", "_child.h", "_loop.h", "_variables.h")],
+            depends=HEADERS,
             extra_compile_args=["-pthread", "-fno-plt", "-fno-semantic-interposition", "-fvisibility=hidden"],
             extra_link_args=["-pthread"],
             optional=wish != "require",

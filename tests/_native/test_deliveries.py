@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["port"]
 
-FEW = 3
-"""At the ends of a burst some are made with a descriptor after all: when nothing else is queued."""
+TRIES = 20
+"""Which of them have ended when they are asked is a matter of chance: the relief thread may ask too early."""
 
 
 def brief(*argv: str) -> Start:
@@ -34,10 +34,16 @@ def brief(*argv: str) -> Start:
 
 
 def submitted(port: StartPort, starts: Sequence[Start]) -> Sequence[Start]:
-    """In one go, and all of them begun: most while others were queued."""
+    """In one go, and all of them begun: behind one that takes its time, and so while others were queued."""
+    searched = (*[b"/no/such/program"] * 20_000, b"/no/program/either")
+    assert Start(searched, (b"searched",), None, None, (-1, -1, -1), _starts.CLOSE_FDS, (), None).submit(port)
     assert all(start.submit(port) for start in starts)
     settle()
     return starts
+
+
+def come_for(port: StartPort, starts: Sequence[Start]) -> None:
+    assert set(starts) < set(come_back(port, len(starts) + 1))
 
 
 def states() -> list[bytes]:
@@ -73,24 +79,28 @@ def reap(start: Start) -> int:
 
 
 def test_what_has_ended_comes_with_its_status_and_is_reaped(port: StartPort) -> None:
-    starts = submitted(port, [brief("/bin/sh", "-c", f"exit {code}") for code in range(100)])
-    until(lambda: set(states()) <= {b"Z"}, "all have ended")
-    assert set(come_back(port, 100)) == set(starts)
-    assert len(states()) <= FEW
-    assert [reap(start) for start in starts] == list(range(100))
-    assert childless()
+    for _ in range(TRIES):
+        starts = submitted(port, [brief("/bin/sh", "-c", f"exit {code}") for code in range(100)])
+        until(lambda: set(states()) <= {b"Z"}, "all have ended")
+        come_for(port, starts)
+        left = len(states())
+        assert [reap(start) for start in starts] == list(range(100))
+        assert childless()
+        if left < 10:
+            return
+    pytest.fail("they were left for whoever took them to reap")
 
 
 def test_a_signal_that_ended_it(port: StartPort) -> None:
     starts = submitted(port, [brief("/bin/sh", "-c", "kill -TERM $$") for _ in range(20)])
     until(lambda: set(states()) <= {b"Z"}, "all have ended")
-    come_back(port, 20)
+    come_for(port, starts)
     assert [reap(start) for start in starts] == [-signal.SIGTERM] * 20
 
 
 def test_what_still_runs_has_a_descriptor(port: StartPort) -> None:
     starts = submitted(port, [brief("/bin/sleep", "1000") for _ in range(30)])
-    assert set(come_back(port, 30)) == set(starts)
+    come_for(port, starts)
     for start in starts:
         pid, pidfd, status = start.take()
         assert status is None
@@ -104,22 +114,28 @@ def test_what_did_not_ask_for_it_keeps_its_number(port: StartPort) -> None:
     starts = submitted(port, [a_start("/bin/true") for _ in range(30)])
     until(lambda: set(states()) <= {b"Z"}, "all have ended")
     time.sleep(0.15)  # the relief thread has looked
-    come_back(port, 30)
+    come_for(port, starts)
     assert len(states()) == 30
     assert [reap(start) for start in starts] == [0] * 30
 
 
 def test_a_loop_that_does_not_come_for_them(port: StartPort) -> None:
     """Their numbers are theirs only so long: somebody else looks after them within two twentieths of a second."""
-    before = pidfds()
-    quick = submitted(port, [brief("/bin/true") for _ in range(30)])
-    slow = submitted(port, [brief("/bin/sleep", "1000") for _ in range(30)])
-    until(lambda: len(states()) <= 30 + FEW and pidfds() - before >= 30, "all are settled", 5.0)
-    come_back(port, 60)
-    assert [reap(start) for start in quick] == [0] * 30
-    for start in slow:
-        start.abandon()
-    assert childless()
+    for _ in range(TRIES):
+        before = pidfds()
+        quick = submitted(port, [brief("/bin/true") for _ in range(30)])
+        slow = submitted(port, [brief("/bin/sleep", "1000") for _ in range(30)])
+        until(lambda seen=before: pidfds() - seen >= 30, "those that run have a descriptor", 5.0)
+        until(lambda: set(states()) <= {b"S", b"Z"}, "the others have ended")
+        left = len(states()) - 30
+        come_back(port, 62)
+        assert [reap(start) for start in quick] == [0] * 30
+        for start in slow:
+            start.abandon()
+        assert childless()
+        if left < 10:
+            return
+    pytest.fail("those that had ended were left")
 
 
 @pytest.mark.parametrize("how", ["abandoned", "dropped", "port closed"])
@@ -161,9 +177,9 @@ def test_somebody_else_reaps_them_first(port: StartPort) -> None:
     thief.start()
     try:
         starts = submitted(port, [brief("/bin/sh", "-c", f"exit {code}") for code in range(50)])
-        come_back(port, 50)
+        come_for(port, starts)
         taken = [start.take() for start in starts]
-        until(childless, "all have ended, and are reaped")
+        until(lambda: not states(), "all have ended, and are reaped")
     finally:
         done.set()
         thief.join()
@@ -186,14 +202,18 @@ def test_no_descriptor_is_left_for_them(port: StartPort) -> None:
                 more.append(os.open("/dev/null", os.O_RDONLY))
             except OSError:
                 break
+        os.close(more.pop())  # the one that takes its time is made with a descriptor
         submitted(port, starts)
-        come_back(port, 20)
+        come_for(port, starts)
         runs = [start for start in starts if not start.error]
-        assert len(runs) >= 20 - FEW
-        pid, pidfd, status = runs[0].take()
-        assert (pidfd, status) == (-1, None)
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        taken = [start.take() for start in runs[:5]]
+        assert (-1, None) in [each[1:] for each in taken]
+        for pid, pidfd, status in taken:
+            assert status is None
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            if pidfd >= 0:
+                os.close(pidfd)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         for number in (full, *more):

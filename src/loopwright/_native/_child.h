@@ -36,13 +36,12 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "_call.h"
+#include "_end.h"
 
 /* Where a start failed: the order of LW_STAGES in _starts.py. */
 enum lw_stage {
@@ -56,9 +55,6 @@ enum lw_flag {
     LW_REAP_EARLY = 1024, /* nobody needs its pid once it has ended: lw_settle() may reap it */
     LW_UNSETTLED = 2048   /* make no process descriptor yet: lw_settle() will, if it still runs by then */
 };
-
-/* What lw_settle() has found: nothing yet, or it runs; it was reaped, with code, value and used; somebody else did. */
-enum lw_end_state { LW_NOT_ENDED, LW_REAPED, LW_TAKEN };
 
 enum { LW_INHERITED = -1, LW_NULL = -2 };
 
@@ -81,19 +77,11 @@ struct lw_order {
     int parent;
 };
 
-struct lw_outcome {
-    int pid, pidfd, error, stage;
-    int ended, code, value; /* si_code and si_status, waitid(2) */
-    struct rusage used;
-};
-
-#define LW_API static __attribute__((unused))
-
 #if LW_CAN_CLONE
 
 #define LW_BARE __attribute__((noinline, no_stack_protector, no_sanitize("address", "thread", "undefined")))
 
-enum { LW_UNSHARE_RANGE = 2, LW_GET_SIGNAL_BYTES = 8, LW_PR_SET_PDEATHSIG = 1, LW_P_PIDFD = 3 };
+enum { LW_UNSHARE_RANGE = 2, LW_GET_SIGNAL_BYTES = 8, LW_PR_SET_PDEATHSIG = 1 };
 #define LW_CLONE_VM 0x100ULL
 #define LW_CLONE_FILES 0x400ULL
 #define LW_CLONE_PIDFD 0x1000ULL
@@ -204,42 +192,6 @@ LW_BARE static void lw_child(void *given)
     lw_fail(area, LW_EXEC, telling ? telling : last);
 }
 
-/* Waits until a child has ended, and reaps it; ECHILD, if SIGCHLD is ignored or somebody else was faster, is as good. */
-LW_API void lw_reap(struct lw_outcome *outcome)
-{
-    siginfo_t ignored;
-    idtype_t kind = outcome->pidfd >= 0 ? (idtype_t)LW_P_PIDFD : P_PID;
-    id_t which = (id_t)(outcome->pidfd >= 0 ? outcome->pidfd : outcome->pid);
-    while (waitid(kind, which, &ignored, WEXITED | __WALL) < 0 && errno == EINTR) continue;
-    if (outcome->pidfd >= 0) close(outcome->pidfd);
-    outcome->pid = outcome->pidfd = -1;
-}
-
-/* What became of a child that was made without a process descriptor (LW_UNSETTLED): if it has ended it is reaped, else
- * it gets one; it has none where that is refused.
- *
- * Its number is its own: nobody but this program reaps it, and no number comes again before all others have been used.
- * That is so as long as this is asked soon, which whoever starts it sees to.
- */
-LW_API void lw_settle(struct lw_outcome *outcome)
-{
-    siginfo_t info;
-    if (outcome->pid <= 0 || outcome->pidfd >= 0 || outcome->ended != LW_NOT_ENDED) return;
-    info.si_pid = 0;
-    while (syscall(SYS_waitid, P_PID, outcome->pid, &info, WEXITED | WNOHANG, &outcome->used) < 0)
-        if (errno != EINTR) {
-            outcome->ended = LW_TAKEN;
-            return;
-        }
-    if (info.si_pid == 0) {
-        outcome->pidfd = (int)syscall(SYS_pidfd_open, outcome->pid, 0);
-        return;
-    }
-    outcome->ended = LW_REAPED;
-    outcome->code = info.si_code;
-    outcome->value = info.si_status;
-}
-
 /* Whether all that the child is given is open. It cannot tell: the pidfd, or /dev/null, may be on such a number. */
 LW_API int lw_all_open(const struct lw_order *order, struct lw_outcome *outcome)
 {
@@ -333,20 +285,6 @@ LW_API int lw_slot_file(void)
     return number;
 }
 
-/* Ends and reaps a child that nobody wants any more. */
-LW_API void lw_end(struct lw_outcome *outcome)
-{
-    lw_settle(outcome);
-    if (outcome->pid <= 0 || outcome->ended != LW_NOT_ENDED) return;
-    long sent = outcome->pidfd < 0 ? kill(outcome->pid, SIGKILL)
-                                   : syscall(SYS_pidfd_send_signal, outcome->pidfd, SIGKILL, NULL, 0);
-    if (sent < 0 && errno == EPERM) { /* it has made itself another user's already (sudo): it may live long */
-        if (outcome->pidfd >= 0) close(outcome->pidfd);
-        outcome->pid = outcome->pidfd = -1;
-    } else
-        lw_reap(outcome);
-}
-
 #else
 
 struct lw_area { int unused; };
@@ -363,8 +301,6 @@ LW_API void lw_mark(struct lw_area *area, int unwanted) { (void)area, (void)unwa
 LW_API int64_t lw_clock(void) { return 0; }
 LW_API uint64_t lw_blocked_signals(void) { return 0; }
 LW_API int lw_slot_file(void) { return -1; }
-LW_API void lw_settle(struct lw_outcome *outcome) { (void)outcome; }
-LW_API void lw_end(struct lw_outcome *outcome) { (void)outcome; }
 
 #endif
 #endif

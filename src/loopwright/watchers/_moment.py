@@ -15,6 +15,7 @@ from loopwright.watchers._plain import PlainPidfdSet
 
 if TYPE_CHECKING:
     import asyncio
+
     from loopwright._native import PidfdSet
 
 __all__ = ["ALARM", "Impatient", "Moment"]
