@@ -194,7 +194,7 @@ def test_no_descriptor_is_left_for_them(port: StartPort) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     starts = [brief("/bin/sleep", "1000") for _ in range(20)]
     full = os.open("/dev/null", os.O_RDONLY)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (full + 1, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (full + 2, hard))
     more = []
     try:
         while True:
