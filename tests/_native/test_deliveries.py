@@ -193,8 +193,8 @@ def test_no_descriptor_is_left_for_them(port: StartPort) -> None:
     """They can be ended all the same."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     starts = [brief("/bin/sleep", "1000") for _ in range(20)]
-    full = os.open("/dev/null", os.O_RDONLY)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (full + 2, hard))
+    highest = max(int(number) for number in os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 3, hard))
     more = []
     try:
         while True:
@@ -216,7 +216,7 @@ def test_no_descriptor_is_left_for_them(port: StartPort) -> None:
                 os.close(pidfd)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        for number in (full, *more):
+        for number in more:
             os.close(number)
     del starts, runs
     gc.collect()
