@@ -1,9 +1,9 @@
 """Low descriptor numbers for what a child is given.
 
-Theory of operation. A child shares the descriptor table until it copies what is below a cut (`_child.h`). Pipe
-ends that are numbered too high for that are put, for the moment of the start, on low numbers that were reserved when
-there was room: an empty file of our own, looked for each time, in case somebody closed all descriptors and others have
-the numbers now.
+Theory of operation. A child shares the descriptor table until it copies what is below a cut (`_child.h`). Pipe ends
+that are numbered high, so that much would be copied, are put, for the moment of the start, on low numbers that were
+reserved when there was room: an empty file of our own, looked for each time, in case somebody closed all descriptors
+and others have the numbers now.
 
 A start may hang for hours with its pipes on those numbers, so what a number means is looked at again before they are
 emptied: one that is not the pipe's any more is left alone.

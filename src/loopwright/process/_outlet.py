@@ -7,7 +7,7 @@ is made of a pipe until
 
 - somebody takes the stream: then it is an `asyncio.StreamReader` on a `ReadPipe`, as it always was in asyncio;
 - the process has ended, and nobody collects its output: then that, too, so that the descriptor goes with the output;
-- or somebody collects, and the process has not ended within a millisecond: it may wait for the pipe to be emptied.
+- or somebody collects, and the process has not ended within some milliseconds: it may wait for the pipe to be emptied.
 """
 
 from __future__ import annotations
