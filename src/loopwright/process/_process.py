@@ -140,10 +140,7 @@ class Process(Signalled):
 
     @property
     def status(self) -> ExitStatus | StatusLost | None:
-        """How it ended; None while it runs, as far as its loop has heard, or the reaper if that loop was closed.
-
-        Of a short program among many, it may be there when `spawn()` returns.
-        """
+        """How it ended; None while it runs, as far as was heard. Of a short one it may be there when `spawn()` returns."""
         if self._ended.done():
             return self._ended.result()
         return self._child.status if self._child.reaped else None  # by the reaper, for no loop hears of it

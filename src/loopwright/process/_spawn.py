@@ -4,8 +4,9 @@ Theory of operation. What can fail comes before the child exists: its pipes are 
 loop. Then a worker starts it, off the loop (`_native._workers`), and the loop is told by the same set of descriptors
 that will tell of the exit (`watchers._hub`). From the moment the child exists to the moment it is in the ledger and
 watched there is no await; before that, a cancellation or a loop that closes has the worker not start it, or kill and
-reap what it has started. Of many at once most have ended by the time that their loop is told that they run: they are not
-watched, but come with their status (`_native._deliveries`). Whatever fails, the descriptors made on the way are closed.
+reap what it has started. Of many at once most have ended by the time that their loop is told that they run: those are
+not watched, but come with their status (`_native._deliveries`). Whatever fails, the descriptors made on the way are
+closed.
 """
 
 from __future__ import annotations
