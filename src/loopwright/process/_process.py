@@ -140,7 +140,7 @@ class Process(Signalled):
 
     @property
     def status(self) -> ExitStatus | StatusLost | None:
-        """How it ended; None while it runs, as far as was heard. Of a short one it may be there when `spawn()` returns."""
+        """How it ended; None while it runs, as far as was heard. A short one may have ended when `spawn()` returns."""
         if self._ended.done():
             return self._ended.result()
         return self._child.status if self._child.reaped else None  # by the reaper, for no loop hears of it
