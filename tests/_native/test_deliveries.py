@@ -30,7 +30,7 @@ TRIES = 20
 
 
 def brief(*argv: str) -> Start:
-    return a_start(*argv, flags=_starts.CLOSE_FDS | _starts.REAP_EARLY)
+    return a_start(*argv, flags=_starts.CLOSE_FDS | _starts.SETTLE_LATE)
 
 
 def submitted(port: StartPort, starts: Sequence[Start]) -> Sequence[Start]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from loopwright._native._datagram import DatagramTransport as DatagramTransport
     from loopwright._native._pidfds import PidfdSet as PidfdSet
     from loopwright._native._pidfds import reap as reap
+    from loopwright._native._pidfds import reap_number as reap_number
     from loopwright._native._pipes import ReadPipeTransport as ReadPipeTransport
     from loopwright._native._starts import Start as Start
     from loopwright._native._starts import StartPort as StartPort
@@ -34,6 +35,7 @@ __all__ = [
     "WritePipeTransport",
     "busy",
     "reap",
+    "reap_number",
 ]
 
 #: Why nothing compiled is in use; None when it is.
@@ -48,7 +50,7 @@ else:
         from loopwright._native._core import LoopCore
         from loopwright._native._datagram import DatagramTransport
         from loopwright._native._literals import is_literal as _is_literal  # noqa: F401 - that it is there
-        from loopwright._native._pidfds import PidfdSet, reap
+        from loopwright._native._pidfds import PidfdSet, reap, reap_number
         from loopwright._native._pipes import ReadPipeTransport
         from loopwright._native._socks import readable as _readable  # noqa: F401 - that it is there
         from loopwright._native._starts import Start, StartPort, busy
@@ -61,7 +63,7 @@ if MISSING is not None:
     LoopCore = DatagramTransport = StreamTransport = None  # type: ignore[assignment, misc]  # absent, as said above
     ReadPipeTransport = WritePipeTransport = None  # type: ignore[assignment, misc]  # likewise
     PidfdSet = None  # type: ignore[assignment, misc]  # likewise
-    reap = None  # type: ignore[assignment]  # likewise
+    reap = reap_number = None  # type: ignore[assignment]  # likewise
     Start = StartPort = None  # type: ignore[assignment, misc]  # likewise
 
     def busy() -> int:

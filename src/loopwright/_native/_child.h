@@ -52,7 +52,7 @@ enum lw_stage {
 enum lw_flag {
     LW_NEW_SESSION = 1, LW_SET_GROUP = 2, LW_TAKE_TERMINAL = 4, LW_CLOSE_FDS = 8, LW_RESTORE_SIGNALS = 16,
     LW_SET_NICE = 32, LW_COPY_MEMORY = 64, LW_SET_GROUPS = 128, LW_NEW_PID_NAMESPACE = 256, LW_INTO_CGROUP = 512,
-    LW_REAP_EARLY = 1024, /* nobody needs its pid once it has ended: lw_settle() may reap it */
+    LW_SETTLE_LATE = 1024, /* nobody needs a descriptor of it before its loop is told that it runs */
     LW_UNSETTLED = 2048   /* make no process descriptor yet: lw_settle() will, if it still runs by then */
 };
 

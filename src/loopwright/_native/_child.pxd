@@ -16,10 +16,10 @@ cdef extern from "_child.h" nogil:
         LW_SET_GROUPS
         LW_NEW_PID_NAMESPACE
         LW_INTO_CGROUP
-        LW_REAP_EARLY
+        LW_SETTLE_LATE
         LW_UNSETTLED
         LW_NOT_ENDED
-        LW_REAPED
+        LW_ENDED
         LW_TAKEN
     struct lw_limit:
         int which
@@ -49,6 +49,7 @@ cdef extern from "_child.h" nogil:
     lw_area *lw_new_area()
     void lw_drop_area(lw_area *area)
     void lw_mark(lw_area *area, int unwanted)
+    int lw_reap_number(int pid)
     void lw_settle(lw_outcome *outcome)
     void lw_end(lw_outcome *outcome)
     int64_t lw_clock()

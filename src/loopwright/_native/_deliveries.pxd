@@ -20,6 +20,7 @@ cdef struct Shop:
     int queued
     int n_started
     int64_t started_since
+    bint unsettled    # some of what loops were told of is
     bint relieved     # there is a relief thread
     bint watching     # and it is looking every so often
     unsigned long taken

@@ -9,11 +9,11 @@ shop's, guards all ports and lists; nothing here needs the GIL or touches a Pyth
   wait, or the first of them was begun PATIENCE ago. Of what is kept back when one hangs, the relief thread tells.
 - **What has ended meanwhile is done with.** Most programs that are started by the hundred are short: by the time their
   loop is told that they run they have ended. So one that is likely to be kept back is made without a process
-  descriptor, a file with an inode of its own that costs a tenth of a start, and is asked once when it is delivered
-  (`lw_settle()`): if it has ended it is reaped on the spot, and its status is delivered with it; else it gets its
-  descriptor then. Only what asks for nothing that a pid is needed for is treated so (LW_REAP_EARLY): no group of its
-  own to be signalled after it, no watcher to hear of it, no keeper. Why its number cannot be another's by then: it is
-  asked before it is told of, so PATIENCE and one start, or two looks of the relief thread, after it was made.
+  descriptor, a file with an inode of its own that costs a tenth of a start, and is asked once when its loop collects it
+  (`lw_settle()`): if it has ended its status comes with it, and nobody has to watch it; else it gets its descriptor
+  then. Only where nobody else needs one is it treated so (LW_SETTLE_LATE): no group of its own to be signalled after
+  it, no watcher to hear of it, no keeper. Why its number cannot be another's by then: numbers are given out in turn,
+  and what no loop comes for the relief thread settles, at its second look at the latest.
 - **A start that nobody wants any more** (its task was cancelled, its loop closed) is not started if it was still
   queued; if it is under way, it is marked, for the child not to go on (`_child.h` says why it must not), and its worker
   kills and reaps what comes of it. Workers cannot give back the reference that a node holds to its Python object, so
@@ -27,6 +27,7 @@ if not cython.compiled:
 
 from cython.cimports.libc.stdint import int64_t, uint64_t
 from cython.cimports.loopwright._native._child import (
+    LW_UNSETTLED,
     lw_clock,
     lw_end,
     lw_mark,
@@ -85,9 +86,11 @@ def settle_uncollected(shop: cython.pointer(Shop)) -> cython.void:
     while port != cython.NULL:
         node: cython.pointer(Node) = port.first
         while node != cython.NULL:
-            lw_settle(cython.address(node.outcome))
+            if node.state == DONE:
+                lw_settle(cython.address(node.outcome))
             node = node.next
         port = port.next
+    shop.unsettled = False
 
 
 @cython.cfunc
@@ -113,6 +116,8 @@ def _hand_over(shop: cython.pointer(Shop), node: cython.pointer(Node)) -> cython
     else:
         port.last.next = node
     port.last = node
+    if node.order.flags & LW_UNSETTLED:
+        shop.unsettled = True
     if not port.told:
         port.told = True
         port.next = shop.told
@@ -170,9 +175,10 @@ def close_port(shop: cython.pointer(Shop), port: cython.pointer(Port)) -> cython
 def _forget(shop: cython.pointer(Shop), port: cython.pointer(Port)) -> cython.void:
     """It is not one of those any more that were told and have not come. Locked."""
     place: cython.pointer(cython.pointer(Port)) = cython.address(shop.told)
-    while place[0] != port:
+    while place[0] != cython.NULL and place[0] != port:
         place = cython.address(place[0].next)
-    place[0] = port.next
+    if place[0] != cython.NULL:  # else it is the parent's, and this a forked child with a shop of its own
+        place[0] = port.next
     port.told = False
 
 
@@ -183,9 +189,8 @@ def disown(shop: cython.pointer(Shop), node: cython.pointer(Node)) -> cython.bin
     """It is not wanted any more. True if it is done: then its child is the caller's to end, if it has one."""
     pthread_mutex_lock(cython.address(shop.lock))
     done: cython.bint = node.state == DONE
-    if not done:
-        node.state = UNWANTED
-        if node.area != cython.NULL:
-            lw_mark(node.area, True)
+    node.state = UNWANTED  # and so nobody else settles it while the caller ends it
+    if not done and node.area != cython.NULL:
+        lw_mark(node.area, True)
     pthread_mutex_unlock(cython.address(shop.lock))
     return done

@@ -17,8 +17,9 @@
 
 #define LW_API static __attribute__((unused))
 
-/* What lw_settle() has found: nothing yet, or it runs; it was reaped, with code, value and used; somebody else did. */
-enum lw_end_state { LW_NOT_ENDED, LW_REAPED, LW_TAKEN };
+/* What lw_settle() has found: nothing yet, or it runs; it has ended, with code, value and used, and waits to be reaped;
+ * somebody else did that. */
+enum lw_end_state { LW_NOT_ENDED, LW_ENDED, LW_TAKEN };
 
 struct lw_outcome {
     int pid, pidfd, error, stage;
@@ -41,8 +42,17 @@ LW_API void lw_reap(struct lw_outcome *outcome)
     outcome->pid = outcome->pidfd = -1;
 }
 
-/* What became of a child that was made without a process descriptor (LW_UNSETTLED): if it has ended it is reaped, else
- * it gets one; it has none where that is refused.
+/* Reaps one that has ended, by its number; the errno of what went wrong, or 0. */
+LW_API int lw_reap_number(int pid)
+{
+    siginfo_t ignored;
+    while (waitid(P_PID, (id_t)pid, &ignored, WEXITED | WNOHANG) < 0)
+        if (errno != EINTR) return errno;
+    return 0;
+}
+
+/* What became of a child that was made without a process descriptor (LW_UNSETTLED): if it has ended that is known now,
+ * and it is left to be reaped by its number; else it gets a descriptor, or none where that is refused.
  *
  * Its number is its own: nobody but this program reaps it, and no number comes again before all others have been used.
  * That is so as long as this is asked soon, which whoever starts it sees to.
@@ -52,16 +62,18 @@ LW_API void lw_settle(struct lw_outcome *outcome)
     siginfo_t info;
     if (outcome->pid <= 0 || outcome->pidfd >= 0 || outcome->ended != LW_NOT_ENDED) return;
     info.si_pid = 0;
-    while (syscall(SYS_waitid, P_PID, outcome->pid, &info, WEXITED | WNOHANG, &outcome->used) < 0)
-        if (errno != EINTR) {
-            outcome->ended = LW_TAKEN;
-            return;
-        }
-    if (info.si_pid == 0) {
+    long asked;
+    do asked = syscall(SYS_waitid, P_PID, outcome->pid, &info, WEXITED | WNOHANG | WNOWAIT, &outcome->used);
+    while (asked < 0 && errno == EINTR);
+    if (asked < 0 && errno == ECHILD) {
+        outcome->ended = LW_TAKEN;
+        return;
+    }
+    if (asked < 0 || info.si_pid == 0) { /* refused by a filter: whoever watches it asks in another way */
         outcome->pidfd = (int)syscall(SYS_pidfd_open, outcome->pid, 0);
         return;
     }
-    outcome->ended = LW_REAPED;
+    outcome->ended = LW_ENDED;
     outcome->code = info.si_code;
     outcome->value = info.si_status;
 }
@@ -70,7 +82,11 @@ LW_API void lw_settle(struct lw_outcome *outcome)
 LW_API void lw_end(struct lw_outcome *outcome)
 {
     lw_settle(outcome);
-    if (outcome->pid <= 0 || outcome->ended != LW_NOT_ENDED) return;
+    if (outcome->pid <= 0 || outcome->ended == LW_TAKEN) return;
+    if (outcome->ended == LW_ENDED) {
+        lw_reap(outcome);
+        return;
+    }
     long sent = outcome->pidfd < 0 ? kill(outcome->pid, SIGKILL)
                                    : syscall(SYS_pidfd_send_signal, outcome->pidfd, SIGKILL, NULL, 0);
     if (sent < 0 && errno == EPERM) { /* it has made itself another user's already (sudo): it may live long */
@@ -82,6 +98,7 @@ LW_API void lw_end(struct lw_outcome *outcome)
 
 #else
 
+LW_API int lw_reap_number(int pid) { return (void)pid, ENOSYS; }
 LW_API void lw_settle(struct lw_outcome *outcome) { (void)outcome; }
 LW_API void lw_end(struct lw_outcome *outcome) { (void)outcome; }
 

@@ -26,6 +26,7 @@ if not cython.compiled:
 from cython.cimports.cpython.exc import PyErr_SetFromErrno
 from cython.cimports.libc.errno import EINTR, ENOENT, errno
 from cython.cimports.libc.string import memset
+from cython.cimports.loopwright._native._child import lw_reap_number
 from cython.cimports.loopwright._native._linux import (
     CLOCK_MONOTONIC,
     EPOLL_CLOEXEC,
@@ -242,6 +243,14 @@ def reap(pidfd: cython.int) -> int:
         wrong = 0
     close(pidfd)
     return wrong
+
+
+def reap_number(pid: cython.int) -> int:
+    """Reap the process that has ended, by its number, which must be its own still; the errno of what went wrong, or 0.
+
+    ECHILD where somebody else reaped it. Never waits.
+    """
+    return lw_reap_number(pid)
 
 
 @cython.cfunc

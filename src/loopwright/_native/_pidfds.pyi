@@ -3,6 +3,7 @@ from typing import Any, TypeAlias, final
 Told: TypeAlias = tuple[int, int, int, int, tuple[float, float, int, int, int, int, int, int, int] | None]
 
 def reap(pidfd: int) -> int: ...
+def reap_number(pid: int) -> int: ...
 
 @final
 class PidfdSet:

@@ -33,7 +33,7 @@ CLOSE_FDS = _child.LW_CLOSE_FDS
 RESTORE_SIGNALS = _child.LW_RESTORE_SIGNALS
 COPY_MEMORY = _child.LW_COPY_MEMORY
 NEW_PID_NAMESPACE = _child.LW_NEW_PID_NAMESPACE
-REAP_EARLY = _child.LW_REAP_EARLY
+SETTLE_LATE = _child.LW_SETTLE_LATE
 
 #: `enum lw_stage` of _child.h in words: what could not be done.
 STAGES = (
@@ -211,17 +211,22 @@ class Start:
     def take(self) -> tuple:
         """The (pid, pidfd, status) of the child, which are the caller's from now on; (-1, -1, None) if there is none.
 
-        A child that REAP_EARLY was asked for, and that a worker has started, may have ended and been reaped already:
-        then it has a status, and no pidfd. Where it has neither, somebody else reaped it, or a descriptor is not to be
-        had: there are too many, or a filter is in front of the kernel.
+        A child that SETTLE_LATE was asked for, and that a worker has started, may have ended already: then it has a
+        status, no pidfd, and is to be reaped by its number. Where it has neither, a descriptor is not to be had (there
+        are too many, or a filter is in front of the kernel), or `was_reaped`.
         """
         outcome = cython.address(self._node.outcome)
         status: object = None
-        if outcome.ended == _child.LW_REAPED:
+        if outcome.ended == _child.LW_ENDED:
             status = status_of(outcome.code, outcome.value, cython.address(outcome.used))
         taken = (outcome.pid, outcome.pidfd, status)
         outcome.pid = outcome.pidfd = -1
         return taken
+
+    @property
+    def was_reaped(self) -> bool:
+        """Whether somebody else has reaped the child already: its number is its own no more."""
+        return self._node.outcome.ended == _child.LW_TAKEN
 
     def run(self) -> bool:
         """Start it now, in this thread; whether it runs."""
@@ -255,7 +260,7 @@ class Start:
 
     def abandon(self):
         """Nobody wants it any more. Its child, if there will be or is one, is killed and reaped."""
-        if disown(shop(), self._node):
+        if self._node.order.parent != _child.getpid() or disown(shop(), self._node):
             self._end_child()
 
     @cython.cfunc

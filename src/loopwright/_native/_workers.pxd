@@ -16,3 +16,4 @@ cdef void _begin(Node *node, lw_area *area) noexcept nogil
 cdef void _have_relief() noexcept nogil
 cdef bint _new_thread(bint relief) noexcept nogil
 cdef bint _is_waiting() noexcept nogil
+cdef Node *_next() noexcept nogil

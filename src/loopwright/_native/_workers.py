@@ -23,7 +23,7 @@ from cython.cimports.libc.errno import EAGAIN
 from cython.cimports.libc.stdint import int64_t
 from cython.cimports.libc.stdlib import calloc
 from cython.cimports.loopwright._native._child import (
-    LW_REAP_EARLY,
+    LW_SETTLE_LATE,
     LW_UNSETTLED,
     PTHREAD_CREATE_DETACHED,
     SIG_BLOCK,
@@ -206,20 +206,12 @@ def _work(given: cython.p_void) -> cython.p_void:
             _shop.idle += 1
             pthread_cond_wait(cython.address(_shop.work), cython.address(_shop.lock))
             _shop.idle -= 1
-        node = _shop.first
-        _shop.first = node.next
-        if _shop.first == cython.NULL:
-            _shop.last = cython.NULL
-        elif _shop.idle == 0:
-            _have_relief()
-        node.next = cython.NULL
-        _shop.taken += 1
-        _shop.queued -= 1
+        node: cython.pointer(Node) = _next()
         begun: int64_t = lw_clock()
         if node.state == QUEUED and not node.port.closed:
             node.state = RUNNING
             node.area = area
-            if _shop.queued > 0 and node.order.flags & LW_REAP_EARLY:
+            if _shop.queued > 0 and node.order.flags & LW_SETTLE_LATE:
                 node.order.flags |= LW_UNSETTLED
             pthread_mutex_unlock(cython.address(_shop.lock))
             _begin(node, area)
@@ -232,14 +224,33 @@ def _work(given: cython.p_void) -> cython.p_void:
             if _shop.relieved:
                 continue
         deliver(_shop)
+        if _shop.unsettled:
+            _have_relief()
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _next() -> cython.pointer(Node):
+    """The one that was queued first; under the lock."""
+    node: cython.pointer(Node) = _shop.first
+    _shop.first = node.next
+    if _shop.first == cython.NULL:
+        _shop.last = cython.NULL
+    elif _shop.idle == 0:
+        _have_relief()
+    node.next = cython.NULL
+    _shop.taken += 1
+    _shop.queued -= 1
+    return node
 
 
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
 def _is_waiting() -> cython.bint:
-    """Whether anything is queued, kept back, or not collected; under the lock."""
-    return _shop.first != cython.NULL or _shop.started != cython.NULL or _shop.told != cython.NULL
+    """Whether anything is queued, kept back, or to be settled; under the lock."""
+    return _shop.first != cython.NULL or _shop.started != cython.NULL or _shop.unsettled
 
 
 @cython.cfunc

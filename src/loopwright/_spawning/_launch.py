@@ -76,13 +76,13 @@ def _refusal(start: Start) -> str:
     return f"the kernel, or a filter in front of it, will not {stage} the compiled way: {reason}"
 
 
-def order(request: Request, *, reap_early: bool = False) -> Start | None:
+def order(request: Request, *, settle_late: bool = False) -> Start | None:
     """The start of a request by the compiled way; None if it goes the plain one. Raises for bad requests.
 
-    With `reap_early` a worker may reap it if it has ended by the time its loop is told of it, unless it has a group or
-    a namespace whose number is its pid.
+    With `settle_late` a worker may make it without a process descriptor, and it is asked when its loop is told of it
+    whether it has ended; not if it has a group or a namespace whose number is its pid.
     """
-    start = _plain_order(request, reap_early=reap_early)
+    start = _plain_order(request, settle_late=settle_late)
     if start is not None:
         return start
     request.check()
@@ -100,8 +100,8 @@ def order(request: Request, *, reap_early: bool = False) -> Start | None:
         flags |= _starts.RESTORE_SIGNALS
     if request.start_new_session:
         flags |= _starts.NEW_SESSION
-    if reap_early and not request.leads_group and not request.pid_namespace:
-        flags |= _starts.REAP_EARLY
+    if settle_late and not request.leads_group and not request.pid_namespace:
+        flags |= _starts.SETTLE_LATE
     keep = tuple(sorted(set(request.pass_fds))) if request.pass_fds else ()
     return _native.Start(programs, argv, environment, folder, request.streams, flags, keep, extras)
 
@@ -119,7 +119,7 @@ def start_here(request: Request) -> Child | None:
         return taken(start, request)
 
 
-def _plain_order(request: Request, *, reap_early: bool = False) -> Start | None:
+def _plain_order(request: Request, *, settle_late: bool = False) -> Start | None:
     """Nothing but words: the commonest case, and the one in which what goes before a start is felt. None for all else,
     and for a mistake, which is explained elsewhere."""
     if not request.is_plain or (not _works and compiled_obstacle() is not None):
@@ -128,7 +128,7 @@ def _plain_order(request: Request, *, reap_early: bool = False) -> Start | None:
     try:
         name = words[0]
         programs = None if type(name) is str and "/" in name else request.programs(os.fsencode(name))
-        flags = PLAIN_FLAGS | _starts.REAP_EARLY if reap_early else PLAIN_FLAGS
+        flags = PLAIN_FLAGS | _starts.SETTLE_LATE if settle_late else PLAIN_FLAGS
         return _native.Start(programs, words, None, None, request.streams, flags, (), None)
     except (IndexError, TypeError, ValueError):
         return None
@@ -180,14 +180,16 @@ def taken(start: Start, request: Request) -> Child | None:
         _fail(start, request)
         return None
     pid, pidfd, status = start.take()
-    if request.is_plain or status is not None:
-        return Child(pid, pidfd, status=status, death_signal=request.parent_death_signal)
+    if request.is_plain:
+        return Child(pid, pidfd, status=status, taken=start.was_reaped)
     return Child(
         pid,
         pidfd,
         group=request.leads_group,
         namespace=request.pid_namespace,
         death_signal=request.parent_death_signal,
+        status=status,
+        taken=start.was_reaped,
     )
 
 

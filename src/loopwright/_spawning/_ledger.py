@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from loopwright._core import ExitStatus
 
-__all__ = ["Child", "child_of", "keep_unclaimed", "living", "starting"]
+__all__ = ["Child", "child_of", "keep_unclaimed", "living", "note_exits", "starting"]
 
 _children: dict[int, Child] = {}
 #: One for all children: what is done under it is a system call or two. Re-entrant, for signal handlers in Python.
@@ -47,6 +47,16 @@ def is_under_way() -> bool:
     return bool(_under_way)
 
 
+def note_exits(children: list[Child]) -> None:
+    """`Child.note_exit()` of each with the status that it has: one that has none was not heard of."""
+    with _lock:
+        for child in children:
+            if child.status is not None:
+                child._noted = True
+                if child._holds == 0:
+                    child._reap_if_free()
+
+
 class _Starting:
     """See `starting`. A class, for the generator of a contextmanager costs more than all else that it does."""
 
@@ -56,7 +66,8 @@ class _Starting:
         _under_way.append(None)
 
     def __exit__(self, *_: object) -> None:
-        _under_way.pop()
+        if _under_way:  # else this is a forked child, and it was the parent's
+            _under_way.pop()
         if _unclaimed and not _under_way:
             with _lock:
                 nobodys = _unclaimed.copy()
@@ -140,6 +151,7 @@ class Child:
         death_signal: int | None = None,
         popen: subprocess.Popen[bytes] | None = None,
         status: ExitStatus | None = None,
+        taken: bool = False,
     ) -> None:
         self.pid = pid
         self.pidfd = pidfd
@@ -149,15 +161,13 @@ class Child:
         self.namespace = namespace
         #: The signal that it gets when this program ends; None for none.
         self.death_signal = death_signal
+        #: One that comes with its status had ended before it came here, and waits to be reaped.
         self.status: ExitStatus | StatusLost | None = status
-        #: One that comes with its status has ended, and been reaped, before anybody here knew of it.
-        self.reaped = status is not None
+        self.reaped = False
         self._popen = popen
         self._holds = 0
         self._noted = False
-        self._taken = False
-        if status is not None:
-            return
+        self._taken = taken
         with _lock:
             _children[pid] = self
             if _unclaimed and (claimed := _unclaimed.pop(pid, None)) is not None and not _is_there(self):
@@ -168,6 +178,11 @@ class Child:
     def __repr__(self) -> str:
         state = "running" if self.status is None else str(self.status)
         return f"<Child {self.pid}: {state}{', reaped' if self.reaped else ''}>"
+
+    @property
+    def was_taken(self) -> bool:
+        """Whether somebody else has reaped it already, as far as that is known: its number is its own no more."""
+        return self._taken
 
     def forget(self) -> None:
         """Give back what a forked child of this program inherited; there it can be neither signalled nor reaped."""
@@ -208,8 +223,7 @@ class Child:
             if self.reaped or self._taken or self._holds > 0:
                 return False
             if self.pidfd < 0 or _wait_by_pidfd(self.pidfd) in (errno.EPERM, errno.ENOSYS):
-                with contextlib.suppress(ChildProcessError):
-                    os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG)
+                _reap_number(self.pid)
             self.note_taken(status)
             return True
 
@@ -267,8 +281,7 @@ class Child:
         wrong = errno.ENOSYS if self.pidfd < 0 else _reap(self.pidfd)
         # Refused by a filter that allowed it before. The pid serves, unless it may be another child's by now.
         if wrong in (errno.EPERM, errno.ENOSYS) and not self._taken and not isinstance(self.status, StatusLost):
-            with contextlib.suppress(ChildProcessError):
-                os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG)
+            _reap_number(self.pid)
         if self._popen is not None:
             self._popen.returncode = self.status.returncode
             self._popen = None
@@ -303,4 +316,12 @@ def _plain_reap(pidfd: int) -> int:
         os.close(pidfd)
 
 
+def _plain_reap_number(pid: int) -> int:
+    """As `_native.reap_number`, where that was not built."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
+    return 0
+
+
 _reap = _native.reap if _native.MISSING is None else _plain_reap
+_reap_number = _native.reap_number if _native.MISSING is None else _plain_reap_number

@@ -19,7 +19,7 @@ import signal
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, overload
 
 from loopwright import _spawning
-from loopwright._core import ExitStatus, tell_process_started
+from loopwright._core import ExitStatus, StatusLost, tell_process_started
 from loopwright._spawning import Request
 from loopwright.errors import NotAWatcherError
 from loopwright.process._options import SpawnOptions, check_options
@@ -31,12 +31,12 @@ from loopwright.process._text import text_mode
 from loopwright.process._text_process import TextProcess
 from loopwright.watchers import ThreadedChildWatcher
 from loopwright.watchers._hubs import hub_of
+from loopwright.watchers._watch import LOST, settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Literal, Unpack
 
-    from loopwright._core import StatusLost
     from loopwright._spawning import Child, Command
     from loopwright.process._options import BytesOptions
     from loopwright.process._standing import Kept
@@ -142,10 +142,9 @@ async def spawn(args: Command, *, stdin: Any = None, stdout: Any = None, stderr:
         process = kind(child, args, loop, streams, kept, mode)
         if streams.terminal is not None:
             process._when_ended(streams.terminal.let_go)
-        if child.status is not None:
-            process._on_exit(child.status)
-            if not child.reaped:
-                child.note_exit(child.status)
+        if child.status is not None or child.was_taken:
+            streams.close_theirs()  # first: whether anybody still reads a pipe is told by its other end
+            _hear(loop, child, process)
         else:
             _watch(loop, child, process, watcher)
     except BaseException:
@@ -219,10 +218,10 @@ async def _start_in_cgroup(loop: asyncio.AbstractEventLoop, request: Request) ->
         return await _start(loop, request)
 
 
-async def _start(loop: asyncio.AbstractEventLoop, request: Request, reap_early: bool = False) -> Child:
+async def _start(loop: asyncio.AbstractEventLoop, request: Request, settle_late: bool = False) -> Child:
     try:
         with _spawning.starting:
-            start = _spawning.order(request, reap_early=reap_early)
+            start = _spawning.order(request, settle_late=settle_late)
             if start is not None:
                 hub = hub_of(loop)
                 try:
@@ -244,6 +243,17 @@ async def _start(loop: asyncio.AbstractEventLoop, request: Request, reap_early: 
                 f"a string is the name of a program as a whole; with arguments give a list: {args.split()!r}"
             )
         raise
+
+
+def _hear(loop: asyncio.AbstractEventLoop, child: Child, process: Process) -> None:
+    """It had ended before anybody came to watch it."""
+    if child.status is None:
+        child.status = settled(child, StatusLost(LOST))
+    process._on_exit(child.status)
+    try:
+        hub_of(loop).reap_soon(child)
+    except OSError:  # there is no descriptor left for a hub
+        child.note_exit(child.status)
 
 
 def _watch(loop: asyncio.AbstractEventLoop, child: Child, process: Process, watcher: SpawnWatcher | None) -> None:

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 
 from loopwright import _native
 from loopwright._core import StatusLost
+from loopwright._spawning import note_exits
 from loopwright.watchers import _reaper
 from loopwright.watchers._moment import ALARM, Moment
 from loopwright.watchers._plain import PlainPidfdSet
@@ -203,6 +204,12 @@ class Hub:
         if len(hubs) > 1 or _reaper.has_posts():
             _reaper.look_if_two_loops()
 
+    def reap_soon(self, child: Child) -> None:
+        """How it ended is known, and told: the ledger is told of it in the loop's next pass."""
+        self._heard.append(child)
+        if len(self._heard) == 1:
+            self.loop.call_soon(self._reap_heard)
+
     def _on_readable(self, seat: _Seat | None = None) -> None:
         del seat  # the loop's alone to hold
         # In either, an entry is not taken out of the set: it is told once (EPOLLONESHOT), and goes with its descriptor.
@@ -243,9 +250,7 @@ class Hub:
 
     def _reap_heard(self) -> None:
         heard, self._heard = self._heard, []
-        for child in heard:
-            if child.status is not None:
-                child.note_exit(child.status)
+        note_exits(heard)
 
     def _take_starts(self) -> None:
         if self._port is None:
