@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -139,6 +141,67 @@ def test_an_input_that_nobody_read(run: Run) -> None:
     async def main() -> None:
         found = await asyncio.gather(*(feed(number) for number in range(MANY)))
         assert found == [(b"", number) if number % 2 else (b"x" * 100, 0) for number in range(MANY)]
+
+    run(main())
+
+
+def test_its_number_is_its_own_for_another_pass(run: Run) -> None:
+    """For those who go on with the number: a handler of theirs hears of the end, whichever came first."""
+
+    async def main() -> None:
+        with PidfdChildWatcher() as watcher:
+            found: dict[int, int] = {}
+            ended = asyncio.Event()
+
+            def note(pid: int, returncode: int) -> None:
+                found[pid] = returncode
+                if len(found) == MANY:
+                    ended.set()
+
+            async def one(code: int) -> tuple[int, int]:
+                each = await spawn(sh(f"exit {code}"))
+                watcher.add_child_handler(each.pid, note)
+                return each.pid, code
+
+            wanted = dict(await asyncio.gather(*(one(code) for code in range(MANY))))
+            await ended.wait()
+            assert found == wanted
+
+    run(main())
+
+
+def test_its_input_is_closed(run: Run, descriptors: Descriptors) -> None:
+    """As if it had ended later, though nobody writes or closes it."""
+
+    async def main() -> None:
+        before = descriptors()
+        found = await many(["exit 3"] * MANY, stdin=PIPE)
+        for each in found:
+            await each.wait()
+        await nothing_is_left(descriptors, before)
+
+    run(main())
+
+
+def test_somebody_else_reaps_them(run: Run) -> None:
+    """Statuses are right or lost, and whoever waits is told."""
+
+    async def main() -> None:
+        def steal() -> None:
+            while going:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(-1, os.WNOHANG)
+
+        going = [True]
+        thief = threading.Thread(target=steal)
+        thief.start()
+        try:
+            statuses = [await each.wait() for each in await many([f"exit {code}" for code in range(MANY)])]
+        finally:
+            going.clear()
+            thief.join()
+        for code, status in enumerate(statuses):
+            assert isinstance(status, StatusLost) or status.returncode == code
 
     run(main())
 

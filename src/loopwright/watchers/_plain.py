@@ -67,7 +67,8 @@ class PlainPidfdSet:
     def hear(self, children: dict[int, Any], heard: list[Any], rest: list[Told]) -> None:
         """Leave all of it to the caller, who knows what to do with what is no ordinary exit, and so with those."""
         del children, heard
-        rest.extend(self.drain())
+        if not self._epoll.closed:
+            rest.extend(self.drain())
 
     def is_left(self) -> bool:
         """Never."""
