@@ -157,7 +157,7 @@ LW_BARE static void lw_child(void *given)
     for (int i = 0; i < o->n_keep; i++)
         LW_TRY(LW_DESCRIPTORS, lw_call(SYS_fcntl, o->keep[i], F_SETFD, 0, 0, 0));
     lw_set_streams(area, o);
-    if (o->flags & LW_CLOSE_FDS) lw_close_others(area, o);
+    if (o->flags & LW_CLOSE_FDS && o->shared_cut != 3) lw_close_others(area, o); /* of 3, no others were copied */
     if (o->folder) LW_TRY(LW_FOLDER, lw_call(SYS_chdir, (long)o->folder, 0, 0, 0, 0));
     if (o->file_mask >= 0) lw_call(SYS_umask, o->file_mask, 0, 0, 0, 0);
     if (o->flags & LW_RESTORE_SIGNALS) { /* what Python ignores, and nobody else expects to find ignored */
