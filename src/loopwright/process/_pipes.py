@@ -18,7 +18,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 __all__ = ["PIPE", "ReadPipe", "WritePipe"]
 
@@ -27,6 +27,8 @@ PIPE = subprocess.PIPE
 CHUNK = 65_536
 #: Bytes waiting to be written from which on `drain()` waits, and down to which it does; asyncio's own marks.
 HIGH, LOW = 65_536, 16_384
+#: After how many seconds it is looked again whether an end of a pipe has gone.
+LOOKS = (0.001, 0.01, 0.1)
 
 
 class ReadPipe(asyncio.ReadTransport):
@@ -209,14 +211,20 @@ class WritePipe(asyncio.WriteTransport):
 
     let_go = abort
 
-    def close_if_unread(self) -> None:
-        """Close it if nobody holds the other end any more: what asyncio's transport does when it hears of that."""
+    def close_if_unread(self, again: Sequence[float] = LOOKS) -> None:
+        """Close it if nobody holds the other end any more: what asyncio's transport does when it hears of that.
+
+        It is looked `again` after so many seconds each: a program that is being started beside it may have a copy of
+        the other end until it runs.
+        """
         if self._number < 0:
             return
         ends = select.poll()
         ends.register(self._number, 0)  # POLLERR is told in any case: the last reader has gone (poll(2))
         if any(event & select.POLLERR for _, event in ends.poll(0)):
             self._lose(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) if self._buffer else None)
+        elif again:
+            self._loop.call_later(again[0], self.close_if_unread, again[1:])
 
     def _on_writable(self) -> None:
         try:
