@@ -18,7 +18,6 @@ cdef extern from "_child.h" nogil:
         LW_INTO_CGROUP
         LW_SETTLE_LATE
         LW_UNSETTLED
-        LW_NOT_ENDED
         LW_ENDED
         LW_TAKEN
     struct lw_limit:
@@ -49,7 +48,7 @@ cdef extern from "_child.h" nogil:
     lw_area *lw_new_area()
     void lw_drop_area(lw_area *area)
     void lw_mark(lw_area *area, int unwanted)
-    int lw_reap_number(int pid)
+    void lw_reap_number(int pid)
     void lw_settle(lw_outcome *outcome)
     void lw_end(lw_outcome *outcome)
     int64_t lw_clock()

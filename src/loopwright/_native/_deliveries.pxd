@@ -12,6 +12,7 @@ cdef struct Shop:
     Node *last
     Node *started    # and kept back, the latest first, to be told of together
     Port *told       # of what they have not come for
+    Node *doomed     # whose children, which nobody wants, a worker is to end
     Node *unwanted   # whose references are to be given back by whoever has the GIL
     lw_area *area    # for starts in calling threads; NULL while one is using it
     int workers
@@ -23,10 +24,10 @@ cdef struct Shop:
     bint unsettled    # some of what loops were told of is
     bint relieved     # there is a relief thread
     bint watching     # and it is looking every so often
-    unsigned long taken
 
 cdef bint keep_back(Shop *shop, Node *node, int64_t begun) noexcept nogil
 cdef void deliver(Shop *shop) noexcept nogil
+cdef void end_doomed(Shop *shop) noexcept nogil
 cdef void settle_uncollected(Shop *shop) noexcept nogil
 cdef Node *collect(Shop *shop, Port *port) noexcept nogil
 cdef Node *collect_unwanted(Shop *shop) noexcept nogil
@@ -35,3 +36,4 @@ cdef bint disown(Shop *shop, Node *node) noexcept nogil
 
 cdef void _hand_over(Shop *shop, Node *node) noexcept nogil
 cdef void _forget(Shop *shop, Port *port) noexcept nogil
+cdef void _change(Node *node, int before, int after) noexcept nogil

@@ -15,9 +15,9 @@ shop's, guards all ports and lists; nothing here needs the GIL or touches a Pyth
   it, no watcher to hear of it, no keeper. Why its number cannot be another's by then: numbers are given out in turn,
   and what no loop comes for the relief thread settles, at its second look at the latest.
 - **A start that nobody wants any more** (its task was cancelled, its loop closed) is not started if it was still
-  queued; if it is under way, it is marked, for the child not to go on (`_child.h` says why it must not), and its worker
-  kills and reaps what comes of it. Workers cannot give back the reference that a node holds to its Python object, so
-  they put such nodes on a list that the next call with the GIL empties.
+  queued; if it is under way, it is marked, for the child not to go on (`_child.h` says why it must not), and a worker
+  kills and reaps what comes of it (`end_doomed()`). Workers cannot give back the reference that a node holds to its
+  Python object, so they put such nodes on a list that the next call with the GIL empties.
 """
 
 import cython
@@ -35,7 +35,7 @@ from cython.cimports.loopwright._native._child import (
     pthread_mutex_lock,
     pthread_mutex_unlock,
 )
-from cython.cimports.loopwright._native._slots import DONE, RUNNING, UNWANTED, Node, Port
+from cython.cimports.loopwright._native._slots import DONE, RUNNING, SETTLING, UNWANTED, Node, Port
 from cython.cimports.posix.unistd import read, write
 
 #: Nanoseconds from the beginning of a start after which it is told of, whatever else waits.
@@ -80,6 +80,23 @@ def deliver(shop: cython.pointer(Shop)) -> cython.void:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
+def end_doomed(shop: cython.pointer(Shop)) -> cython.void:
+    """End what nobody wants, which may take its time. Locked, but not while that lasts."""
+    while shop.doomed != cython.NULL:
+        node: cython.pointer(Node) = shop.doomed
+        shop.doomed = node.next
+        pthread_mutex_unlock(cython.address(shop.lock))
+        lw_end(cython.address(node.outcome))
+        pthread_mutex_lock(cython.address(shop.lock))
+        shop.pending -= 1
+        node.state = DONE
+        node.next = shop.unwanted
+        shop.unwanted = node
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 def settle_uncollected(shop: cython.pointer(Shop)) -> cython.void:
     """Settle what loops were told of and did not come for. Locked, all the time: no loop is that late as a rule."""
     port: cython.pointer(Port) = shop.told
@@ -100,17 +117,12 @@ def _hand_over(shop: cython.pointer(Shop), node: cython.pointer(Node)) -> cython
     """Give a node that is done to its port, or away. Locked."""
     one: uint64_t = 1
     port: cython.pointer(Port) = node.port
-    wanted: cython.bint = node.state == RUNNING and not port.closed
-    if not wanted:
-        pthread_mutex_unlock(cython.address(shop.lock))
-        lw_end(cython.address(node.outcome))
-        pthread_mutex_lock(cython.address(shop.lock))
+    if node.state != RUNNING or port.closed:
+        node.next = shop.doomed
+        shop.doomed = node
+        return
     shop.pending -= 1
     node.state = DONE
-    if not wanted:
-        node.next = shop.unwanted
-        shop.unwanted = node
-        return
     if port.first == cython.NULL:
         port.first = node
     else:
@@ -137,12 +149,27 @@ def collect(shop: cython.pointer(Shop), port: cython.pointer(Port)) -> cython.po
         read(port.wakeup, cython.address(count), 8)
     first: cython.pointer(Node) = port.first
     port.first = port.last = cython.NULL
+    _change(first, DONE, SETTLING)  # nobody else gives it up meanwhile, in another thread
     pthread_mutex_unlock(cython.address(shop.lock))
     node: cython.pointer(Node) = first
     while node != cython.NULL:
         lw_settle(cython.address(node.outcome))
         node = node.next
+    pthread_mutex_lock(cython.address(shop.lock))
+    _change(first, SETTLING, DONE)
+    pthread_mutex_unlock(cython.address(shop.lock))
     return first
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _change(node: cython.pointer(Node), before: cython.int, after: cython.int) -> cython.void:
+    """Put those of a list that are in one state into another. Locked."""
+    while node != cython.NULL:
+        if node.state == before:
+            node.state = after
+        node = node.next
 
 
 @cython.cfunc
@@ -186,7 +213,10 @@ def _forget(shop: cython.pointer(Shop), port: cython.pointer(Port)) -> cython.vo
 @cython.nogil
 @cython.exceptval(check=False)
 def disown(shop: cython.pointer(Shop), node: cython.pointer(Node)) -> cython.bint:
-    """It is not wanted any more. True if it is done: then its child is the caller's to end, if it has one."""
+    """It is not wanted any more. True if it is done: then its child is the caller's to end, if it has one.
+
+    If not, whoever is at it does so: its worker, or its `Start`, which is dropped by who collects it now.
+    """
     pthread_mutex_lock(cython.address(shop.lock))
     done: cython.bint = node.state == DONE
     node.state = UNWANTED  # and so nobody else settles it while the caller ends it

@@ -27,6 +27,14 @@ struct lw_outcome {
     struct rusage used;
 };
 
+/* Reaps one that has ended, by its number, which must be its own still. */
+LW_API void lw_reap_number(int pid)
+{
+    siginfo_t ignored;
+    while (waitid(P_PID, (id_t)pid, &ignored, WEXITED | WNOHANG) < 0)
+        if (errno != EINTR) return; /* ECHILD: somebody else was faster */
+}
+
 #if LW_CAN_CLONE
 
 enum { LW_P_PIDFD = 3 }; /* Linux 5.4; older C libraries lack the name */
@@ -40,15 +48,6 @@ LW_API void lw_reap(struct lw_outcome *outcome)
     while (waitid(kind, which, &ignored, WEXITED | __WALL) < 0 && errno == EINTR) continue;
     if (outcome->pidfd >= 0) close(outcome->pidfd);
     outcome->pid = outcome->pidfd = -1;
-}
-
-/* Reaps one that has ended, by its number; the errno of what went wrong, or 0. */
-LW_API int lw_reap_number(int pid)
-{
-    siginfo_t ignored;
-    while (waitid(P_PID, (id_t)pid, &ignored, WEXITED | WNOHANG) < 0)
-        if (errno != EINTR) return errno;
-    return 0;
 }
 
 /* What became of a child that was made without a process descriptor (LW_UNSETTLED): if it has ended that is known now,
@@ -84,7 +83,8 @@ LW_API void lw_end(struct lw_outcome *outcome)
     lw_settle(outcome);
     if (outcome->pid <= 0 || outcome->ended == LW_TAKEN) return;
     if (outcome->ended == LW_ENDED) {
-        lw_reap(outcome);
+        lw_reap_number(outcome->pid);
+        outcome->pid = -1;
         return;
     }
     long sent = outcome->pidfd < 0 ? kill(outcome->pid, SIGKILL)
@@ -98,7 +98,6 @@ LW_API void lw_end(struct lw_outcome *outcome)
 
 #else
 
-LW_API int lw_reap_number(int pid) { return (void)pid, ENOSYS; }
 LW_API void lw_settle(struct lw_outcome *outcome) { (void)outcome; }
 LW_API void lw_end(struct lw_outcome *outcome) { (void)outcome; }
 

@@ -65,7 +65,7 @@ BATCH = cython.declare(cython.int, 256)
 class PidfdSet:
     """An epoll set of pidfds. Not thread-safe: it belongs to the thread that runs its loop.
 
-    After `close()` all but `discard()` and `close()` itself raise ValueError.
+    After `close()` nothing is left to hear, and what needs the set raises ValueError.
     """
 
     _epoll: cython.int
@@ -204,7 +204,7 @@ class PidfdSet:
 
     def is_left(self) -> bool:
         """Whether `hear()` was left before its end."""
-        return bool(self._left)
+        return self._epoll >= 0 and bool(self._left)
 
     def close(self):
         """Close the set, not the pidfds in it. Idempotent."""
@@ -248,12 +248,9 @@ def reap(pidfd: cython.int) -> int:
     return wrong
 
 
-def reap_number(pid: cython.int) -> int:
-    """Reap the process that has ended, by its number, which must be its own still; the errno of what went wrong, or 0.
-
-    ECHILD where somebody else reaped it. Never waits.
-    """
-    return lw_reap_number(pid)
+def reap_number(pid: cython.int):
+    """Reap the process that has ended, by its number, which must be its own still. Never waits."""
+    lw_reap_number(pid)
 
 
 @cython.cfunc

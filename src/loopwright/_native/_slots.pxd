@@ -8,6 +8,7 @@ cdef enum:
     QUEUED
     RUNNING
     DONE
+    SETTLING  # collected, and being asked whether it has ended
     UNWANTED
 
 cdef struct Port:
@@ -33,6 +34,7 @@ cdef struct Slots:
     int base         # the file that holds the numbers open, or why there is none
     int numbers[3]
     bint used
+    bint lost         # somebody has taken one of the numbers
     unsigned long device
     unsigned long inode
     bint filled[3]    # somebody's file is on that number, for the start that uses them

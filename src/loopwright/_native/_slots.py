@@ -9,7 +9,7 @@ A start may hang for hours with its pipes on those numbers, so what a number mea
 emptied: one that is not the pipe's any more is left alone.
 
 Four descriptors are reserved, once, at the first start that has a pipe. In a program that had more than 256 open
-before, there is no room for them: then each start pays for a copy of the whole table.
+before, there is no room for them: then each start with a pipe numbered so high pays for a copy of the whole table.
 """
 
 import cython
@@ -55,7 +55,7 @@ def prepare_descriptors(node: cython.pointer(Node)) -> cython.int:
     if not order.flags & LW_CLOSE_FDS:
         return 0
     if order.n_keep:
-        highest = order.keep[order.n_keep - 1]
+        highest = max(2, order.keep[order.n_keep - 1])
         if highest >= LOW:
             return 0
     for index in range(3):
@@ -63,10 +63,12 @@ def prepare_descriptors(node: cython.pointer(Node)) -> cython.int:
         if stream > 2 and not _have_slots(node, stream >= NEAR) and stream >= LOW:
             return 0
     for index in range(3):
-        if order.streams[index] >= NEAR and node.holds_slots:
-            if not _fill(index, order.streams[index]):
+        stream = order.streams[index]
+        if node.holds_slots and stream >= NEAR and stream > _slots.numbers[index]:
+            if _fill(index, stream):
+                order.streams[index] = _slots.numbers[index]
+            elif stream >= LOW:
                 return 0
-            order.streams[index] = _slots.numbers[index]
         highest = max(highest, order.streams[index])
     return highest + 1
 
@@ -130,12 +132,15 @@ def release_descriptors(node: cython.pointer(Node)) -> cython.void:
 def _fill(index: cython.int, stream: cython.int) -> cython.bint:
     """Put a stream on a number of ours; False if the number is not ours any more, or the stream is not open."""
     facts: struct_stat
-    if not _is_ours(_slots.numbers[index]) or fstat(stream, cython.address(facts)) < 0:
+    if not _is_ours(_slots.numbers[index]):
+        _slots.lost = True
+        return False
+    if fstat(stream, cython.address(facts)) < 0 or dup3(stream, _slots.numbers[index], O_CLOEXEC) < 0:
         return False
     _slots.filled_device[index] = facts.st_dev
     _slots.filled_inode[index] = facts.st_ino
     _slots.filled[index] = True
-    return dup3(stream, _slots.numbers[index], O_CLOEXEC) >= 0
+    return True
 
 
 @cython.cfunc
@@ -154,7 +159,7 @@ def _still_filled(index: cython.int) -> cython.bint:
 def _empty() -> cython.void:
     """Put our own file back on the numbers that were used, or the ends of pipes would stay open here."""
     index: cython.int
-    usable: cython.bint = _is_ours(_slots.base)
+    usable: cython.bint = not _slots.lost and _is_ours(_slots.base)
     for index in range(3):
         if not _slots.filled[index]:
             continue

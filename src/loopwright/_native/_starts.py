@@ -2,7 +2,7 @@
 
 `Start` is one program to be started, with all that the child needs laid out in memory that no Python object can move.
 `run()` starts it in the calling thread, without the GIL. `submit()` has a worker do that, and it comes back through the
-`StartPort` of the loop that asked (`_workers.py` says how). A `Start` that is dropped with a child that nobody took
+`StartPort` of the loop that asked (`_deliveries.py` says how). A `Start` that is dropped with a child that nobody took
 kills and reaps it.
 """
 
@@ -75,7 +75,7 @@ class StartPort:
             close(self._port.wakeup)
 
     def fileno(self) -> int:
-        """Readable when `drain()` would give something, or soon after. -1 after `close()`."""
+        """Readable when `drain()` would give something. -1 after `close()`."""
         return self._port.wakeup
 
     def has_done(self) -> bool:

@@ -8,9 +8,9 @@ Nothing here needs the GIL or touches a Python object; one lock guards it all.
   that asks for one is only ever started on a worker.
 - **One worker is enough** (a start is mostly the kernel's time, and two would wait for each other's memory map) until
   one hangs: in an execve() from a network that does not answer. The *relief* thread looks every 50 ms while starts are
-  queued, and adds a worker if none was taken in that time. It is called by whoever queues a start and sees no worker
-  idle, *and* by a worker that leaves starts behind it: one that was signalled counts as idle until it runs, so what
-  was queued in between would otherwise wait for a start that hangs.
+  queued, kept back or unsettled, and adds a worker if the first in the queue has not changed. It is called by whoever
+  queues a start and sees no worker idle, *and* by a worker that leaves starts behind it: one that was signalled counts
+  as idle until it runs, so what was queued in between would otherwise wait for a start that hangs.
 - **After a fork** there are no workers, and what was queued is the parent's business: all of it is forgotten.
 """
 
@@ -52,7 +52,7 @@ from cython.cimports.loopwright._native._child import (
     sigset_t,
     usleep,
 )
-from cython.cimports.loopwright._native._deliveries import Shop, deliver, keep_back, settle_uncollected
+from cython.cimports.loopwright._native._deliveries import Shop, deliver, end_doomed, keep_back, settle_uncollected
 from cython.cimports.loopwright._native._slots import (
     QUEUED,
     RUNNING,
@@ -202,10 +202,12 @@ def _work(given: cython.p_void) -> cython.p_void:
     area: cython.pointer(lw_area) = lw_new_area()
     pthread_mutex_lock(cython.address(_shop.lock))
     while True:
-        while _shop.first == cython.NULL:
+        end_doomed(_shop)
+        if _shop.first == cython.NULL:
             _shop.idle += 1
             pthread_cond_wait(cython.address(_shop.work), cython.address(_shop.lock))
             _shop.idle -= 1
+            continue
         node: cython.pointer(Node) = _next()
         begun: int64_t = lw_clock()
         if node.state == QUEUED and not node.port.closed:
@@ -240,7 +242,6 @@ def _next() -> cython.pointer(Node):
     elif _shop.idle == 0:
         _have_relief()
     node.next = cython.NULL
-    _shop.taken += 1
     _shop.queued -= 1
     return node
 
@@ -250,27 +251,29 @@ def _next() -> cython.pointer(Node):
 @cython.exceptval(check=False)
 def _is_waiting() -> cython.bint:
     """Whether anything is queued, kept back, or to be settled; under the lock."""
-    return _shop.first != cython.NULL or _shop.started != cython.NULL or _shop.unsettled
+    return _shop.first != cython.NULL or _shop.started != cython.NULL or _shop.unsettled or _shop.doomed != cython.NULL
 
 
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
 def _relieve(given: cython.p_void) -> cython.p_void:
-    seen: cython.ulong
+    first: cython.pointer(Node)
     pthread_mutex_lock(cython.address(_shop.lock))
     while True:
         while not _is_waiting():
             pthread_cond_wait(cython.address(_shop.queueing), cython.address(_shop.lock))
         _shop.watching = True
         while _is_waiting():
-            seen = _shop.taken
+            first = _shop.first
             pthread_mutex_unlock(cython.address(_shop.lock))
             usleep(STUCK)
             pthread_mutex_lock(cython.address(_shop.lock))
             deliver(_shop)
             settle_uncollected(_shop)
-            if _shop.first != cython.NULL and _shop.taken == seen and _shop.workers < WORKERS:
+            if _shop.doomed:
+                pthread_cond_signal(cython.address(_shop.work))
+            if _shop.first == first and (first or _shop.doomed) and _shop.workers < WORKERS:
                 _new_thread(False)
         _shop.watching = False
 

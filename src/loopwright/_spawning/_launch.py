@@ -59,7 +59,7 @@ def compiled_obstacle() -> str | None:
     if not _starts.CAN_CLONE:
         return f"clone3(2) is used on Linux on x86-64 and AArch64, and this is {' '.join(os.uname()[::4])}"
     obstacle = _obstacle or _try()
-    _works = obstacle is None
+    _works = obstacle is None and _obstacle is None
     return obstacle
 
 

@@ -122,8 +122,9 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
 class Child:
     """One process that this program started. All methods may be called from any thread.
 
-    `pidfd` is -1 where none could be had: refused by the kernel or a filter, no descriptor left, or something else
-    reaped the child first. Its pid then serves: it is ours, and names nobody else until it is reaped.
+    `pidfd` is -1 where it had ended before its loop was told of it, and where none could be had: refused by the kernel
+    or a filter, no descriptor left, or something else reaped the child first. Its pid then serves: it is ours, and
+    names nobody else until it is reaped; by us, unless this program has somebody who reaps what is not his.
     """
 
     __slots__ = (
@@ -316,11 +317,10 @@ def _plain_reap(pidfd: int) -> int:
         os.close(pidfd)
 
 
-def _plain_reap_number(pid: int) -> int:
+def _plain_reap_number(pid: int) -> None:
     """As `_native.reap_number`, where that was not built."""
     with contextlib.suppress(ChildProcessError):
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
-    return 0
 
 
 _reap = _native.reap if _native.MISSING is None else _plain_reap

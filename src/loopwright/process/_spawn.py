@@ -249,11 +249,13 @@ def _hear(loop: asyncio.AbstractEventLoop, child: Child, process: Process) -> No
     """It had ended before anybody came to watch it."""
     if child.status is None:
         child.status = settled(child, StatusLost(LOST))
-    process._on_exit(child.status)
     try:
         hub_of(loop).reap_soon(child)
-    except OSError:  # there is no descriptor left for a hub
+    except BaseException as error:
         child.note_exit(child.status)
+        if not isinstance(error, OSError):  # there is no descriptor left for a hub: it is reaped at once then
+            raise
+    process._on_exit(child.status)
 
 
 def _watch(loop: asyncio.AbstractEventLoop, child: Child, process: Process, watcher: SpawnWatcher | None) -> None:

@@ -103,9 +103,8 @@ class Streams:
 
     def close_theirs(self) -> None:
         """Close the child's ends here: it has them now, or will never be."""
-        for number in self.theirs:
-            os.close(number)
-        self.theirs.clear()
+        while self.theirs:  # each is forgotten first: if closing one fails, none is closed twice
+            os.close(self.theirs.pop())
 
     def close_ours(self) -> None:
         """There will be no process."""

@@ -218,7 +218,7 @@ class Hub:
             self._pidfds.hear(self._children, self._heard, self._rest)
             if self._rest:
                 self._hear_rest()
-            if self._port is not None and self._port.has_done():  # whether told of or not, being awake
+            if self._port is not None and self._port.has_done():  # told of since the set was asked
                 self._take_starts()
         finally:
             # If somebody's callback raised, or Ctrl-C came: nobody tells of the others again.
