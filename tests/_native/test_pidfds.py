@@ -51,3 +51,19 @@ def test_it_cannot_be_added_to() -> None:
         type("Subclass", (_native.PidfdSet,), {})
     with pytest.raises(AttributeError):
         _native.PidfdSet().anything = 1  # type: ignore[attr-defined]
+
+
+def test_nothing_is_left_of_one_that_is_closed() -> None:
+    """A forked child closes what it has of its parent's, and may run the parent's loop on."""
+    if _native.PidfdSet is None:
+        pytest.skip(f"nothing compiled is in use: {_native.MISSING}")
+    pidfds, process = _native.PidfdSet(), subprocess.Popen(["true"])
+    pidfd = os.pidfd_open(process.pid)
+    os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT)
+    assert not pidfds.add_or_hear(pidfd, 1)
+    assert pidfds.is_left()
+    pidfds.close()
+    assert not pidfds.is_left()
+    pidfds.hear({}, [], [])
+    os.close(pidfd)
+    process.wait()

@@ -79,6 +79,18 @@ def test_inherited_streams(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("out\n", "err\n")
 
 
+@pytest.mark.parametrize("kept", [[0], [1], [0, 2]])
+def test_inherited_streams_some_of_which_are_named(
+    run: Run, capfd: pytest.CaptureFixture[str], kept: list[int]
+) -> None:
+    async def main() -> None:
+        process = await spawn(["sh", "-c", "echo out; echo err >&2"], pass_fds=kept)
+        assert (await process.wait()).returncode == 0
+
+    run(main())
+    assert capfd.readouterr() == ("out\n", "err\n")
+
+
 def test_errors_into_the_output_in_the_order_written(run: Run) -> None:
     written = run(output(sh("for i in 1 2 3; do echo out $i; echo err $i >&2; done"), stderr=STDOUT))
     assert written == "".join(f"out {i}\nerr {i}\n" for i in (1, 2, 3))
