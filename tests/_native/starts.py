@@ -72,11 +72,3 @@ def end(start: Start) -> int:
     pid, pidfd, _ = start.take()
     os.close(pidfd)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-def childless() -> bool:
-    try:
-        os.waitpid(-1, os.WNOHANG)
-    except ChildProcessError:
-        return True
-    return False

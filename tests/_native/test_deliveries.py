@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loopwright import _native
-from tests._native.starts import a_start, childless, come_back, port, settle, until
+from tests._native.starts import a_start, come_back, port, settle, until
+from tests.kin import childless
 
 if _native.MISSING is None:
     from loopwright._native import Start, StartPort, _starts

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loopwright import _native
-from tests._native.starts import a_start, childless, come_back, end, port, settle, until
+from tests._native.starts import a_start, come_back, end, port, settle, until
+from tests.kin import childless
 
 if _native.MISSING is None:
     from loopwright._native import Start, StartPort, _starts

@@ -16,6 +16,7 @@ from loopwright import _native, process
 from loopwright._core import ExitStatus, StatusLost
 from loopwright.process import PIPE, Process, spawn
 from loopwright.watchers import FastChildWatcher, PidfdChildWatcher, SafeChildWatcher, ThreadedChildWatcher
+from tests.kin import childless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -42,14 +43,6 @@ async def nothing_is_left(descriptors: Descriptors, before: set[tuple[int, str]]
             return
         await asyncio.sleep(0.01)
     assert not left
-
-
-def childless() -> bool:
-    try:
-        os.waitpid(-1, os.WNOHANG)
-    except ChildProcessError:
-        return True
-    return False
 
 
 @pytest.mark.skipif(_native.MISSING is not None, reason="where nothing is compiled all are told of as they end")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ import pytest
 
 from loopwright import _native
 from loopwright.process import PIPE, spawn
+from tests.kin import childless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -25,14 +25,6 @@ if TYPE_CHECKING:
     Descriptors = Callable[[], set[tuple[int, str]]]
 
 ALL_PIPES: dict[str, Any] = {"stdin": PIPE, "stdout": PIPE, "stderr": PIPE}
-
-
-def childless() -> bool:
-    try:
-        os.waitpid(-1, os.WNOHANG)
-    except ChildProcessError:
-        return True
-    return False
 
 
 @pytest.mark.long
