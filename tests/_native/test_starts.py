@@ -8,6 +8,7 @@ import select
 import subprocess
 import sys
 import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -283,6 +284,24 @@ def test_a_forked_child_starts_programs_and_lets_those_of_its_parent_live() -> N
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+def test_a_forked_child_that_gives_up_what_its_parent_starts(port: StartPort, ice: Ice) -> None:
+    """As asyncio.run() does on its way out: the mark for the child not to go on lies in memory that both share."""
+    hung = a_start("/bin/true", cgroup=ice.number)
+    assert hung.submit(port)
+    until(ice.members, "it hangs")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads, from Python 3.12 on
+        pid = os.fork()
+    if pid == 0:
+        hung.abandon()
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    ice.thaw()
+    assert come_back(port, 1) == [hung]
+    assert hung.error == 0
+    assert end(hung) == 0
 
 
 CREDENTIALS = """

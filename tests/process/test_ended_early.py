@@ -142,7 +142,7 @@ def test_its_number_is_its_own_for_another_pass(run: Run) -> None:
     """For those who go on with the number: a handler of theirs hears of the end, whichever came first."""
 
     async def main() -> None:
-        with PidfdChildWatcher() as watcher:
+        with contextlib.closing(PidfdChildWatcher()) as watcher:
             found: dict[int, int] = {}
             ended = asyncio.Event()
 
@@ -212,7 +212,7 @@ def test_a_watcher_that_was_named_hears_of_each(run: Run, kind: Any) -> None:
             super().watch_child(child, count)
 
     async def main() -> None:
-        with Counting() as watcher:
+        with contextlib.closing(Counting()) as watcher:
             watcher.attach_loop(asyncio.get_running_loop())
             found = await many([f"exit {code}" for code in range(30)], watcher=watcher)
             assert [(await each.wait()).returncode for each in found] == list(range(30))
@@ -223,7 +223,7 @@ def test_a_watcher_that_was_named_hears_of_each(run: Run, kind: Any) -> None:
 
 def test_beside_a_watcher_that_reaps_every_child(run: Run) -> None:
     async def main() -> None:
-        with FastChildWatcher() as watcher:
+        with contextlib.closing(FastChildWatcher()) as watcher, watcher:
             watcher.attach_loop(asyncio.get_running_loop())
             found = await many([f"exit {code}" for code in range(MANY)])
             assert [(await each.wait()).returncode for each in found] == list(range(MANY))

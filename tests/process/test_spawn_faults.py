@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import subprocess
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -147,35 +145,6 @@ def test_many_at_once(run: Run, descriptors: Descriptors, soon: Soon) -> None:
 
     run(main())
     soon(childless)
-
-
-FORKED = """
-import asyncio, os, sys, warnings
-from loopwright.process import spawn
-warnings.simplefilter("ignore", DeprecationWarning)
-
-async def one(code):
-    process = await spawn(["sh", "-c", f"exit {code}"])
-    return (await process.wait()).returncode
-
-async def main():
-    for _ in range(20):
-        tasks = [asyncio.create_task(one(code)) for code in range(40)]
-        await asyncio.sleep(0.001)
-        pid = os.fork()
-        if pid == 0:
-            sys.exit(3)  # asyncio.run() cancels all tasks on its way out, here too
-        assert await asyncio.gather(*tasks) == list(range(40))
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
-
-asyncio.run(main())
-print("done")
-"""
-
-
-def test_a_forked_child_that_gives_up_what_its_parent_starts() -> None:
-    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
 @pytest.mark.long
