@@ -24,6 +24,7 @@ cdef struct Shop:
     bint unsettled    # some of what loops were told of is
     bint relieved     # there is a relief thread
     bint watching     # and it is looking every so often
+    unsigned long taken
 
 cdef bint keep_back(Shop *shop, Node *node, int64_t begun) noexcept nogil
 cdef void deliver(Shop *shop) noexcept nogil

@@ -8,7 +8,7 @@ Nothing here needs the GIL or touches a Python object; one lock guards it all.
   that asks for one is only ever started on a worker.
 - **One worker is enough** (a start is mostly the kernel's time, and two would wait for each other's memory map) until
   one hangs: in an execve() from a network that does not answer. The *relief* thread looks every 50 ms while starts are
-  queued, kept back or unsettled, and adds a worker if the first in the queue has not changed. It is called by whoever
+  queued, kept back or unsettled, and adds a worker if the first in the queue was not taken. It is called by whoever
   queues a start and sees no worker idle, *and* by a worker that leaves starts behind it: one that was signalled counts
   as idle until it runs, so what was queued in between would otherwise wait for a start that hangs.
 - **After a fork** there are no workers, and what was queued is the parent's business: all of it is forgotten.
@@ -242,6 +242,7 @@ def _next() -> cython.pointer(Node):
     elif _shop.idle == 0:
         _have_relief()
     node.next = cython.NULL
+    _shop.taken += 1
     _shop.queued -= 1
     return node
 
@@ -258,14 +259,16 @@ def _is_waiting() -> cython.bint:
 @cython.nogil
 @cython.exceptval(check=False)
 def _relieve(given: cython.p_void) -> cython.p_void:
-    first: cython.pointer(Node)
+    seen: cython.ulong
+    waited: cython.bint
     pthread_mutex_lock(cython.address(_shop.lock))
     while True:
         while not _is_waiting():
             pthread_cond_wait(cython.address(_shop.queueing), cython.address(_shop.lock))
         _shop.watching = True
         while _is_waiting():
-            first = _shop.first
+            seen = _shop.taken
+            waited = _shop.first != cython.NULL
             pthread_mutex_unlock(cython.address(_shop.lock))
             usleep(STUCK)
             pthread_mutex_lock(cython.address(_shop.lock))
@@ -273,7 +276,8 @@ def _relieve(given: cython.p_void) -> cython.p_void:
             settle_uncollected(_shop)
             if _shop.doomed:
                 pthread_cond_signal(cython.address(_shop.work))
-            if _shop.first == first and (first or _shop.doomed) and _shop.workers < WORKERS:
+            # By their number: a node may stand where the one before it stood.
+            if _shop.taken == seen and (waited or _shop.doomed) and _shop.workers < WORKERS:
                 _new_thread(False)
         _shop.watching = False
 
