@@ -75,17 +75,19 @@ class Outlet:
         """Whether nobody has taken the stream yet, or collects."""
         return self._reader is None and self._waiter is None and self._number >= 0
 
-    def process_ended(self) -> None:
+    def process_ended(self, early: bool = False) -> None:
         """Have what is left in it taken, and the descriptor closed.
 
-        In the loop's next pass, for whoever started it may come to collect only now: it may have ended before it was
-        told of.
+        Of one that ended `early`, before `spawn()` returned, in the loop's next pass: whoever started it may come to
+        collect only now.
         """
         if self._waiter is not None:
             if not self._waiter.done():
                 self._waiter.set_result(None)
-        elif self._number >= 0:
+        elif early:
             self._loop.call_soon(self._read_rest)
+        else:
+            self._read_rest()
 
     def _read_rest(self) -> None:
         if self._waiter is None and self._number >= 0:

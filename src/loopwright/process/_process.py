@@ -327,7 +327,7 @@ class Process(Signalled):
                 f"and this is {running!r}; use asyncio.run_coroutine_threadsafe() to go there"
             )
 
-    def _on_exit(self, status: ExitStatus | StatusLost) -> None:
+    def _on_exit(self, status: ExitStatus | StatusLost, early: bool = False) -> None:
         if self._ended.done():
             return
         if not isinstance(status, StatusLost):
@@ -335,7 +335,7 @@ class Process(Signalled):
         self._changed_at = time.monotonic()
         for pipe in self._pipes:
             if type(pipe) is Outlet:
-                pipe.process_ended()
+                pipe.process_ended(early)
             elif isinstance(pipe, WritePipe):
                 pipe.close_if_unread()
         self._ended.set_result(status)

@@ -255,7 +255,7 @@ def _hear(loop: asyncio.AbstractEventLoop, child: Child, process: Process) -> No
         child.note_exit(child.status)
         if not isinstance(error, OSError):  # there is no descriptor left for a hub: it is reaped at once then
             raise
-    process._on_exit(child.status)
+    process._on_exit(child.status, early=True)
 
 
 def _watch(loop: asyncio.AbstractEventLoop, child: Child, process: Process, watcher: SpawnWatcher | None) -> None:
