@@ -1,4 +1,4 @@
-"""From a request to a running child with its pidfd.
+"""From a request to a child, with its pidfd or, if it has ended before its loop was told of it, its status.
 
 Theory of operation. There are two ways. The compiled one (`_native._starts`) makes the child with clone3(2), on a
 thread of its own, at a cost that grows neither with this program's memory nor with its descriptors nor with its
@@ -39,8 +39,6 @@ NO_LASTING_THREAD = (
 )
 
 _obstacle: str | None = None
-#: Whether it was seen that there is none.
-_works = False
 
 if _native.Start is not None:
     from loopwright._native import _starts
@@ -53,14 +51,11 @@ if _native.Start is not None:
 
 def compiled_obstacle() -> str | None:
     """Why programs are started the plain way; None if they are not, as far as was seen."""
-    global _works  # noqa: PLW0603 - what was found out
     if _native.Start is None:
         return _native.MISSING
     if not _starts.CAN_CLONE:
         return f"clone3(2) is used on Linux on x86-64 and AArch64, and this is {' '.join(os.uname()[::4])}"
-    obstacle = _obstacle or _try()
-    _works = obstacle is None and _obstacle is None
-    return obstacle
+    return _obstacle or _try()
 
 
 @functools.cache
@@ -122,7 +117,7 @@ def start_here(request: Request) -> Child | None:
 def _plain_order(request: Request, *, settle_late: bool = False) -> Start | None:
     """Nothing but words: the commonest case, and the one in which what goes before a start is felt. None for all else,
     and for a mistake, which is explained elsewhere."""
-    if not request.is_plain or (not _works and compiled_obstacle() is not None):
+    if not request.is_plain or compiled_obstacle() is not None:
         return None
     words: Any = request.args
     try:
@@ -194,12 +189,11 @@ def taken(start: Start, request: Request) -> Child | None:
 
 
 def _fail(start: Start, request: Request) -> None:
-    global _obstacle, _works  # noqa: PLW0603 - what the kernel refuses once it refuses always
+    global _obstacle  # noqa: PLW0603 - what the kernel refuses once it refuses always
     number, stage = start.error, _starts.STAGES[start.stage]
     plain = request.cgroup is None and not request.pid_namespace
     if number == errno.ENOSYS or (stage == _starts.STAGES[0] and number in REFUSED and plain):
         _obstacle = _refusal(start)
-        _works = False
         return
     if stage == "execute the program":
         raise OSError(number, os.strerror(number), request.name)

@@ -152,8 +152,7 @@ async def spawn(args: Command, *, stdin: Any = None, stdout: Any = None, stderr:
         kept.close()
         raise
     finally:
-        if streams.theirs:
-            streams.close_theirs()
+        streams.close_theirs()
     tell_process_started(process)
     return process
 

@@ -55,12 +55,12 @@ class TerminalInput(WritePipe):
 class Streams:
     """The streams of one process, while it is being started."""
 
-    __slots__ = ("_loop", "_pipesize", "ours", "stderr", "stdin", "stdout", "terminal", "theirs")
+    __slots__ = ("_loop", "_pipesize", "_theirs", "ours", "stderr", "stdin", "stdout", "terminal")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, pipesize: int = -1) -> None:
         self._loop = loop
         self._pipesize = pipesize
-        self.theirs: list[int] = []
+        self._theirs: list[int] = []
         self.ours: list[Outlet | ReadPipe | WritePipe] = []
         self.stdin: asyncio.StreamWriter | None = None
         self.stdout: Outlet | asyncio.StreamReader | None = None
@@ -82,7 +82,7 @@ class Streams:
     def connect_terminal(self, wish: bool | tuple[int, int], request: Request) -> tuple[int, int, int]:
         """All three are a new pseudo-terminal, which the child is to control (pty(7))."""
         ours, theirs = os.openpty()
-        self.theirs.append(theirs)
+        self._theirs.append(theirs)
         try:
             if not isinstance(wish, bool):
                 set_terminal_size(theirs, *wish)
@@ -103,8 +103,8 @@ class Streams:
 
     def close_theirs(self) -> None:
         """Close the child's ends here: it has them now, or will never be."""
-        while self.theirs:  # each is forgotten first: if closing one fails, none is closed twice
-            os.close(self.theirs.pop())
+        while self._theirs:  # each is forgotten first: if closing one fails, none is closed twice
+            os.close(self._theirs.pop())
 
     def close_ours(self) -> None:
         """There will be no process."""
@@ -115,7 +115,7 @@ class Streams:
         if not _is(wish, PIPE):
             return _number(wish, "stdin")
         theirs, ours = os.pipe()
-        self.theirs.append(theirs)
+        self._theirs.append(theirs)
         self._resize(ours)
         self.stdin = self._writer(ours)
         return theirs
@@ -124,7 +124,7 @@ class Streams:
         if not _is(wish, PIPE):
             return _number(wish, name)
         ours, theirs = os.pipe()
-        self.theirs.append(theirs)
+        self._theirs.append(theirs)
         self._resize(ours)
         try:
             outlet = Outlet(self._loop, ours)
@@ -181,7 +181,6 @@ class NoStreams:
     stderr: Outlet | None = None
     terminal: WritePipe | None = None
     ours: tuple[()] = ()
-    theirs: tuple[()] = ()
 
     def close_theirs(self) -> None:
         """There is nothing to close."""

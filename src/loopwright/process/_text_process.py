@@ -8,12 +8,7 @@ from loopwright.process._process import Process
 from loopwright.process._text import TextReader, TextWriter
 
 if TYPE_CHECKING:
-    import asyncio
-
-    from loopwright._spawning import Child, Command
-    from loopwright.process._standing import Kept
-    from loopwright.process._streams import NoStreams, Streams
-    from loopwright.process._text import TextMode
+    pass
 
 __all__ = ["TextProcess"]
 
@@ -25,18 +20,11 @@ class TextProcess(Process):
 
     stdin: TextWriter | None  # type: ignore[assignment]
 
-    def __init__(
-        self,
-        child: Child,
-        args: Command,
-        loop: asyncio.AbstractEventLoop,
-        streams: Streams | NoStreams,
-        kept: Kept,
-        mode: TextMode | None,
-    ) -> None:
-        super().__init__(child, args, loop, streams, kept, mode)
-        if mode is not None and streams.stdin is not None:
-            self.stdin = TextWriter(streams.stdin, mode)
+    def __init__(self, *made: Any) -> None:
+        super().__init__(*made)
+        writer: Any = self.stdin
+        if writer is not None and self._text_mode is not None:
+            self.stdin = TextWriter(writer, self._text_mode)
 
     @property
     def stdout(self) -> TextReader | None:  # type: ignore[override]

@@ -205,7 +205,7 @@ class Hub:
             _reaper.look_if_two_loops()
 
     def reap_soon(self, child: Child) -> None:
-        """How it ended is known, and told: the ledger is told of it in the loop's next pass."""
+        """How it ended is known: the ledger is told of it in the loop's next pass."""
         self._heard.append(child)
         if len(self._heard) == 1:
             self.loop.call_soon(self._reap_heard)
