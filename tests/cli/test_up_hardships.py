@@ -126,7 +126,12 @@ def test_what_waits_for_its_restart_is_not_started_for_the_sake_of_an_order(up: 
 
 def test_what_stands_still_is_killed_too(up: Start) -> None:
     """SIGSTOP holds up every signal but one."""
-    session = up('[services.still]\ncommand = ["sh", "-c", "echo ready; kill -STOP $$"]\ngrace_period = "100ms"\n')
+    # ready says another, which saw that it stands: before that it would end by SIGTERM
+    session = up("""
+        [services.still]
+        command = ["sh", "-c", "(until grep -q '^State:.T' /proc/$$/status; do :; done; echo ready) & kill -STOP $$"]
+        grace_period = "100ms"
+    """)
     session.read_until(r"\| ready")
     assert session.stop() == 0
     assert "sent SIGKILL: it still runs after a grace period of 0.1 s" in session.output
