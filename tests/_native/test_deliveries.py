@@ -10,7 +10,6 @@ import resource
 import signal
 import threading
 import time
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ import pytest
 
 from loopwright import _native
 from tests._native.starts import a_start, come_back, port, settle, until
-from tests.kin import childless
+from tests.kin import childless, exit_code_of_copy
 
 if _native.MISSING is None:
     from loopwright._native import Start, StartPort, _starts
@@ -258,12 +257,6 @@ def test_given_up_while_the_relief_thread_looks_after_them() -> None:
 
 def test_a_forked_child_of_a_program_whose_loop_has_not_come_for_them(port: StartPort) -> None:
     starts = submitted(port, [brief("/bin/true") for _ in range(10)])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of threads, from Python 3.12 on
-        pid = os.fork()
-    if pid == 0:
-        port.close()
-        os._exit(7)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    assert exit_code_of_copy(port.close) == 0
     come_for(port, starts)
     assert [reap(start, []) for start in starts] == [0] * 10

@@ -8,14 +8,13 @@ import select
 import subprocess
 import sys
 import time
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from loopwright import _native
 from tests._native.starts import a_start, come_back, end, port, settle, until
-from tests.kin import childless
+from tests.kin import childless, exit_code_of_copy
 
 if _native.MISSING is None:
     from loopwright._native import Start, StartPort, _starts
@@ -291,13 +290,7 @@ def test_a_forked_child_that_gives_up_what_its_parent_starts(port: StartPort, ic
     hung = a_start("/bin/true", cgroup=ice.number)
     assert hung.submit(port)
     until(ice.members, "it hangs")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of threads, from Python 3.12 on
-        pid = os.fork()
-    if pid == 0:
-        hung.abandon()
-        os._exit(7)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    assert exit_code_of_copy(hung.abandon) == 0
     ice.thaw()
     assert come_back(port, 1) == [hung]
     assert hung.error == 0
