@@ -10,6 +10,7 @@ import gc
 import importlib
 import importlib.util
 import os
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -143,7 +144,17 @@ def polling_descriptors() -> set[tuple[int, str]]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def whole_process_things_are_open() -> None:
+def signals_are_as_at_a_terminal() -> None:
+    """Whatever is ignored where the tests were started: by nohup(1), or by a shell for what it puts in the background.
+    Children would inherit it. A handler is dropped at exec, and so spares the tests SIGHUP, and none of their children.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number is signal.SIGINT else lambda *_: None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def whole_process_things_are_open(signals_are_as_at_a_terminal: None) -> None:
     """Opens what libraries open once and keep: libuv, with its first loop, a pipe for its signals; libffi, as some
     systems build it, its own file, when ctypes makes its first call; we, low numbers for the ends of pipes."""
     ctypes.CDLL(None).getpid()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,6 @@ class Pipe:
 async def stuck(sink: Sink) -> None:
     """Wait until the writer has filled the pipe and stands still."""
     before = -1
-    while sink.queued != before:
+    while select.select([], [sink._fd], [], 0)[1] or sink.queued != before:
         before = sink.queued
         await asyncio.sleep(0.05)

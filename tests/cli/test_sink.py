@@ -36,15 +36,23 @@ def test_a_slow_reader_gets_every_line_in_order_and_the_queue_stays_bounded(pipe
     lines = [f"line {number} {'.' * (number % 90)}" for number in range(6000)]
     limit = 32_000
 
+    full = threading.Event()
+
+    def read() -> bytes:
+        full.wait(30)
+        return pipe.read_all(0.0005)
+
     async def main() -> None:
         sink = Sink(pipe.writing, limit=limit)
         pipe.close_writing()
-        reader = asyncio.create_task(asyncio.to_thread(pipe.read_all, 0.0005))
+        reader = asyncio.create_task(asyncio.to_thread(read))
         most = 0
         for line in lines:
             await sink.wait_for_room()
             sink.write(line)
             most = max(most, sink.queued)
+            if sink.full:
+                full.set()
         assert await sink.close(30)
         assert (await reader).decode().splitlines() == lines
         assert limit <= most < limit + 200, "it was full, and never more than a line over"
@@ -174,8 +182,9 @@ def test_a_signal_that_interrupts_a_write_loses_nothing(pipe: Pipe, run: Run) ->
         await stuck(sink)
         assert sink._thread.ident is not None
         signal.pthread_kill(sink._thread.ident, signal.SIGUSR1)
-        await asyncio.sleep(0.05)
-        assert got_signal.is_set()
+        async with asyncio.timeout(20):
+            while not got_signal.is_set():  # noqa: ASYNC110 - another thread hears it, in its own time
+                await asyncio.sleep(0.005)
         got, whole = await asyncio.gather(asyncio.to_thread(pipe.read_exactly, 300_001), sink.close(10))
         assert whole
         assert got == b"x" * 300_000 + b"\n"

@@ -80,7 +80,10 @@ def test_a_terminal_that_hangs_up_is_told_of(run: Run) -> None:
         master, slave = pty.openpty()
         sink = Sink(slave, on_broken=told.append)
         sink.write("hello")
-        assert (await asyncio.to_thread(os.read, master, 100)) == b"hello\r\n"
+        shown = b""
+        while not shown.endswith(b"\n"):  # the kernel may give the end of the line by itself
+            shown += await asyncio.to_thread(os.read, master, 100)
+        assert shown == b"hello\r\n"
         os.close(master)
         sink.write("is anybody there")
         assert not await sink.close(10)
@@ -96,7 +99,7 @@ def test_a_stuck_terminal_holds_up_the_end_for_no_longer_than_agreed(pipe: Pipe,
         sink.write("x" * 200_000)
         before = time.monotonic()
         assert not await sink.close(0.1)
-        assert 0.09 <= time.monotonic() - before < 2
+        assert 0.09 <= time.monotonic() - before < 10
         got, whole = await asyncio.gather(asyncio.to_thread(pipe.read_exactly, 200_001), sink.close(10))
         assert whole, "and may be waited for again"
         assert len(got) == 200_001

@@ -213,7 +213,8 @@ def test_a_reader_that_never_reads_does_not_keep_it_from_ending(up: Start) -> No
             time.sleep(0.01)
         time.sleep(0.5)  # the queues behind the pipe fill up too
         session.signal(signal.SIGINT)
-        time.sleep(0.4)
+        session.until_ended("yes")
+        time.sleep(0.4)  # less apart would be one wish
         session.signal(signal.SIGINT)
         assert session.popen.wait(20) == 0
     finally:

@@ -82,7 +82,8 @@ def test_environment_and_its_files_reach_the_service(up: Start, tmp_path: Path) 
 
 def test_a_grandchild_that_holds_the_output_holds_nothing_up(up: Start) -> None:
     # The shell ends only when the other has left its group, and has only its keeper to be ended by.
-    session = up(one("setsid sh -c 'echo away; exec sleep 1000' & sleep 0.5"))
+    leaves = 'setsid sh -c "echo away; : > away; exec sleep 1000" & while [ ! -e away ]; do sleep 0.02; done'
+    session = up(one(leaves))
     session.read_until(r"s +\* finished")
     assert re.search(r"s +\| away$", session.output, re.MULTILINE)
     assert "still holds its output" not in session.output

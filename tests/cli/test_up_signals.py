@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 CHAIN = """
 [services.database]
-command = ["sh", "-c", "trap 'echo database ends; exit 0' TERM; echo ready; while :; do sleep 0.05; done"]
+command = ["sh", "-c", "trap 'echo database ends; exit 0' TERM; echo ready; >database; while :; do sleep 0.05; done"]
 [services.shop]
-command = ["sh", "-c", "trap 'sleep 0.3; echo shop ends; exit 0' TERM; echo ready; while :; do sleep 0.05; done"]
+command = ["sh", "-c", "trap 'sleep 0.3; echo shop ends; exit 0' TERM; echo ready; >shop; while :; do sleep 0.05; done"]
 depends_on = ["database"]
 """
 STUBBORN = """
@@ -44,6 +44,7 @@ command = ["sh", "-c", "(trap '' TERM; while :; do sleep 0.05; done) & echo born
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_asked_to_end_it_ends_everything_in_reverse_order_and_exits_with_0(up: Start, number: signal.Signals) -> None:
     session = up(CHAIN)
+    session.read_until(r"database +\| ready")
     session.read_until(r"shop +\| ready")
     assert session.output.index("database   * started") < session.output.index("shop       * started")
     session.signal(number)
@@ -125,7 +126,7 @@ def test_an_essential_service_that_fails_ends_everything_with_status_1(up: Start
         CHAIN
         + """
         [services.core]
-        command = ["sh", "-c", "sleep 0.2; exit 7"]
+        command = ["sh", "-c", "until [ -e database ] && [ -e shop ]; do sleep 0.02; done; exit 7"]
         essential = true
         restart = "never"
         depends_on = ["shop"]
@@ -187,10 +188,11 @@ def test_at_a_terminal_control_c_once_and_colours(up: Start, tmp_path: object) -
         os.write(master, b"\x03")
         while (piece := read_some(master)) != b"":
             output += piece
+        assert program.wait(30) == 0
     finally:
         os.close(master)
         program.kill()
-    assert program.wait(30) == 0
+        program.wait(30)
     assert output.index(b"shop ends") < output.index(b"database ends")
     # The short time, dim; then the name in its colour.
     assert re.search(rb"^\x1b\[[\d;]+m\d\d:\d\d:\d\d\.\d{3}\x1b\[0m \x1b\[38;5;\d+mshop", output, re.MULTILINE)

@@ -45,6 +45,7 @@ class Terminal:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
         self.screen = ""
+        self._shown = b""
         self.master, slave = pty.openpty()
         try:
             if tostop:
@@ -69,7 +70,9 @@ class Terminal:
             piece = os.read(self.master, 1 << 16)
         except OSError:
             return False
-        self.screen += piece.decode().replace("\r\n", "\n")
+        # Anew from the beginning: a letter may come in two pieces, as may the end of a line.
+        self._shown += piece
+        self.screen = self._shown.decode(errors="replace").replace("\r\n", "\n")
         return True
 
     def shows(self, pattern: str, times: int = 1) -> None:
@@ -147,7 +150,8 @@ def test_a_paused_terminal_holds_up_the_end_no_longer_than_its_patience(terminal
     tty.shows("started")
     time.sleep(0.5)  # the terminal, and all the queues behind it, fill up
     tty.session.popen.terminate()
-    time.sleep(0.4)
+    tty.session.until_ended("yes")
+    time.sleep(0.4)  # less apart would be one wish
     tty.session.popen.terminate()
     assert tty.session.popen.wait(20) == 0
     tty.session.nothing_is_left()

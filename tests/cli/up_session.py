@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import re
@@ -42,6 +43,7 @@ class Up:
         (folder / "loopwright.toml").write_text(services)
         self.folder = folder
         self.output = ""
+        self._decode = codecs.getincrementaldecoder("utf-8")().decode  # a letter may come in two pieces
         self._mark = f"LOOPWRIGHT_TEST={os.getpid()}.{id(self)}"
         name, _, value = self._mark.partition("=")
         environment = {**os.environ, name: value, "PYTHONFAULTHANDLER": "1", **popen.pop("environment", {})}
@@ -62,7 +64,7 @@ class Up:
             since = max(since, self.output.rfind("\n") + 1)  # whole lines need not be searched again
             piece = self._piece(deadline)
             assert piece, f"no {pattern!r} in\n{self.output}\n{self.state() if piece is None else self.errors()}"
-            self.output += piece.decode()
+            self.output += self._decode(piece)
         return found
 
     def _piece(self, deadline: float) -> bytes | None:
@@ -83,7 +85,7 @@ class Up:
         if (output := self.popen.stdout) is not None and not output.closed:
             deadline = time.monotonic() + SOON
             while piece := self._piece(deadline):
-                self.output += piece.decode()
+                self.output += self._decode(piece)
             assert piece is not None, f"it has not ended:\n{self.output}\n{self.state()}"
         status = self.popen.wait(SOON)
         self.nothing_is_left()
@@ -128,8 +130,12 @@ class Up:
         return "\n".join([*told, self.errors()])
 
     def nothing_is_left(self) -> None:
+        self.until_ended("")
+
+    def until_ended(self, command: str) -> None:
+        """Waits until none runs whose command line begins like that."""
         deadline = time.monotonic() + SOON
-        while left := self.processes():
+        while left := {pid: words for pid, words in self.processes().items() if words.startswith(command)}:
             assert time.monotonic() < deadline, f"still running: {left}\n{self.output}"
             time.sleep(0.02)
 

@@ -20,9 +20,9 @@ TREE = '''
 import os, signal, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 def live(place):
+    if "clean" in sys.argv:  # who says its pid has no environment any more
+        os.execve("/bin/sh", ["sh", "-c", f"echo {place} $$; exec sleep 1000"], {})
     print(place, os.getpid(), flush=True)
-    if "clean" in sys.argv:
-        os.execve("/bin/sleep", ["sleep", "1000"], {})
     time.sleep(1000)
 if not os.fork():
     live(0)

@@ -9,6 +9,7 @@ import re
 import select
 import termios
 import time
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,7 @@ class Screen:
     def __init__(self) -> None:
         self.screen = ""
         self.seen = 0
+        self._shown = b""
         self.master, self.slave = pty.openpty()
 
     def type(self, keys: str) -> None:
@@ -36,9 +38,20 @@ class Screen:
                 piece = os.read(self.master, 1 << 16)
             except OSError:
                 pytest.fail(f"ended without {pattern!r} in\n{self.screen}")
-            self.screen += piece.decode(errors="replace").replace("\r\n", "\n")
+            # Anew from the beginning: a letter may come in two pieces, as may the end of a line.
+            self._shown += piece
+            self.screen = self._shown.decode(errors="replace").replace("\r\n", "\n")
         self.seen = found.end()
         return found
+
+
+def until_it_reads(pid: int) -> None:
+    """Wait until a process is within read(2) of its standard input (proc(5): number and arguments of the call)."""
+    status, deadline = Path(f"/proc/{pid}/stat"), time.monotonic() + SOON
+    call = Path(f"/proc/{pid}/syscall")
+    while status.read_text().rpartition(") ")[2][0] != "S" or call.read_text().split()[1:2] != ["0x0"]:
+        assert time.monotonic() < deadline, f"process {pid} does not read: {call.read_text()}"
+        time.sleep(0.001)
 
 
 def take_the_terminal() -> None:

@@ -140,7 +140,10 @@ def test_an_orphan_that_was_seen_before_is_known(run: Run, runs: Runs) -> None:
         code = ESCAPES + "escape(again=False); signal.pause()"
         async with await spawn(python(code), stdout=PIPE, start_new_session=True) as process:
             [pid] = await numbers(process)
-            ended = await process.end(grace=0.2)
+            ending = asyncio.create_task(process.end(grace=60))
+            await process.wait()
+            ended = await process.end(grace=0)
+            assert ended is await ending
             assert ended.status is not None
             assert ended.status.signal == signal.SIGTERM
             assert ended.killed == (pid,)
@@ -181,11 +184,10 @@ def test_those_that_breed_while_they_are_killed(run: Run, grace: float) -> None:
         os._exit(0)
 
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    say("go")
     for _ in range(3):
         if not os.fork():
             os.setsid()
-            for _ in range(300):
+            for number in range(300):
                 if not os.fork():
                     os.setsid()
                     for _ in range(2):
@@ -193,6 +195,8 @@ def test_those_that_breed_while_they_are_killed(run: Run, grace: float) -> None:
                             os.setsid()
                             break
                     linger()
+                if number == 3:
+                    say("go")
                 time.sleep(0.002)
             linger()
     linger()
@@ -201,8 +205,8 @@ def test_those_that_breed_while_they_are_killed(run: Run, grace: float) -> None:
     async def main() -> None:
         async with await spawn(python(code), stdout=PIPE, start_new_session=True) as process:
             assert process.stdout is not None
-            await process.stdout.readline()
-            await asyncio.sleep(0.1)
+            for _ in range(3):
+                await process.stdout.readline()
             ended = await process.end(grace=grace)
             assert ended.left == ()
             assert len(ended.killed) > 3

@@ -96,8 +96,9 @@ def test_a_status_that_somebody_took(run: Run, runs: Runs) -> None:
     """With it the number went back, so what is in its group may be anybody: it is named."""
 
     async def main() -> None:
-        process = await spawn(sh("sleep 100 & echo $!; sleep 0.1"), stdout=PIPE, start_new_session=True)
+        process = await spawn(sh("sleep 100 & echo $!; wait"), stdout=PIPE, start_new_session=True)
         [left] = await numbers(process)
+        os.kill(process.pid, signal.SIGKILL)
         os.waitpid(process.pid, 0)  # noqa: ASYNC222 - before the loop sees it
         assert isinstance(await process.wait(), StatusLost)
         ended = await process.end(grace=0.05)

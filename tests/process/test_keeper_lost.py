@@ -71,7 +71,10 @@ def test_a_keeper_that_is_not(start: Start, loop_name: str) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        ("import threading; threading.Thread(target=time.sleep, args=[0.2], name='other').start(); keep()", "other"),
+        (
+            "import threading as t; t.Thread(target=time.sleep, args=[100], name='other', daemon=True).start(); keep()",
+            "other",
+        ),
         ("import threading; thread = threading.Thread(target=keep); thread.start(); thread.join()", "one thread"),
         ("async def main():\n    keep()\nasyncio.run(main())", "before an event loop runs"),
     ],

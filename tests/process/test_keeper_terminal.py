@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.process.terminal import SOON, Screen, take_the_terminal
+from tests.process.terminal import SOON, Screen, take_the_terminal, until_it_reads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,15 +45,6 @@ while True: say('got', sys.stdin.readline().strip())
 
 def python(code: str) -> list[str]:
     return [sys.executable, "-c", PROGRAM + code]
-
-
-def until_it_reads(pid: int) -> None:
-    """Wait until a process is within read(2) of its standard input (proc(5): number and arguments of the call)."""
-    status, deadline = Path(f"/proc/{pid}/stat"), time.monotonic() + SOON
-    call = Path(f"/proc/{pid}/syscall")
-    while status.read_text().rpartition(") ")[2][0] != "S" or call.read_text().split()[1:2] != ["0x0"]:
-        assert time.monotonic() < deadline, f"process {pid} does not read: {call.read_text()}"
-        time.sleep(0.001)
 
 
 class Terminal(Screen):
@@ -156,7 +147,7 @@ def test_ctrl_z_does_not_stop_for_ever_what_nobody_could_continue(terminal: Open
     tty = terminal(*python("signal.signal(signal.SIGCONT, catch)\nsay('ready')\n" + READS))
     pid = tty.program()[0]
     tty.shows("^ready$")
-    until(lambda: state(pid) == "S")  # it reads: a signal just before that is caught only when there is a line
+    until_it_reads(pid)  # a signal just before that is caught only when there is a line
     tty.type("\x1a")
     tty.shows(rf"caught {int(signal.SIGCONT)}$")
     tty.type("this\n")

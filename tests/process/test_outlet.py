@@ -62,7 +62,7 @@ def test_more_than_a_pipe_holds(run: Run, size: int) -> None:
 
 def test_who_holds_the_pipe_after_the_end(run: Run) -> None:
     async def main() -> None:
-        process = await spawn(sh("(sleep 0.2; echo late) & echo early"), stdout=PIPE)
+        process = await spawn(sh("echo early; (sleep 0.2; echo late) &"), stdout=PIPE)
         assert await process.communicate() == (b"early\nlate\n", None)
 
     run(main())

@@ -37,6 +37,8 @@ def test_cancelled_midway(run: Run, soon: Soon, descriptors: Descriptors, progra
             task = asyncio.ensure_future(spawn([program, "1000"], **ALL_PIPES))
             for count in range(passes):
                 await asyncio.sleep(0 if count < 6 else 0.0003)
+            if passes == 39:  # however slow the machine, one is cancelled too late
+                await asyncio.wait([task])
             for _ in range(times):
                 task.cancel()
                 await asyncio.sleep(0)

@@ -62,7 +62,7 @@ def test_input(go: Run) -> None:
         assert (await check(["cat"], pty=True)).stdout == b""
         assert (await cmd("cat", pty=True).check(input=b"x")).stdout == b"xx"
         assert (await pipeline(["cat"]).check(input=b"x\n", pty=True)).stdout == b"x\r\nx\r\n"
-        async with await spawn(["cat"], pty=True, text=True) as process:
+        async with await spawn(["sort"], pty=True, text=True) as process:  # says nothing before all is shown
             assert await process.communicate("one\ntwo\n") == ("one\ntwo\none\ntwo\n", None)
 
     go(main())

@@ -237,7 +237,11 @@ if len(sys.argv) == 1:
     os.execv(sys.executable, [sys.executable, __file__, "again"])  # root regains what the bounding set has, at exec
 
 async def main():
-    asleep = "import os, time; os.setgroups([]); os.setgid(65534); os.setuid(65534); print('here'); time.sleep(3)"
+    # For as long as this program runs, which cannot end it.
+    asleep = (
+        "import os, time; above = os.getppid(); os.setgroups([]); os.setgid(65534); os.setuid(65534); print('here')\\n"
+        "while os.getppid() == above: time.sleep(0.02)"
+    )
     def listen(event):
         print(event)
         if "here" in str(event):

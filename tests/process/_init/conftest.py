@@ -88,9 +88,14 @@ class Started:
         self.pid = self.popen.pid
         self.output = ""
         if before:
-            path = Path(f"/proc/{self.popen.pid}/task/{self.popen.pid}/children")
-            until(lambda: path.read_text().split() or self.popen.poll() is not None)
-            self.pid = int(path.read_text().split()[0]) if self.popen.poll() is None else 0
+            found: list[int] = []
+
+            def is_there() -> bool:
+                found[:] = children(self.popen.pid)
+                return bool(found) or self.popen.poll() is not None
+
+            until(is_there)
+            self.pid = found[0] if found else 0
 
     def line(self) -> str:
         """The next line of its output."""
@@ -129,6 +134,10 @@ class Started:
         for stream in (self.popen.stdout, self.popen.stderr):
             if stream is not None:
                 stream.close()
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def until(condition: Callable[[], object]) -> None:

@@ -65,7 +65,7 @@ def test_without_orphans_it_ends_the_commands_group(started: Start, stubborn: bo
         pause()
     pause()
     """
-    init = started("--grace", "0.3", "--", *python(code))
+    init = started("--grace", "0.3" if stubborn else "1000", "--", *python(code))
     left = int(init.line())
     init.send(signal.SIGTERM)
     assert init.end() == 143

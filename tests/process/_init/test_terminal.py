@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.process._init.conftest import INIT, Started, python, unshare
-from tests.process.terminal import Screen, take_the_terminal
+from tests.process._init.conftest import INIT, Started, children, python, unshare
+from tests.process.terminal import Screen, take_the_terminal, until_it_reads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -100,7 +100,7 @@ def test_ctrl_c_can_be_caught(leader: Open) -> None:
 def test_ctrl_z_does_not_stop_for_ever_what_nobody_could_continue(leader: Open) -> None:
     tty = leader("--", *python("signal.signal(signal.SIGCONT, catch)\nsay('ready')\nsay('got', input())\nos._exit(3)"))
     tty.shows("ready")
-    time.sleep(0.3)  # its input() is to be under way: a handler may not print while a print is
+    until_it_reads(children(tty.init.pid)[0])  # a signal just before that is caught only when there is a line
     tty.type("\x1a")
     tty.shows(r"^\S*18 \d+$")
     tty.type("this\n")
