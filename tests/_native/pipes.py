@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-ENOUGH = 5.0  # seconds, for what takes none
+ENOUGH = 20.0  # seconds, for what takes none
 
 
 class Log(asyncio.Protocol):

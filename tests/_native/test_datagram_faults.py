@@ -33,31 +33,31 @@ def fail_at(what: bytes, error: type[BaseException] = ZeroDivisionError) -> Any:
     return check
 
 
-async def refusing(protocol: Recorder | None = None) -> tuple[Any, Recorder, tuple[str, int]]:
-    """An endpoint that is connected to a port where nobody is."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
-        nobody.bind(LOCAL)
-        address = nobody.getsockname()
-    return *await endpoint(protocol, remote_addr=address), address
+async def refusing(world: World, protocol: Recorder | None = None) -> tuple[Any, Recorder, socket.socket]:
+    """An endpoint that is connected to a port where nobody hears it: the socket there is connected to itself, and keeps
+    the port from others."""
+    deaf = world.socket(bind=LOCAL)
+    deaf.connect(deaf.getsockname())
+    return *await endpoint(protocol, remote_addr=deaf.getsockname()), deaf
 
 
 def test_refused(world: World) -> None:
     """ICMP says so, by the time of the next event or the next sendto(); either way the transport goes on."""
 
     async def main() -> None:
-        transport, protocol, address = await refusing()
+        transport, protocol, peer = await refusing(world)
         transport.sendto(b"1")
         await until(lambda: protocol.count("error"))
         assert protocol.told == [("made",), ("error", ConnectionRefusedError)]
         transport.sendto(b"2")
         transport.sendto(b"3")  # is told what became of the second, and not sent
         assert protocol.told[2:] == [("error", ConnectionRefusedError)]
-        peer = world.socket(bind=address)
+        peer.connect(name_of(transport))
         transport.sendto(b"4")
         assert peer.recv(10) == b"4"
-        peer.sendto(b"5", name_of(transport))
+        peer.send(b"5")
         await until(lambda: protocol.data)
-        assert protocol.told[3:] == [("datagram", b"5", address)]
+        assert protocol.told[3:] == [("datagram", b"5", peer.getsockname())]
         transport.close()
 
     world.run(main)
@@ -68,7 +68,7 @@ def test_refused_while_reading_is_paused(world: World) -> None:
     """Nobody is told, and the loop does not spin over it."""
 
     async def main() -> None:
-        transport, protocol, _ = await refusing()
+        transport, protocol, _ = await refusing(world)
         transport.pause_reading()
         transport.sendto(b"1")
         before = os.times()
@@ -146,7 +146,7 @@ def test_raises_at_a_datagram(world: World) -> None:
 
 def test_raises_at_an_error(world: World) -> None:
     async def main() -> None:
-        transport, protocol, _ = await refusing(Recorder(on_error=fail))
+        transport, protocol, _ = await refusing(world, Recorder(on_error=fail))
         transport.sendto(b"1")
         await until(lambda: world.troubles)
         assert protocol.told == [("made",), ("error", ConnectionRefusedError)]

@@ -52,18 +52,23 @@ def come_for(port: StartPort, starts: Sequence[Start]) -> None:
 
 def states() -> list[bytes]:
     """Of the children of this program: S for one that sleeps, Z for one that has ended."""
-    numbers = [
-        number for thread in Path("/proc/self/task").iterdir() for number in (thread / "children").read_text().split()
-    ]
+    numbers = []
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that ended meanwhile
+            numbers += (thread / "children").read_text().split()
     found = []
     for number in numbers:
-        with contextlib.suppress(FileNotFoundError):  # reaped meanwhile
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # reaped before it was opened, or read
             found.append(Path(f"/proc/{number}/stat").read_bytes().rpartition(b") ")[2][:1])
     return found
 
 
 def pidfds() -> int:
-    return sum("pidfd" in os.readlink(each) for each in Path("/proc/self/fd").iterdir() if each.is_symlink())
+    count = 0
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile, as that of the list is
+            count += "pidfd" in os.readlink(f"/proc/self/fd/{number}")
+    return count
 
 
 def named(pidfd: int) -> int:

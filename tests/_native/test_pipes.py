@@ -71,7 +71,8 @@ async def reads_and_raises(stage: Stage) -> Any:
 
     transport, log = await stage.read_end(made=fail, data=fail)
     stage.writing.write(b"a")
-    await asyncio.sleep(0.01)
+    await until(lambda: ("data",) in log.seen)  # a terminal passes it on when the kernel comes to it
+    await settle()
     still = transport.is_closing(), log.seen[:]
     transport.close()
     await log.lost

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import threading
 import tracemalloc
 import warnings
 import weakref
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loopwright._native import MISSING
-from tests._native.passes import once
+from tests._native.passes import once, woken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,14 +42,6 @@ def collected() -> Iterator[list[Any]]:
         gc.collect()
     assert gone
     assert [each() for each in gone] == [None] * len(gone)
-
-
-def woken(loop: Loop) -> None:
-    """Run it until it has slept."""
-    thread = threading.Timer(0.01, loop.call_soon_threadsafe, (loop.stop,))
-    thread.start()
-    loop.run_forever()
-    thread.join()
 
 
 # Handles
@@ -236,20 +227,27 @@ def test_a_collection_amid_all_of_it_takes_nothing_away(loop: Loop) -> None:
     """Everything is looked at with every callback; what is wrongly thought garbage would be emptied."""
     seen: list[Any] = []
 
+    def look(things: list[int]) -> None:
+        gc.collect()
+        seen.append(things[0])
+        if len(seen) == 40:
+            loop.call_later(0.002, loop.stop)  # so that one too many would be seen as well
+
     def queue(left: int) -> None:
         for number in range(5):
-            loop.call_soon(lambda things: (gc.collect(), seen.append(things[0])), [number])
-            loop.call_later(0, lambda things: (gc.collect(), seen.append(things[0])), [number])
+            loop.call_soon(look, [number])
+            loop.call_later(0, look, [number])
         if left:
             loop.call_soon(queue, left - 1)
 
     loop.call_soon(queue, 3)
-    loop.call_later(0.2, loop.stop)
+    late = loop.call_later(30, loop.stop)  # one is lost
     gc.freeze()
     try:
         loop.run_forever()
     finally:
         gc.unfreeze()
+    late.cancel()
     assert sorted(seen) == sorted([*range(5)] * 8)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextvars
 import gc
 import random
-import threading
 import tracemalloc
 import weakref
 from typing import Any
@@ -15,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loopwright._native import MISSING
+from tests._native.passes import woken
 
 if MISSING is not None:
     pytest.skip(MISSING, allow_module_level=True)
@@ -24,14 +24,6 @@ from loopwright.loops import NativeEventLoop
 Loop = Any
 
 MANY = 100_000
-
-
-def woken(loop: Loop) -> None:
-    """Run what is due, and until it has slept."""
-    thread = threading.Timer(0.01, loop.call_soon_threadsafe, (loop.stop,))
-    thread.start()
-    loop.run_forever()
-    thread.join()
 
 
 def test_very_many_run_in_their_order(loop: Loop) -> None:
