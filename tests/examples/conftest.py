@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
+from tests.ports import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -132,20 +134,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
 
 
 @pytest.fixture
-def free_port() -> Callable[[], int]:
-    """Finds a port at which nobody listens."""
-
-    def find() -> int:
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            port: int = probe.getsockname()[1]
-            return port
-
-    return find
-
-
-@pytest.fixture
-def start_web(start: Callable[..., Program], free_port: Callable[[], int]) -> Callable[..., Web]:
+def start_web(start: Callable[..., Program]) -> Callable[..., Web]:
     """Starts an instance of the shop and waits until it listens."""
 
     def start_one(instance: int = 1) -> Web:

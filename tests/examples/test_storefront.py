@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loopwright.supervision.config import read
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,9 +102,7 @@ def test_an_illegible_order_holds_nobody_up_and_old_ones_are_cleared_away(orders
     assert len(names(spool.done)) == orders.MOST_DONE
 
 
-def test_visitors_are_patient_and_then_leave_their_traces(
-    start: Callable[..., Any], free_port: Callable[[], int], tmp_path: Path
-) -> None:
+def test_visitors_are_patient_and_then_leave_their_traces(start: Callable[..., Any], tmp_path: Path) -> None:
     port = str(free_port())
     visitors = start("visitors.py", "1", STOREFRONT_PORT=port, http_proxy="http://127.0.0.1:9")
     visitors.said(r"web\.1 does not answer \(.*refused.*\)")

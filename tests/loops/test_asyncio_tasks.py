@@ -110,8 +110,8 @@ def test_the_loop_tells_when_it_is_about_to_wait_until_it_is_told_not_to() -> No
         stop = tasks.on_idle(loop, told)
         await asyncio.sleep(0)
         assert not calls
-        await asyncio.sleep(0.001)
-        assert calls >= 2
+        while calls < 2:  # noqa: ASYNC110 - a machine that stands still for so long leaves nothing to wait for
+            await asyncio.sleep(0.001)
         assert idle == [True]
         stop()
         assert "select" not in vars(loop._selector)

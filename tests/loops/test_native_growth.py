@@ -24,16 +24,23 @@ from loopwright import NativeEventLoop
 
 CONNECTIONS, AT_ONCE = int(sys.argv[1]), int(sys.argv[2])
 
-def held():
+async def held():
+    while Echo.open:  # the server's ends go a moment after the clients'
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0)
     gc.collect()
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE"), len(os.listdir("/proc/self/fd"))
 
 class Echo(asyncio.Protocol):
+    open = 0
     def connection_made(self, transport):
         self.transport = transport
+        Echo.open += 1
     def data_received(self, data):
         self.transport.write(data)
+    def connection_lost(self, exception):
+        Echo.open -= 1
 
 class Client(asyncio.Protocol):
     used = 0
@@ -61,9 +68,9 @@ async def main():
     server = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     await use(port, max(CONNECTIONS // 10, 20_000))
-    before, used = held(), Client.used
+    before, used = await held(), Client.used
     await use(port, CONNECTIONS)
-    after = held()
+    after = await held()
     server.close()
     await server.wait_closed()
     print(Client.used - used, after[0] - before[0], after[1] - before[1])

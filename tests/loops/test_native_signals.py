@@ -25,7 +25,7 @@ from loopwright.loops._native_loop import NativeEventLoop
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-ENOUGH = 5.0  # seconds, for what takes none
+ENOUGH = 20.0  # seconds, for what takes none
 KINDS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGTERM, signal.SIGRTMIN)
 #: The children do next to nothing, and the threads that there may be are idle ones of ours.
 FORKS = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -222,7 +222,7 @@ def test_a_slow_handler_is_named_in_debug_mode(caplog: pytest.LogCaptureFixture)
         asyncio.Runner(loop_factory=NativeEventLoop, debug=True) as runner,
     ):
         runner.run(hear())
-    assert any("sleep" in record.message and "took 0.0" in record.message for record in caplog.records)
+    assert any("sleep" in record.message and "took 0." in record.message for record in caplog.records)
 
 
 # The program's own handlers, by signal.signal()
@@ -327,8 +327,13 @@ def test_a_loop_that_a_forked_child_runs_hears_of_the_childs_signals(runner: asy
     if child == 0:
         wrong = 1
         with contextlib.suppress(BaseException):
+
+            def look() -> None:
+                loop.stop() if heard else loop.call_later(0.01, look)
+
             loop.call_later(0.01, send, signal.SIGUSR1)
-            loop.call_later(0.05, loop.stop)
+            loop.call_later(0.02, look)
+            loop.call_later(ENOUGH, loop.stop)
             loop.run_forever()
             wrong = 0 if heard == ["heard"] else 2
         os._exit(wrong)

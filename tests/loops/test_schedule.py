@@ -175,6 +175,8 @@ def test_the_account_can_be_read_from_another_thread_while_the_loop_runs(loop: A
     async def main() -> None:
         for _ in range(500):
             await asyncio.sleep(0)
+        while not read:  # noqa: ASYNC110 - on a busy machine the thread may only begin now
+            await asyncio.sleep(0.001)
 
     thread = threading.Thread(target=look)
     thread.start()
