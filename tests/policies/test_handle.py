@@ -187,7 +187,7 @@ def test_a_forked_child_is_told_that_the_loop_is_its_parents(script: Callable[..
 
         warnings.simplefilter("ignore")  # of fork() beside threads, and of what the child drops
         set_event_loop_policy(SharedEventLoopPolicy(loop=sys.argv[1]))
-        serving, stop = threading.Event(), threading.Event()
+        serving, forked, stop = threading.Event(), threading.Event(), threading.Event()
         loops = []
 
         async def serve():
@@ -196,12 +196,18 @@ def test_a_forked_child_is_told_that_the_loop_is_its_parents(script: Callable[..
             while not stop.is_set():  # in no executor: one that begins while another thread forks can break
                 await asyncio.sleep(0.01)
 
+        async def until_forked():
+            while not forked.is_set():
+                await asyncio.sleep(0.01)
+            return "parent"
+
         thread = threading.Thread(target=lambda: asyncio.run(serve()))
         thread.start()
         serving.wait()
         handle = asyncio.get_event_loop_policy().get_event_loop()
-        pending = handle.submit(asyncio.sleep, 0.3, "parent")
+        pending = handle.submit(until_forked)
         pid = os.fork()
+        forked.set()
         if not pid:
             signal.alarm(20)  # in place of waiting for ever
             for use in (

@@ -179,9 +179,18 @@ def test_ctrl_c_while_the_end_waits() -> None:
     pool = LoopPool(2)
     future = pool.submit(stay, begun)
     assert begun.wait(30)
-    threading.Timer(0.05, signal.raise_signal, (signal.SIGINT,)).start()
+
+    def interrupt() -> None:
+        while not pool.closed:  # or it might come before close(), and be raised elsewhere
+            time.sleep(0.001)
+        time.sleep(0.05)
+        signal.raise_signal(signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
     with pytest.raises(KeyboardInterrupt):
         pool.close()
+    thread.join()
     pool.close(cancel=True)
     assert future.cancelled()
 

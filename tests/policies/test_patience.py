@@ -20,9 +20,22 @@ variable = contextvars.ContextVar("variable", default="unset")
 
 def test_ctrl_c_in_result(thread_loop: ThreadLoop) -> None:
     future = submit(thread_loop, asyncio.sleep, 1000)
-    threading.Timer(0.05, signal.raise_signal, (signal.SIGINT,)).start()
-    with pytest.raises(KeyboardInterrupt):
+    waits = threading.Event()
+
+    def interrupt() -> None:
+        assert waits.wait(30)  # or it might come before, and be raised elsewhere
+        time.sleep(0.05)
+        signal.raise_signal(signal.SIGINT)
+
+    def wait() -> None:
+        waits.set()
         future.result()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        wait()
+    thread.join()
     assert future.cancel()
     with pytest.raises(concurrent.futures.CancelledError):
         future.result(30)

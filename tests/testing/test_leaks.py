@@ -32,6 +32,13 @@ def quick() -> LeakCheck:
     return LeakCheck(grace=0.05)
 
 
+def begun(child: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+    """Once its command line can be read: the kernel sets that a moment after it has told Popen of the program."""
+    while not Path(f"/proc/{child.pid}/cmdline").read_bytes():
+        time.sleep(0.001)
+    return child
+
+
 def the_leak(check: LeakCheck) -> Leak:
     (leak,) = check.leaks()
     return leak
@@ -125,7 +132,7 @@ def test_task(loop_factory: Factory) -> None:
 
 def test_child() -> None:
     with quick() as check:
-        child = subprocess.Popen(["sleep", "60"])
+        child = begun(subprocess.Popen(["sleep", "60"]))
         assert the_leak(check) == Leak("child", f"{child.pid}: sleep 60")
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
@@ -140,7 +147,7 @@ def test_child_whose_name_looks_like_the_end_of_a_name(tmp_path: Path) -> None:
     odd = tmp_path / "odd) R 1 ("
     odd.symlink_to(Path("/bin/sleep").resolve())
     with quick() as check:
-        child = subprocess.Popen([odd, "60"])
+        child = begun(subprocess.Popen([odd, "60"]))
         assert "odd) R 1 (" in the_leak(check).what
         child.kill()
         child.wait()

@@ -46,6 +46,7 @@ async def serve(reader, writer):
             count += 1
             writer.write(b"id %d\n" % count)
     writer.close()
+    await writer.wait_closed()
 
 
 @syncify
@@ -82,6 +83,12 @@ async def main():
 
 
 asyncio.get_event_loop().run_until_complete(main())
+
+
+async def served():
+    await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+
+
 client.disconnect()
-asyncio.get_event_loop().run_until_complete(asyncio.sleep(0.01))
+asyncio.get_event_loop().run_until_complete(served())
 asyncio.get_event_loop().close()
