@@ -158,7 +158,7 @@ class ChildWatcherExtrasContract(WatcherTests):
 
     async def settled(self, ask: Any) -> Any:
         """What a process object says once it says something: it may be told a moment after the callback."""
-        for _ in range(400):
+        for _ in range(3000):
             if (answer := ask()) is not None:
                 return answer
             await asyncio.sleep(QUIET / 3)

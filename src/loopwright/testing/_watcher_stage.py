@@ -32,7 +32,7 @@ LIMIT = 20.0
 #: How long a test listens for a call that must not come.
 QUIET = 0.02
 #: How long a watcher may take, after a callback has returned, to give the pid back.
-GRACE = 2.0
+GRACE = 10.0
 #: As GRACE, for children whose loop was closed: nobody is in a hurry with those.
 ORPHANED = 20.0
 
