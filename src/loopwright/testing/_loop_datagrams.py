@@ -8,6 +8,7 @@ import socket
 import tempfile
 from typing import TYPE_CHECKING, Any
 
+from loopwright.testing._loop_props import deaf_udp
 from loopwright.testing._loop_stage import QUIET, DatagramRecorder, LoopTests, Peer, eventually
 
 if TYPE_CHECKING:
@@ -152,19 +153,15 @@ class LoopDatagrams(LoopTests):
         with self.stage() as stage:
 
             async def main() -> None:
-                peer = _peer(stage)
-                name = peer.sock.getsockname()
-                transport, recorder = await _endpoint(stage, remote_addr=name)
-                peer.close()
+                nobody = deaf_udp(stage)
+                transport, recorder = await _endpoint(stage, remote_addr=nobody.getsockname())
                 transport.sendto(b"to nobody")
                 assert isinstance(await recorder.until("error_received"), ConnectionRefusedError)
                 assert not transport.is_closing()
-                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
-                    again.bind(name)
-                    again.setblocking(False)
-                    for _ in range(3):  # one may be answered with the error of the one before
-                        transport.sendto(b"to somebody")
-                    assert (await _receive(Peer(again)))[0] == b"to somebody"
+                nobody.connect(transport.get_extra_info("sockname"))  # and so is somebody
+                for _ in range(3):  # one may be answered with the error of the one before
+                    transport.sendto(b"to somebody")
+                assert (await _receive(Peer(nobody)))[0] == b"to somebody"
 
             stage.run(main())
 

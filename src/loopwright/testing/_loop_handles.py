@@ -12,7 +12,7 @@ import warnings
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from loopwright.testing._loop_stage import LoopTests, raises
+from loopwright.testing._loop_stage import LoopTests, eventually, raises
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +76,7 @@ class LoopHandles(LoopTests):
                     stage.loop.call_soon(queue, left - 1)
 
             stage.loop.call_soon(queue, 50)
-            stage.run(asyncio.sleep(0.01))
+            stage.run(eventually(lambda: len(handles) == 500))
             assert len({id(handle) for handle in handles}) == 500
 
     def test_a_handle_says_after_its_run_what_it_called(self) -> None:

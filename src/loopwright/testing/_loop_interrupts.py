@@ -58,7 +58,7 @@ class LoopInterrupts(LoopTests):
 
     def test_ctrl_c_while_the_loop_sleeps(self) -> None:
         with self.stage() as stage:
-            _interrupt_soon()
+            stage.loop.call_soon(_interrupt_soon)
             start = time.monotonic()
             raises(KeyboardInterrupt, stage.loop.run_until_complete, asyncio.sleep(10))
             assert time.monotonic() - start < 5
@@ -71,7 +71,7 @@ class LoopInterrupts(LoopTests):
                 stage.loop.call_soon(again)
 
             stage.loop.call_soon(again)
-            _interrupt_soon()
+            stage.loop.call_soon(_interrupt_soon)
             raises(KeyboardInterrupt, stage.run, asyncio.sleep(10))
 
     def test_a_runner_cancels_its_task_at_ctrl_c(self) -> None:
@@ -99,5 +99,8 @@ class LoopInterrupts(LoopTests):
 
 
 def _interrupt_soon() -> None:
-    """Ctrl-C, heard by the main thread: asyncio's loop sleeps on if the kernel gives the signal to another."""
+    """Ctrl-C, heard by the main thread: asyncio's loop sleeps on if the kernel gives the signal to another.
+
+    To be called in the loop: called before it, on a busy machine, the signal may come before the loop runs.
+    """
     threading.Timer(0.02, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()

@@ -230,7 +230,7 @@ class LoopPipes(LoopTests):
             async def main() -> None:
                 master, terminal = os.openpty()
                 tty.setraw(terminal)
-                stage.keep(open(terminal, "rb", 0))  # noqa: PTH123, SIM115, ASYNC230 - kept
+                there = stage.keep(open(terminal, "rb", 0))  # noqa: PTH123, SIM115, ASYNC230 - kept
                 os.set_blocking(master, False)
                 reading = stage.keep(open(os.dup(master), "rb", 0))  # noqa: PTH123, SIM115, ASYNC230 - kept
                 writing = stage.keep(open(master, "wb", 0))  # noqa: PTH123, SIM115, ASYNC230 - kept
@@ -239,7 +239,7 @@ class LoopPipes(LoopTests):
                 os.write(terminal, b"from the terminal")
                 await heard.until_data(17)
                 sink.write(b"to the terminal")
-                assert os.read(terminal, 100) == b"to the terminal"
+                assert await _drain(there, 15) == b"to the terminal"
                 sink.close()
                 source.close()
                 await heard.lost()

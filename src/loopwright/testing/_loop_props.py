@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from loopwright.testing._loop_stage import Stage
 
-__all__ = ["HERE", "Serving", "cancelled", "echo", "listening", "udp"]
+__all__ = ["HERE", "Serving", "cancelled", "deaf", "deaf_udp", "echo", "listening", "udp"]
 
 HERE = "127.0.0.1"
 
@@ -62,6 +62,21 @@ def udp() -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind(("127.0.0.1", 0))
     sock.setblocking(False)
+    return sock
+
+
+def deaf(stage: Stage) -> Any:
+    """The address of a socket that does not listen: whoever connects is refused, and nobody else can have it."""
+    sock = stage.keep(socket.socket())
+    sock.bind((HERE, 0))
+    return sock.getsockname()
+
+
+def deaf_udp(stage: Stage) -> socket.socket:
+    """One that hears nobody, as it is connected to itself: who sends to it is told so, and nobody else can have its
+    address. Connected to somebody else, it hears that one."""
+    sock = stage.keep(udp())
+    sock.connect(sock.getsockname())
     return sock
 
 

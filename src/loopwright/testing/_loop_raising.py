@@ -6,6 +6,7 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING, Any
 
+from loopwright.testing._loop_props import deaf_udp
 from loopwright.testing._loop_stage import BufferedRecorder, DatagramRecorder, LoopTests, Notes, Recorder, eventually
 
 if TYPE_CHECKING:
@@ -178,9 +179,7 @@ class LoopRaising(LoopTests):
         with self.stage() as stage:
 
             async def main() -> None:
-                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
-                    gone.bind(("127.0.0.1", 0))
-                    address = gone.getsockname()
+                address = deaf_udp(stage).getsockname()
                 recorder = DatagramRecorder(error_received=_raise)
                 transport, _ = await stage.loop.create_datagram_endpoint(lambda: recorder, remote_addr=address)
                 stage.keep(transport)

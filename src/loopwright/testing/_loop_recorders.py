@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["LIMIT", "POLL", "BufferedRecorder", "DatagramRecorder", "Notes", "Peer", "Recorder", "eventually"]
+__all__ = ["LIMIT", "POLL", "WOKEN", "BufferedRecorder", "DatagramRecorder", "Notes", "Peer", "Recorder", "eventually"]
 
 #: Longer than any test takes on a machine under load; what waits longer waits in vain. Seconds.
 LIMIT = 20.0
+#: Longer than a loop that was woken takes to come round, under load; one that was not sleeps for LIMIT. Seconds.
+WOKEN = LIMIT / 4
 #: Between two questions to a peer. Seconds.
 POLL = 0.0005
 

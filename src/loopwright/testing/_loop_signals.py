@@ -11,12 +11,9 @@ import threading
 import time
 from typing import Any
 
-from loopwright.testing._loop_stage import LoopTests, eventually, slow
+from loopwright.testing._loop_stage import WOKEN, LoopTests, eventually, slow
 
 __all__ = ["LoopSignals"]
-
-#: For what comes at once or never. Seconds.
-SOON = 0.2
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
 
@@ -55,7 +52,7 @@ class LoopSignals(LoopTests):
                 stage.loop.remove_signal_handler(signal.SIGUSR1)
                 return came - start
 
-            assert stage.run(main()) < 1
+            assert stage.run(main()) < WOKEN
 
     def test_a_second_handler_replaces_the_first(self) -> None:
         with self.stage() as stage:

@@ -16,6 +16,7 @@ from loopwright.testing import _loop_recorders
 from loopwright.testing._leaks import LeakCheck
 from loopwright.testing._loop_recorders import (
     LIMIT,
+    WOKEN,
     BufferedRecorder,
     DatagramRecorder,
     Notes,
@@ -31,6 +32,7 @@ __all__ = [
     "LIMIT",
     "PATIENCE",
     "QUIET",
+    "WOKEN",
     "BufferedRecorder",
     "DatagramRecorder",
     "LoopTests",
