@@ -14,6 +14,7 @@ from loopwright.process._outlet import Outlet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from pathlib import Path
 
     Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -44,6 +45,60 @@ def test_all_of_it_and_nothing_left_open(run: Run) -> None:
         assert await process.communicate() == (b"all of it\n", None)
         assert process.returncode == 0
         assert not is_open(number)
+
+    run(main())
+
+
+def put_a_file_on(number: int, tmp_path: Path) -> None:
+    """No loop hears of a file: epoll_ctl(2) answers EPERM, as it does ENOSPC of a pipe where too many are watched."""
+    file = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    os.dup2(file, number, inheritable=False)
+    os.close(file)
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_pipe_that_the_loop_cannot_hear_of(run: Run, tmp_path: Path, *, ended: bool) -> None:
+    """Who waits for the process is told of its end, and who reads of what went wrong, instead of waiting for ever."""
+
+    async def main() -> None:
+        loop, told, is_told = asyncio.get_running_loop(), [], asyncio.Event()
+
+        def note(_: object, context: dict[str, Any]) -> None:
+            told.append(type(context.get("exception")))
+            is_told.set()
+
+        loop.set_exception_handler(note)
+        process = await spawn(["cat"], stdin=PIPE, stdout=PIPE)
+        assert process.stdin is not None
+        put_a_file_on(number_of(process), tmp_path)
+        if ended:
+            process.stdin.close()
+            async with asyncio.timeout(20):
+                assert (await process.wait()).returncode == 0
+                await is_told.wait()
+        else:
+            with pytest.raises(PermissionError):
+                _ = process.stdout
+        assert process.stdout is not None
+        with pytest.raises(PermissionError):
+            await process.stdout.read()
+        with pytest.raises(PermissionError):
+            await process.communicate()
+        process.stdin.close()
+        assert (await process.wait()).returncode == 0
+        assert told == [PermissionError] * ended
+
+    run(main())
+
+
+def test_a_pipe_that_the_loop_cannot_hear_of_once_it_must(run: Run, tmp_path: Path) -> None:
+    """The program does not end before it is read from: so whoever collects hears of it then."""
+
+    async def main() -> None:
+        async with await spawn(["sleep", "1000"], stdout=PIPE) as process:
+            put_a_file_on(number_of(process), tmp_path)
+            with pytest.raises(PermissionError):
+                await process.communicate()
 
     run(main())
 

@@ -13,6 +13,8 @@ is made of a pipe until
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import os
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -52,7 +54,7 @@ class Outlet:
             warnings.warn(told, ResourceWarning, source=self, stacklevel=2)
 
     def reader(self) -> asyncio.StreamReader:
-        """The stream; it is read from now on."""
+        """The stream; it is read from now on. OSError, then and from its reads, where the loop cannot hear of it."""
         if self._reader is None:
             self._reader = reader = asyncio.StreamReader(loop=self._loop)
 
@@ -66,7 +68,13 @@ class Outlet:
                 reader.feed_eof()
             else:
                 number, self._number = self._number, -1
-                self._pipe = ReadPipe(self._loop, number, receive)
+                try:
+                    self._pipe = ReadPipe(self._loop, number, receive)
+                except BaseException as error:
+                    # Who reads is not to wait for ever. (Another one, for this holds frames that hold the reader.)
+                    number = getattr(error, "errno", None) or errno.EIO
+                    reader.set_exception(OSError(number, f"the loop cannot hear of this pipe: {error!r}"))
+                    raise
                 reader.set_transport(self._pipe)
         return self._reader
 
@@ -75,22 +83,12 @@ class Outlet:
         """Whether nobody has taken the stream yet, or collects."""
         return self._reader is None and self._waiter is None and self._number >= 0
 
-    def process_ended(self, early: bool = False) -> None:
-        """Have what is left in it taken, and the descriptor closed.
-
-        Of one that ended `early`, before `spawn()` returned, in the loop's next pass: whoever started it may come to
-        collect only now.
-        """
+    def process_ended(self) -> None:
+        """Have what is left in it taken, and the descriptor closed. Raises as `reader()`."""
         if self._waiter is not None:
             if not self._waiter.done():
                 self._waiter.set_result(None)
-        elif early:
-            self._loop.call_soon(self._read_rest)
-        else:
-            self._read_rest()
-
-    def _read_rest(self) -> None:
-        if self._waiter is None and self._number >= 0:
+        elif self._number >= 0:
             self.reader()
 
     async def collect(self, process: Process) -> bytes:
@@ -133,7 +131,8 @@ class Outlet:
     def come_due(self) -> None:
         """Whoever collects has waited for the end of the process long enough: read along."""
         if self._waiter is not None and not self._waiter.done():
-            self.reader()
+            with contextlib.suppress(OSError):  # of which whoever collects hears when reading along
+                self.reader()
             self._waiter.set_result(None)
 
     def let_go(self) -> None:

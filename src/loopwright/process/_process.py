@@ -327,17 +327,15 @@ class Process(Signalled):
                 f"and this is {running!r}; use asyncio.run_coroutine_threadsafe() to go there"
             )
 
-    def _on_exit(self, status: ExitStatus | StatusLost, early: bool = False) -> None:
-        if self._ended.done():
-            return
+    def _on_exit(self, status: ExitStatus | StatusLost) -> None:
+        if not self._ended.done():
+            self._note_end(status)
+            self._see_to_pipes()
+
+    def _note_end(self, status: ExitStatus | StatusLost) -> None:
         if not isinstance(status, StatusLost):
             self._ended_at = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self._changed_at = time.monotonic()
-        for pipe in self._pipes:
-            if type(pipe) is Outlet:
-                pipe.process_ended(early)
-            elif isinstance(pipe, WritePipe):
-                pipe.close_if_unread()
         self._ended.set_result(status)
         waiters, self._waiters = self._waiters, None
         for waiter in waiters or ():
@@ -347,3 +345,15 @@ class Process(Signalled):
             self._tree.note_exit(status)
         elif self._kept is not NOT_KEPT:
             self._kept.close()
+
+    def _see_to_pipes(self) -> None:
+        """It has ended: have its output taken, unless somebody collects it, and close the input that nobody reads."""
+        for pipe in self._pipes:
+            if type(pipe) is Outlet:
+                try:
+                    pipe.process_ended()
+                except OSError as error:
+                    told = {"message": f"what process {self.pid} wrote cannot be read", "exception": error}
+                    self._loop.call_exception_handler(told)
+            elif isinstance(pipe, WritePipe):
+                pipe.close_if_unread()

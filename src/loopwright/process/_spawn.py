@@ -143,7 +143,6 @@ async def spawn(args: Command, *, stdin: Any = None, stdout: Any = None, stderr:
         if streams.terminal is not None:
             process._when_ended(streams.terminal.let_go)
         if child.status is not None or child.was_taken:
-            streams.close_theirs()  # first: whether anybody still reads a pipe is told by its other end
             _hear(loop, child, process)
         else:
             _watch(loop, child, process, watcher)
@@ -254,7 +253,10 @@ def _hear(loop: asyncio.AbstractEventLoop, child: Child, process: Process) -> No
         child.note_exit(child.status)
         if not isinstance(error, OSError):  # there is no descriptor left for a hub: it is reaped at once then
             raise
-    process._on_exit(child.status, early=True)
+    if process._pipes:
+        # In the loop's next pass: whoever started it may come to collect its output only now.
+        loop.call_soon(process._see_to_pipes)
+    process._note_end(child.status)
 
 
 def _watch(loop: asyncio.AbstractEventLoop, child: Child, process: Process, watcher: SpawnWatcher | None) -> None:
