@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loopwright.process import keeper_obstacle
+from tests.process.trees import descendants
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -221,18 +222,6 @@ say(
     leave("sh", "-c", "kill -STOP $$"),
 )
 """
-
-
-def descendants(pid: int) -> set[int]:
-    """All that runs below a process: whose parent, or parent's parent, it is."""
-    found: set[int] = set()
-    parents = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{name}/stat", "rb") as file:
-            parents[int(name)] = int(file.read().rpartition(b") ")[2].split()[1])
-    while more := {child for child, parent in parents.items() if parent in {pid, *found}} - found:
-        found |= more
-    return found
 
 
 @pytest.mark.parametrize("how", ["killed", "ends"])

@@ -1,7 +1,9 @@
-"""Programs that start trees of processes to be ended."""
+"""Programs that start trees of processes to be ended, and who is in a tree."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import textwrap
 from typing import TYPE_CHECKING
@@ -28,3 +30,15 @@ async def numbers(process: Process) -> list[int]:
     """The next line of its output."""
     assert process.stdout is not None
     return [int(word) for word in (await process.stdout.readline()).split()]
+
+
+def descendants(pid: int) -> set[int]:
+    """All that runs below a process: whose parent, or parent's parent, it is."""
+    found: set[int] = set()
+    parents = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{name}/stat", "rb") as file:
+            parents[int(name)] = int(file.read().rpartition(b") ")[2].split()[1])
+    while more := {child for child, parent in parents.items() if parent in {pid, *found}} - found:
+        found |= more
+    return found

@@ -84,12 +84,16 @@ class Outlet:
         return self._reader is None and self._waiter is None and self._number >= 0
 
     def process_ended(self) -> None:
-        """Have what is left in it taken, and the descriptor closed. Raises as `reader()`."""
+        """Have what is left in it taken, unless somebody collects it, and the descriptor closed."""
         if self._waiter is not None:
             if not self._waiter.done():
                 self._waiter.set_result(None)
         elif self._number >= 0:
-            self.reader()
+            try:
+                self.reader()
+            except OSError as error:  # maybe nobody asks for it: then this is the only word of it
+                told = {"message": "what a process has left in its pipe cannot be read", "exception": error}
+                self._loop.call_exception_handler(told)
 
     async def collect(self, process: Process) -> bytes:
         """All that comes until the end of the pipe and of the process. If it is cancelled, see `collected()`."""

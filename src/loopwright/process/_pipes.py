@@ -84,6 +84,9 @@ class ReadPipe(asyncio.ReadTransport):
 
     let_go = close
 
+    def process_ended(self) -> None:
+        """What it left is read as it comes."""
+
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """`fileno` is its descriptor, -1 once it is closed."""
         return self._number if name == "fileno" else default
@@ -211,7 +214,7 @@ class WritePipe(asyncio.WriteTransport):
 
     let_go = abort
 
-    def close_if_unread(self, again: Sequence[float] = LOOKS) -> None:
+    def process_ended(self, again: Sequence[float] = LOOKS) -> None:
         """Close it if nobody holds the other end any more: what asyncio's transport does when it hears of that.
 
         It is looked `again` after so many seconds each: a program that is being started beside it may have a copy of
@@ -224,7 +227,7 @@ class WritePipe(asyncio.WriteTransport):
         if any(event & select.POLLERR for _, event in ends.poll(0)):
             self._lose(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) if self._buffer else None)
         elif again:
-            self._loop.call_later(again[0], self.close_if_unread, again[1:])
+            self._loop.call_later(again[0], self.process_ended, again[1:])
 
     def _on_writable(self) -> None:
         try:

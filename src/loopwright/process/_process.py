@@ -129,11 +129,6 @@ class Process(Signalled):
         return self._stderr  # type: ignore[no-any-return]
 
     @property
-    def _only_output(self) -> bool:
-        """Whether its output, as bytes, is the only stream that it has to this side."""
-        return self._stdout is not None and self._stderr is None and self.stdin is None and self._text_mode is None
-
-    @property
     def pid(self) -> int:
         """Its process id, also after it ended."""
         return self._child.pid
@@ -207,8 +202,8 @@ class Process(Signalled):
         self._check_loop("communicate with")
         if self._talk is None:
             outlet = self._stdout if input is None and timeout is None and linger is None else None
-            if type(outlet) is Outlet and self._only_output and outlet.is_untouched:
-                # The commonest case, for which all that Talk can do would cost as much as waiting for a program.
+            if type(outlet) is Outlet and len(self._pipes) == 1 and self._text_mode is None and outlet.is_untouched:
+                # Output alone, as bytes: so common that all that Talk can do would cost as much as waiting for its end.
                 try:
                     return await outlet.collect(self), None
                 except BaseException:
@@ -347,13 +342,5 @@ class Process(Signalled):
             self._kept.close()
 
     def _see_to_pipes(self) -> None:
-        """It has ended: have its output taken, unless somebody collects it, and close the input that nobody reads."""
         for pipe in self._pipes:
-            if type(pipe) is Outlet:
-                try:
-                    pipe.process_ended()
-                except OSError as error:
-                    told = {"message": f"what process {self.pid} wrote cannot be read", "exception": error}
-                    self._loop.call_exception_handler(told)
-            elif isinstance(pipe, WritePipe):
-                pipe.close_if_unread()
+            pipe.process_ended()
