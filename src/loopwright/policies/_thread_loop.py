@@ -200,7 +200,8 @@ class ThreadLoop(Submits, PostedCalls, SignalHandlers):
                 self._told.changed.put(None)
 
             def wake(_: object) -> None:  # in the loop's thread
-                self._core.loop.call_soon(land)
+                # Two passes later: a stop in this one ends an asyncio loop with it, and uvloop with the next.
+                self._core.loop.call_soon(self._core.loop.call_soon, land)
 
             waited.add_done_callback(wake)
             try:
