@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -65,5 +66,37 @@ def test_nothing_is_left_of_one_that_is_closed() -> None:
     pidfds.close()
     assert not pidfds.is_left()
     pidfds.hear({}, [], [])
+    os.close(pidfd)
+    process.wait()
+
+
+def test_an_interrupt_while_it_is_told_of_makes_it_told_again_once() -> None:
+    """Ctrl-C may come before whoever is told has done anything."""
+    if _native.PidfdSet is None:
+        pytest.skip(f"nothing compiled is in use: {_native.MISSING}")
+    pidfds, process = _native.PidfdSet(), subprocess.Popen(["true"])
+    pidfd = os.pidfd_open(process.pid)
+    os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT)
+    pidfds.add(pidfd, 1)
+    raised: list[type[BaseException]] = [KeyboardInterrupt] * 2
+    told: list[object] = []
+
+    def on_exit(status: object) -> None:
+        told.append(status)
+        if raised:
+            raise raised.pop()
+
+    child = SimpleNamespace(pid=process.pid, status=None)
+    children = {1: (child, on_exit)}
+    with pytest.raises(KeyboardInterrupt):
+        pidfds.hear(children, [], [])
+    assert pidfds.is_left()
+    with pytest.raises(KeyboardInterrupt):  # by itself, then
+        pidfds.hear(children, [], [])
+    assert not pidfds.is_left()
+    assert not children
+    pidfds.hear(children, [], [])
+    assert told == [child.status] * 2
+    pidfds.close()
     os.close(pidfd)
     process.wait()

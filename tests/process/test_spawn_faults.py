@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import gc
 import threading
 import time
@@ -16,9 +17,11 @@ from tests.kin import childless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from pathlib import Path
 
     Run = Callable[[Coroutine[Any, Any, Any]], Any]
     Soon = Callable[..., None]
+    Runs = Callable[[int], bool]
     Factory = Callable[[], asyncio.AbstractEventLoop]
     Descriptors = Callable[[], set[tuple[int, str]]]
 
@@ -171,3 +174,46 @@ def test_two_loops_in_two_threads(loop_factory: Factory) -> None:
     for thread in threads:
         thread.join()
     assert outcomes == ["done"] * 2
+
+
+def test_one_that_is_cancelled_once_it_runs_is_ended_with_its_group(
+    run: Run, soon: Soon, runs: Runs, tmp_path: Path
+) -> None:
+    """Its loop is held up meanwhile, and has not heard yet that it runs."""
+
+    async def main() -> None:
+        async with await spawn(["sleep", "1000"]):  # beside which a worker starts the next
+            script = f"sleep 1000 & echo $! >{tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; wait"
+            task = asyncio.ensure_future(spawn(["sh", "-c", script], start_new_session=True))
+            await asyncio.sleep(0)
+            soon((tmp_path / "pid").exists)
+            task.cancel()
+            try:
+                process = await task
+            except asyncio.CancelledError:
+                pid = int((tmp_path / "pid").read_text())
+                soon(lambda: not runs(pid), "its group is ended")
+            else:  # by the plain way: it is there at once
+                await process.end(grace=0)
+
+    run(main())
+
+
+@pytest.mark.parametrize("group", [False, True])
+def test_what_fails_once_it_runs_leaves_nothing(run: Run, soon: Soon, *, group: bool) -> None:
+    """A codec that somebody has registered, and that is good for whole strings alone."""
+    utf_8 = codecs.lookup("utf-8")
+
+    def only(name: str) -> codecs.CodecInfo | None:
+        return codecs.CodecInfo(utf_8.encode, utf_8.decode, name=name) if name == "whole_strings" else None
+
+    async def main() -> None:
+        with pytest.raises(LookupError):
+            await spawn(["sleep", "1000"], stdin=PIPE, encoding="whole_strings", start_new_session=group)
+        soon(childless)
+
+    codecs.register(only)
+    try:
+        run(main())
+    finally:
+        codecs.unregister(only)

@@ -105,12 +105,14 @@ def test_a_callback_that_raises_hides_no_other_exit(loop_factory: Factory, kind:
             os.sched_yield()
 
     async def rest() -> None:
-        await until(lambda: len(heard) == 10)
+        await until(lambda: len(set(heard)) == 10 and all(child.reaped for child in children))
 
-    for _ in range(10):
+    for _ in range(20):
         with contextlib.suppress(KeyboardInterrupt):  # it goes through run_until_complete(), and the loop may go on
             loop.run_until_complete(rest() if heard else main())
-    assert sorted(heard) == list(range(10))
+    # An interruption may come before the callback has done anything, and so it is called again, once.
+    again = range(0, 10, 3) if kind is KeyboardInterrupt else ()
+    assert sorted(heard) == sorted([*range(10), *again])
     assert all(child.reaped for child in children)
     assert told == ([ValueError] * 4 if kind is ValueError else [])
     tidy(loop)

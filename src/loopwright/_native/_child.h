@@ -237,6 +237,7 @@ LW_API void lw_start(const struct lw_order *order, struct lw_area *area, struct 
     outcome->pidfd = pidfd;
     outcome->error = area->error;
     outcome->stage = area->stage;
+    outcome->leads_group = order->flags & LW_NEW_SESSION || (order->flags & LW_SET_GROUP && !order->process_group);
     if (pid < 0) {
         outcome->error = (int)-pid;
         outcome->pid = outcome->pidfd = -1;

@@ -23,6 +23,7 @@ enum lw_end_state { LW_NOT_ENDED, LW_ENDED, LW_TAKEN };
 
 struct lw_outcome {
     int pid, pidfd, error, stage;
+    int leads_group; /* whether its number is that of a process group, too */
     int ended, code, value; /* si_code and si_status, waitid(2) */
     struct rusage used;
 };
@@ -77,7 +78,8 @@ LW_API void lw_settle(struct lw_outcome *outcome)
     outcome->value = info.si_status;
 }
 
-/* Ends and reaps a child that nobody wants any more. */
+/* Ends and reaps a child that nobody wants any more, with the group that it leads, if it does: such a one is never
+ * settled late, so what it has started is found until here. */
 LW_API void lw_end(struct lw_outcome *outcome)
 {
     lw_settle(outcome);
@@ -89,7 +91,10 @@ LW_API void lw_end(struct lw_outcome *outcome)
     }
     long sent = outcome->pidfd < 0 ? kill(outcome->pid, SIGKILL)
                                    : syscall(SYS_pidfd_send_signal, outcome->pidfd, SIGKILL, NULL, 0);
-    if (sent < 0 && errno == EPERM) { /* it has made itself another user's already (sudo): it may live long */
+    int refused = sent < 0 && errno == EPERM;
+    if (outcome->leads_group && (sent == 0 || refused)) /* it is there: else the number may be anybody's */
+        kill(-outcome->pid, SIGKILL);
+    if (refused) { /* it has made itself another user's already (sudo): it may live long */
         if (outcome->pidfd >= 0) close(outcome->pidfd);
         outcome->pid = outcome->pidfd = -1;
     } else

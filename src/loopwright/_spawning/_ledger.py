@@ -277,17 +277,19 @@ class Child:
     def _reap_if_free(self) -> None:
         if self.reaped or self.status is None or self._holds > 0:
             return
-        self.reaped = True
-        # ECHILD: something else reaped it, after its status was seen or, as StatusLost tells, before.
-        wrong = errno.ENOSYS if self.pidfd < 0 else _reap(self.pidfd)
-        # Refused by a filter that allowed it before. The pid serves, unless it may be another child's by now.
-        if wrong in (errno.EPERM, errno.ENOSYS) and not self._taken and not isinstance(self.status, StatusLost):
-            _reap_number(self.pid)
-        if self._popen is not None:
-            self._popen.returncode = self.status.returncode
-            self._popen = None
-        if _children.get(self.pid) is self:
-            del _children[self.pid]
+        try:
+            self.reaped = True
+            # ECHILD: something else reaped it, after its status was seen or, as StatusLost tells, before.
+            wrong = errno.ENOSYS if self.pidfd < 0 else _reap(self.pidfd)
+            # Refused by a filter that allowed it before. The pid serves, unless it may be another child's by now.
+            if wrong in (errno.EPERM, errno.ENOSYS) and not self._taken and not isinstance(self.status, StatusLost):
+                _reap_number(self.pid)
+            if self._popen is not None:
+                self._popen.returncode = self.status.returncode
+                self._popen = None
+        finally:  # whatever comes in between, Ctrl-C above all: the number means nobody, or another
+            if _children.get(self.pid) is self:
+                del _children[self.pid]
 
 
 def _is_there(child: Child) -> bool:

@@ -323,19 +323,20 @@ class Process(Signalled):
             )
 
     def _on_exit(self, status: ExitStatus | StatusLost) -> None:
-        if not self._ended.done():
-            self._note_end(status)
-            self._see_to_pipes()
+        self._note_end(status)
+        self._see_to_pipes()
 
     def _note_end(self, status: ExitStatus | StatusLost) -> None:
-        if not isinstance(status, StatusLost):
-            self._ended_at = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        self._changed_at = time.monotonic()
-        self._ended.set_result(status)
-        waiters, self._waiters = self._waiters, None
-        for waiter in waiters or ():
+        """Done again if KeyboardInterrupt came in the middle of it."""
+        if not self._ended.done():
+            if not isinstance(status, StatusLost):
+                self._ended_at = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            self._changed_at = time.monotonic()
+            self._ended.set_result(status)
+        for waiter in self._waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
+        self._waiters = None
         if self._tree is not None:
             self._tree.note_exit(status)
         elif self._kept is not NOT_KEPT:

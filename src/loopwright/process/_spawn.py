@@ -122,6 +122,7 @@ async def spawn(args: Command, *, stdin: Any = None, stdout: Any = None, stderr:
         check_terminal(stdin, stdout, stderr)
     streams: Streams | NoStreams = NO_STREAMS
     kept = NOT_KEPT
+    child: Child | None = None
     try:
         if terminal or stdin is not None or stdout is not None or stderr is not None:
             streams = made = Streams(loop, pipesize)
@@ -148,6 +149,8 @@ async def spawn(args: Command, *, stdin: Any = None, stdout: Any = None, stderr:
             _watch(loop, child, process, watcher)
     except BaseException:
         streams.close_ours()
+        if child is not None:
+            _abandon(child)
         kept.close()
         raise
     finally:
@@ -260,25 +263,29 @@ def _hear(loop: asyncio.AbstractEventLoop, child: Child, process: Process) -> No
 
 
 def _watch(loop: asyncio.AbstractEventLoop, child: Child, process: Process, watcher: SpawnWatcher | None) -> None:
-    try:
-        if watcher is not None:
-            watcher.watch_child(child, process._on_exit)
-            return
-        if child.pidfd >= 0:
-            try:
-                hub_of(loop).watch(child, process._on_exit)
-            except OSError:  # there is no room for it in the set: a thread can wait for it all the same
-                _without_descriptors.watch_child(child, process._on_exit)
-        else:
+    if watcher is not None:
+        watcher.watch_child(child, process._on_exit)
+        return
+    if child.pidfd >= 0:
+        try:
+            hub_of(loop).watch(child, process._on_exit)
+        except OSError:  # there is no room for it in the set: a thread can wait for it all the same
             _without_descriptors.watch_child(child, process._on_exit)
-    except BaseException:
-        _abandon(child)
-        raise
+    else:
+        _without_descriptors.watch_child(child, process._on_exit)
 
 
 def _abandon(child: Child) -> None:
-    """A child that cannot be watched must not be left running."""
+    """A child that nobody gets must not be left running, nor the group that it leads."""
+    if child.reaped:
+        return
+    if child.was_taken:
+        child.note_exit(child.status or StatusLost(LOST))
+        return
     child.send_signal(signal.SIGKILL)
+    if child.leads_group:
+        with contextlib.suppress(PermissionError):  # none of those may be signalled
+            child.signal_group(signal.SIGKILL)
     kind, number = (os.P_PIDFD, child.pidfd) if child.pidfd >= 0 else (os.P_PID, child.pid)
     with contextlib.suppress(ChildProcessError):
         os.waitid(kind, number, os.WEXITED | os.WNOWAIT)

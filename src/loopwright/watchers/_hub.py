@@ -233,7 +233,8 @@ class Hub:
     def _hear_rest(self) -> None:
         """What is no ordinary exit."""
         while self._rest:
-            key, pid, code, value, usage = self._rest.pop(0)
+            told = self._rest.pop(0)
+            key, pid, code, value, usage = told
             if key == PORT:
                 self._take_starts()
             elif key == ALARM:
@@ -244,9 +245,18 @@ class Hub:
                 child, on_exit = entry
                 # A call that a filter forbids since we tried says nothing of the process: ask its pid instead.
                 asked = look(child.pid) if code != errno.ECHILD else None
+                told_before = child.status is not None
                 child.status = settled(child, asked or told_status(pid, code, value, usage))
                 self._heard.append(child)
-                on_exit(child.status)
+                try:
+                    on_exit(child.status)
+                except Exception:
+                    raise
+                except BaseException:  # as `PidfdSet.hear()` does it
+                    if not told_before:
+                        self._children[key] = entry
+                        self._rest.insert(0, told)
+                    raise
 
     def _reap_heard(self) -> None:
         heard, self._heard = self._heard, []
