@@ -115,6 +115,24 @@ def test_cancelled_wait_leaves_the_others(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("begun", [False, True], ids=["before their first step", "under way"])
+def test_whoever_cancels_every_task_leaves_nobody_waiting(run: Run, begun: bool) -> None:
+    async def main() -> None:
+        before = asyncio.all_tasks()
+        async with ProcessWatcher(ENDS, stdin=PIPE) as watcher:
+            if begun:
+                await asyncio.sleep(0)
+            for task in asyncio.all_tasks() - before:
+                task.cancel()
+            with pytest.raises(WatcherClosedError, match="cancelled"):
+                await watcher.wait()
+            assert await watcher.read_output() == ""
+            assert watcher.is_active()
+        assert watcher.process.returncode == -signal.SIGKILL  # type: ignore[union-attr]
+
+    run(main())
+
+
 def test_a_process_it_started_ends_with_the_block(run: Run) -> None:
     async def main() -> None:
         began = time.monotonic()

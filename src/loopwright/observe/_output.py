@@ -87,12 +87,9 @@ class Output:
         self._wake()
 
     async def read_from(self, stream: asyncio.StreamReader) -> None:
-        """Take everything from a stream to its end."""
-        try:
-            while data := await stream.read(CHUNK):
-                self.feed(data)
-        finally:
-            self.end()
+        """Take everything from a stream to its end, which is not said here: this may be cancelled before it begins."""
+        while data := await stream.read(CHUNK):
+            self.feed(data)
 
     async def read(self) -> str:
         """What is there since the last call, waiting until there is something; empty at the end."""

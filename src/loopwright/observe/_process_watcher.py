@@ -149,6 +149,7 @@ class ProcessWatcher(Usages):
         self._run(self._watch(self._target, self._ended)).add_done_callback(self._let_go)
         if self._process is not None and self._process.stdout is not None:
             self._reading = self._run(self._output.read_from(self._process.stdout))
+            self._reading.add_done_callback(lambda _: self._output.end())
         else:
             self._output.end()
         if self._closed:  # while it was being started
@@ -160,7 +161,8 @@ class ProcessWatcher(Usages):
         """Wait until the process has ended, and say how; at once if it has. Any number of tasks may wait.
 
         For a process that is no child of this program the answer is a StatusLost, since nobody but its parent is told.
-        WatcherStartError before `start()`, WatcherClosedError if the watcher is closed first.
+        WatcherStartError before `start()`, WatcherClosedError if the watcher is closed first, or its task is cancelled by
+        somebody who cancels every task there is.
         """
         return await asyncio.shield(self._started())
 
@@ -236,9 +238,8 @@ class ProcessWatcher(Usages):
         self._output.end()
         if self._process is not None:
             self._process.kill()
-        elif self._ended is not None and not self._ended.done():
-            self._ended.set_exception(WatcherClosedError(f"{self!r} was closed before the process ended"))
-            self._ended.exception()  # nobody need have waited
+        else:
+            self._give_up("was closed before the process ended")
             for task in self._tasks:
                 task.cancel()
 
@@ -272,6 +273,13 @@ class ProcessWatcher(Usages):
         # Not in the task, which never runs if it is cancelled before its first step.
         if self._target is not None:
             self._target.detach()
+        self._give_up("was cancelled, by whoever cancelled its task, before the process ended")
+
+    def _give_up(self, why: str) -> None:
+        """Whoever waits for an end that is not known yet will not be told of it."""
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_exception(WatcherClosedError(f"{self!r} {why}"))
+            self._ended.exception()  # nobody need have waited
 
     def _publish(self, events: Events[Any], event: object, handler: Handler | None) -> None:
         events._put(event)
