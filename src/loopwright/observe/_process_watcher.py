@@ -139,16 +139,15 @@ class ProcessWatcher(Usages):
                 self._target = OwnTarget(self._process)
                 await self._block.enter_async_context(self._process)
             self._target.attach()
+            stdout = None if self._process is None else self._process.stdout
         except BaseException:
-            self._loop = None
-            if self._target is not None:
-                self._target.detach()
+            await self._abandon_start()
             raise
         self._handlers = Handlers(self._loop)
         self._ended = self._loop.create_future()
         self._run(self._watch(self._target, self._ended)).add_done_callback(self._let_go)
-        if self._process is not None and self._process.stdout is not None:
-            self._reading = self._run(self._output.read_from(self._process.stdout))
+        if stdout is not None:
+            self._reading = self._run(self._output.read_from(stdout))
             self._reading.add_done_callback(lambda _: self._output.end())
         else:
             self._output.end()
@@ -161,8 +160,8 @@ class ProcessWatcher(Usages):
         """Wait until the process has ended, and say how; at once if it has. Any number of tasks may wait.
 
         For a process that is no child of this program the answer is a StatusLost, since nobody but its parent is told.
-        WatcherStartError before `start()`, WatcherClosedError if the watcher is closed first, or its task is cancelled by
-        somebody who cancels every task there is.
+        WatcherStartError before `start()`, WatcherClosedError if the watcher is closed first, or its task is cancelled
+        by somebody who cancels every task there is.
         """
         return await asyncio.shield(self._started())
 
@@ -254,6 +253,15 @@ class ProcessWatcher(Usages):
             await self._handlers.finish()
 
     # --- underneath
+
+    async def _abandon_start(self) -> None:
+        """Leave nothing of a start that failed, so that it may be tried again."""
+        self._loop = None
+        if self._target is not None:
+            self._target.detach()
+        if self._command is not None:
+            self._process = self._target = None
+        await self._block.aclose()  # kills it, if it had begun
 
     async def _watch(self, target: Target, ended: asyncio.Future[ExitStatus | StatusLost]) -> None:
         try:
