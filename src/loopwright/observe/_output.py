@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from loopwright.errors import WatcherStartError
 from loopwright.observe._events import Events
 from loopwright.process import LineSplitter
 
@@ -74,6 +75,11 @@ class Output:
             self.dropped += excess
             self._decoder.reset()
         self._wake()
+
+    def not_begun(self, why: str) -> None:
+        """The start failed: whoever iterates is told. Callbacks stay, for a start that does not."""
+        for events in self._wanted:
+            events._end(WatcherStartError(why))
 
     def end(self) -> None:
         """The last writer has closed it, or nobody reads any more. Idempotent."""

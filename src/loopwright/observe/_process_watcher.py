@@ -140,8 +140,8 @@ class ProcessWatcher(Usages):
                 await self._block.enter_async_context(self._process)
             self._target.attach()
             stdout = None if self._process is None else self._process.stdout
-        except BaseException:
-            await self._abandon_start()
+        except BaseException as error:
+            await self._abandon_start(error)
             raise
         self._handlers = Handlers(self._loop)
         self._ended = self._loop.create_future()
@@ -254,13 +254,14 @@ class ProcessWatcher(Usages):
 
     # --- underneath
 
-    async def _abandon_start(self) -> None:
+    async def _abandon_start(self, error: BaseException) -> None:
         """Leave nothing of a start that failed, so that it may be tried again."""
         self._loop = None
         if self._target is not None:
             self._target.detach()
         if self._command is not None:
             self._process = self._target = None
+        self._output.not_begun(f"{self!r}: its start failed: {error!r}")
         await self._block.aclose()  # kills it, if it had begun
 
     async def _watch(self, target: Target, ended: asyncio.Future[ExitStatus | StatusLost]) -> None:
