@@ -14,6 +14,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
+from loopwright._core import helper
 from loopwright.errors import CallerError, WatcherClosedError, WatcherStartError
 from loopwright.observe._events import Events
 from loopwright.observe._handlers import Handler, Handlers, check_callable, optional_handler
@@ -300,7 +301,7 @@ class ProcessWatcher(Usages):
             self._handlers.call(handler, *args)
 
     def _run(self, main: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(main)
+        task = asyncio.ensure_future(helper(main))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
