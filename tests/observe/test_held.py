@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loopwright.observe import TaskWatcher
+from loopwright.observe import ProcessWatcher, TaskWatcher
+from loopwright.process import PIPE, spawn
+from loopwright.process import run as run_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -99,5 +102,57 @@ def test_failure_frees_the_place_and_stays_with_its_task(run: Run) -> None:
             tasks = [asyncio.create_task(fails()) for _ in range(3)]
             await watcher.wait()
         assert [type(task.exception()) for task in tasks] == [ZeroDivisionError] * 3
+
+    run(main())
+
+
+#: More than a pipe takes (pipe(7)), to the stream that is read second, before the end of the first.
+TALKS = ["sh", "-c", "head -c 200000 /dev/zero >&2; echo done"]
+
+
+def test_what_reads_two_streams_at_once_is_not_held(run: Run) -> None:
+    async def main() -> None:
+        told = []
+        async with TaskWatcher(limit=1) as watcher:
+            watcher.on_task_started(told.append)
+            watcher.on_task_done(told.append)
+            result = await run_program(TALKS)
+            assert (result.stdout, len(result.stderr)) == (b"done\n", 200_000)
+            async with ProcessWatcher(TALKS) as process:
+                assert watcher.tasks == ()
+                assert watcher.cancel() == 0
+                assert (await process.wait()).code == 0  # type: ignore[union-attr]
+            await passes()
+        assert told == []
+
+    run(main())
+
+
+def test_what_ends_a_process_is_not_held(run: Run) -> None:
+    async def main() -> None:
+        go = asyncio.Event()
+        async with TaskWatcher(limit=1):
+            task = asyncio.create_task(go.wait())
+            await passes()
+            async with await spawn(["sleep", "100"]) as process:
+                pass
+            assert process.returncode == -signal.SIGKILL
+            go.set()
+            await task
+
+    run(main())
+
+
+def test_what_a_helper_starts_is_not_of_the_tree(run: Run) -> None:
+    async def main() -> None:
+        process = await spawn(["sh", "-c", "trap '' TERM; echo; while :; do sleep 100; done"], stdout=PIPE)
+        await process.stdout.readline()  # type: ignore[union-attr]
+        async with TaskWatcher() as watcher:
+            ending = asyncio.create_task(process.end(grace=1000.0))
+            await passes()
+            [child] = watcher.tree().children
+            assert (child.what, child.children) == ("Process.end", ())
+            await process.end(grace=0.0)
+            await ending
 
     run(main())

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loopwright.errors import CallerError
+from loopwright.errors import CallerError, WatcherStartError
 from loopwright.observe import ProcessWatcher
 from loopwright.observe._output import Output
 from loopwright.process import DEVNULL, PIPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from pathlib import Path
 
     Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -109,6 +110,32 @@ def test_when_output(run: Run) -> None:
             assert "fine" in await watcher.read_output()
             await asyncio.sleep(0)
         assert called == ["42", "43"]
+
+    run(main())
+
+
+def test_when_output_of_a_start_that_fails(run: Run, tmp_path: Path) -> None:
+    program = tmp_path / "program"
+
+    async def main() -> None:
+        called: list[str] = []
+        watcher = ProcessWatcher([program, "-c", "echo x"])
+        events = watcher.when_output("x", callback=lambda event: called.append(event.line))
+        unwanted = watcher.when_output("x", callback=lambda _: called.append("unwanted"))
+        waiting = asyncio.ensure_future(anext(events))
+        await asyncio.sleep(0)
+        with pytest.raises(FileNotFoundError):
+            await watcher.start()
+        with pytest.raises(WatcherStartError, match="FileNotFoundError"):
+            await waiting
+        assert [event async for event in events] == []
+        unwanted.close()
+        program.symlink_to("/bin/sh")
+        async with watcher:
+            await watcher.wait()
+            assert await line(watcher) == "x\n"
+            await asyncio.sleep(0)
+        assert called == ["x"]
 
     run(main())
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import errno
 import os
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from loopwright.errors import (
     WatcherStartError,
 )
 from loopwright.observe import ProcessWatcher
-from loopwright.process import PIPE, ExitStatus
+from loopwright.process import PIPE, ExitStatus, Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -110,6 +111,49 @@ def test_cancelled_wait_leaves_the_others(run: Run) -> None:
                 async with asyncio.timeout(0.01):
                     await watcher.wait()
             watcher.process.stdin.close()  # type: ignore[union-attr]
+            assert (await watcher.wait()).code == 7
+
+    run(main())
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["before their first step", "under way"])
+def test_whoever_cancels_every_task_leaves_nobody_waiting(run: Run, begun: bool) -> None:
+    async def main() -> None:
+        before = asyncio.all_tasks()
+        async with ProcessWatcher(ENDS, stdin=PIPE) as watcher:
+            if begun:
+                await asyncio.sleep(0)
+            for task in asyncio.all_tasks() - before:
+                task.cancel()
+            with pytest.raises(WatcherClosedError, match="cancelled"):
+                await watcher.wait()
+            assert await watcher.read_output() == ""
+            assert watcher.is_active()
+        assert watcher.process.returncode == -signal.SIGKILL  # type: ignore[union-attr]
+
+    run(main())
+
+
+def test_a_start_that_fails_late_leaves_nothing_and_may_be_tried_again(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Process] = []
+
+    def refused(process: Process) -> None:
+        started.append(process)
+        raise PermissionError(errno.EPERM, "the loop cannot hear of this pipe")
+
+    async def main() -> None:
+        watcher = ProcessWatcher(ENDS, stdin=PIPE)
+        with monkeypatch.context() as patch:
+            patch.setattr(Process, "stdout", property(refused))
+            with pytest.raises(PermissionError):
+                await watcher.start()
+        assert started[0].returncode == -signal.SIGKILL
+        assert watcher.process is None
+        assert not watcher.is_active()
+        async with watcher:
+            watcher.process.stdin.close()
             assert (await watcher.wait()).code == 7
 
     run(main())

@@ -13,6 +13,7 @@ from loopwright.supervision import (
     Exited,
     Healthy,
     Note,
+    Outcome,
     Output,
     Restarting,
     RestartPolicy,
@@ -43,6 +44,34 @@ def test_a_listener_that_raises_costs_no_service(play: Play) -> None:
     assert len(problems) in (len(scene.events), len(scene.events) - 1)
     assert all(str(problem["exception"]).endswith("is too much for me") for problem in problems)
     assert problems[-1]["message"].startswith("the supervisor's listener raised on Stopped(instance='web'")
+
+
+def test_a_clock_that_raises_costs_no_service() -> None:
+    problems: list[str] = []
+    heard: list[Event] = []
+    times = iter([0.0, 1.0])
+
+    def clock() -> float:
+        try:
+            return next(times)
+        except StopIteration:
+            raise OSError("the clock is broken") from None
+
+    never = RestartPolicy(rule=RestartRule.NEVER)
+    placement = ScriptedPlacement({"web": [Run(seconds=1.0), Run(ignores=(TERM,))]})
+    services = [service("web"), service("job", restart=never)]
+    supervisor = Supervisor(services, placement=placement, listener=heard.append, clock=clock)
+
+    async def main() -> Outcome:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: problems.append(context["message"]))
+        loop.call_at(5.0, supervisor.stop)
+        return await supervisor.run()
+
+    assert run_with_fake_clock(main()) == Outcome("asked to stop", asked=True, failed=())
+    assert len(heard) == 2
+    assert placement.starts("web") == [0.0, 1.5]
+    assert problems[-1] == "the supervisor's clock raised, and its listener is not told: Stopped of 'web'"
 
 
 def test_nobody_has_to_listen() -> None:

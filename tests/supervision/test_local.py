@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from loopwright.observe import TaskWatcher
 from loopwright.supervision import (
     Exited,
     Failed,
@@ -28,6 +30,7 @@ from loopwright.supervision import (
     State,
     Stopped,
     Stopping,
+    Supervisor,
 )
 from loopwright.testing import LeakCheck
 from tests.supervision.stories import AT_ONCE, ONCE, LoopFactory, Story, runs, shell
@@ -220,6 +223,26 @@ def test_a_loop_that_cancels_every_task_leaves_nothing(loop_factory: LoopFactory
             task = runner.run(main(story, passes))
         assert task.cancelled()
         assert {life.state for life in story.supervisor.lives.values()} == {State.STOPPED}, passes
+
+
+def test_whoever_bounds_the_tasks_around_it_does_not_hold_up_its_killing(loop_factory: LoopFactory) -> None:
+    async def main() -> Outcome:
+        started, supervisor = asyncio.Event(), Supervisor([shell("sleep 100")], listener=lambda _: started.set())
+
+        async def kill() -> None:
+            await started.wait()
+            loop.call_soon(supervisor.kill, context=here)
+
+        loop = asyncio.get_running_loop()
+        killing = asyncio.create_task(kill())
+        async with asyncio.timeout(20), TaskWatcher(limit=1):
+            here = contextvars.copy_context()  # the watched task's: what is started in it is a child of that
+            outcome = await supervisor.run()
+        await killing
+        return outcome
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        assert runner.run(main()).success
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can start what it may not signal afterwards")

@@ -1,6 +1,7 @@
 """What every floor above shares, and nothing of asyncio: how a process ended, and how long to wait after it did; how
 the steps of tasks are put in order, and what a task wishes."""
 
+from loopwright._core._helpers import helper, is_helper
 from loopwright._core._hooks import on_process_started, tell_process_started
 from loopwright._core._pacing import Pacing
 from loopwright._core._scheduling import (
@@ -36,6 +37,8 @@ __all__ = [
     "ask_for_lanes",
     "deadline",
     "group",
+    "helper",
+    "is_helper",
     "named_signal",
     "on_process_started",
     "priority",

@@ -59,7 +59,7 @@ class Events(Generic[E]):
         """Watch for this no more. What was seen can still be taken. Idempotent."""
         if not self._ended:
             self._end()
-            self._on_close()
+        self._on_close()
 
     def _put(self, event: E) -> None:
         if self._ended:

@@ -10,6 +10,9 @@ Theory of operation. A task factory (`loop.set_task_factory()`) sees every task 
    `add_done_callback`) and `asyncio.to_thread()`, in which no task runs. It is set around the making of a task and
    reset after, so that nobody's own context changes; a context given as `context=` is not touched.
 
+The library's own helpers (`loopwright._core.helper`) are nobody's children, nor are those that they start: whoever
+awaits what a helper does a part of cannot wait for a place that it holds itself.
+
 A node stands for a task; it holds the task weakly, and the tree its nodes only while they or a descendant live. Other
 factories are chained: what was set before is called by ours, with whatever it was given. Ours steps aside when it is
 closed if it is still the one that is set; otherwise it stays in the chain of whoever wrapped it and only passes on. A
@@ -23,6 +26,8 @@ import asyncio
 import contextvars
 import weakref
 from typing import TYPE_CHECKING, Any
+
+from loopwright._core import is_helper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,7 +115,7 @@ class Factory:
         self.active = True
         self.on_new: Callable[[Node, Any, Callable[[Any], Any]], Any] | None = None
         self.nodes: weakref.WeakKeyDictionary[asyncio.Task[Any], Node] = weakref.WeakKeyDictionary()
-        self._making: list[Node] = []
+        self._making: list[Node | None] = []
         self._before: Any = loop.get_task_factory()
         loop.set_task_factory(self)
 
@@ -120,18 +125,20 @@ class Factory:
         parent = self.parent_here() if self.active and on_new is not None else None
         if parent is None or on_new is None:
             return self._make(loop, coro, options)
+        if is_helper(coro):
+            return self._make_for(None, loop, coro, options)
         node = Node(parent, self.tree, getattr(coro, "__qualname__", None) or type(coro).__qualname__)
+        return on_new(node, coro, lambda coro: self._make_for(node, loop, coro, options))
 
-        def make(coro: Any) -> Any:
-            token = _ancestors.set((*_others(self.tree), node))
-            self._making.append(node)
-            try:
-                return self._make(loop, coro, options)
-            finally:
-                self._making.remove(node)
-                _ancestors.reset(token)
-
-        return on_new(node, coro, make)
+    def _make_for(self, node: Node | None, loop: asyncio.AbstractEventLoop, coro: Any, options: dict[str, Any]) -> Any:
+        """Make the task for which a node stands; one without, and whatever that starts, is not of this tree."""
+        token = _ancestors.set((*_others(self.tree), *([] if node is None else [node])))
+        self._making.append(node)
+        try:
+            return self._make(loop, coro, options)
+        finally:
+            self._making.pop()
+            _ancestors.reset(token)
 
     def _make(self, loop: asyncio.AbstractEventLoop, coro: Any, options: dict[str, Any]) -> Any:
         if self._before is not None:

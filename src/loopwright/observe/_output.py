@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from loopwright.errors import WatcherStartError
 from loopwright.observe._events import Events
 from loopwright.process import LineSplitter
 
@@ -75,6 +76,11 @@ class Output:
             self._decoder.reset()
         self._wake()
 
+    def not_begun(self, why: str) -> None:
+        """The start failed: whoever iterates is told. Callbacks stay, for a start that does not."""
+        for events in self._wanted:
+            events._end(WatcherStartError(why))
+
     def end(self) -> None:
         """The last writer has closed it, or nobody reads any more. Idempotent."""
         if self._ended:
@@ -87,12 +93,9 @@ class Output:
         self._wake()
 
     async def read_from(self, stream: asyncio.StreamReader) -> None:
-        """Take everything from a stream to its end."""
-        try:
-            while data := await stream.read(CHUNK):
-                self.feed(data)
-        finally:
-            self.end()
+        """Take everything from a stream to its end, which is not said here: this may be cancelled before it begins."""
+        while data := await stream.read(CHUNK):
+            self.feed(data)
 
     async def read(self) -> str:
         """What is there since the last call, waiting until there is something; empty at the end."""

@@ -14,6 +14,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
+from loopwright._core import helper
 from loopwright.errors import CallerError, WatcherClosedError, WatcherStartError
 from loopwright.observe._events import Events
 from loopwright.observe._handlers import Handler, Handlers, check_callable, optional_handler
@@ -139,16 +140,16 @@ class ProcessWatcher(Usages):
                 self._target = OwnTarget(self._process)
                 await self._block.enter_async_context(self._process)
             self._target.attach()
-        except BaseException:
-            self._loop = None
-            if self._target is not None:
-                self._target.detach()
+            stdout = None if self._process is None else self._process.stdout
+        except BaseException as error:
+            await self._abandon_start(error)
             raise
         self._handlers = Handlers(self._loop)
         self._ended = self._loop.create_future()
         self._run(self._watch(self._target, self._ended)).add_done_callback(self._let_go)
-        if self._process is not None and self._process.stdout is not None:
-            self._reading = self._run(self._output.read_from(self._process.stdout))
+        if stdout is not None:
+            self._reading = self._run(self._output.read_from(stdout))
+            self._reading.add_done_callback(lambda _: self._output.end())
         else:
             self._output.end()
         if self._closed:  # while it was being started
@@ -160,7 +161,8 @@ class ProcessWatcher(Usages):
         """Wait until the process has ended, and say how; at once if it has. Any number of tasks may wait.
 
         For a process that is no child of this program the answer is a StatusLost, since nobody but its parent is told.
-        WatcherStartError before `start()`, WatcherClosedError if the watcher is closed first.
+        WatcherStartError before `start()`, WatcherClosedError if the watcher is closed first, or its task is cancelled
+        by somebody who cancels every task there is.
         """
         return await asyncio.shield(self._started())
 
@@ -236,9 +238,8 @@ class ProcessWatcher(Usages):
         self._output.end()
         if self._process is not None:
             self._process.kill()
-        elif self._ended is not None and not self._ended.done():
-            self._ended.set_exception(WatcherClosedError(f"{self!r} was closed before the process ended"))
-            self._ended.exception()  # nobody need have waited
+        else:
+            self._give_up("was closed before the process ended")
             for task in self._tasks:
                 task.cancel()
 
@@ -253,6 +254,16 @@ class ProcessWatcher(Usages):
             await self._handlers.finish()
 
     # --- underneath
+
+    async def _abandon_start(self, error: BaseException) -> None:
+        """Leave nothing of a start that failed, so that it may be tried again."""
+        self._loop = None
+        if self._target is not None:
+            self._target.detach()
+        if self._command is not None:
+            self._process = self._target = None
+        self._output.not_begun(f"{self!r}: its start failed: {error!r}")
+        await self._block.aclose()  # kills it, if it had begun
 
     async def _watch(self, target: Target, ended: asyncio.Future[ExitStatus | StatusLost]) -> None:
         try:
@@ -272,6 +283,13 @@ class ProcessWatcher(Usages):
         # Not in the task, which never runs if it is cancelled before its first step.
         if self._target is not None:
             self._target.detach()
+        self._give_up("was cancelled, by whoever cancelled its task, before the process ended")
+
+    def _give_up(self, why: str) -> None:
+        """Whoever waits for an end that is not known yet will not be told of it."""
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_exception(WatcherClosedError(f"{self!r} {why}"))
+            self._ended.exception()  # nobody need have waited
 
     def _publish(self, events: Events[Any], event: object, handler: Handler | None) -> None:
         events._put(event)
@@ -283,7 +301,7 @@ class ProcessWatcher(Usages):
             self._handlers.call(handler, *args)
 
     def _run(self, main: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(main)
+        task = asyncio.ensure_future(helper(main))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

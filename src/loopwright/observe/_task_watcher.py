@@ -65,7 +65,8 @@ class TaskWatcher:
     With `limit` no more than so many of its children are under way at once: the first step of another is held back, in
     the order of their creation, until one is done. A task that is held back can be cancelled, and is never lost: what
     is held when the block is left goes ahead. A grandchild rides in its parent's place, so that whoever awaits its own
-    children cannot wait for ever; children that wait for one another can.
+    children cannot wait for ever; children that wait for one another can. Tasks that Loopwright makes to do a part of
+    what somebody awaits, such as reading a process's two streams at once, are none of its children.
 
     Watching keeps no task alive, and takes no exception away. All of it belongs to one loop, in its thread. A task
     factory that is set meanwhile and does not call the one before it hides new tasks. ValueError for a limit below 1.

@@ -21,7 +21,7 @@ import signal as signals
 import time
 from typing import TYPE_CHECKING, Any
 
-from loopwright._core import StatusLost
+from loopwright._core import StatusLost, helper
 from loopwright.process import _proc, _tree
 from loopwright.process._emptiness import is_empty
 from loopwright.process._ended import CGROUP, DOUBTFUL, FORBIDDEN, HANGS, UNMARKED, Ended, Left
@@ -173,7 +173,8 @@ class Ending:
         return task.result()
 
     def _begin_to_drive(self) -> asyncio.Task[Ended]:
-        self._task = asyncio.get_running_loop().create_task(self._drive(), name=f"loopwright ends {self._child.pid}")
+        name = f"loopwright ends {self._child.pid}"
+        self._task = asyncio.get_running_loop().create_task(helper(self._drive()), name=name)
         return self._task
 
     def _hurry(self, until: float) -> None:

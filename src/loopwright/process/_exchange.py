@@ -13,6 +13,7 @@ import contextlib
 from functools import partial
 from typing import TYPE_CHECKING
 
+from loopwright._core import helper
 from loopwright.errors import OutputLimitError, ProcessTimeoutError, TextModeError
 from loopwright.process._capture import Capture
 from loopwright.process._options import check_seconds
@@ -251,6 +252,6 @@ async def together(*parts: Coroutine[Any, Any, None]) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             for part in parts:
-                group.create_task(part)
+                group.create_task(helper(part))
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None

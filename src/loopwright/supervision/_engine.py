@@ -53,7 +53,8 @@ class Supervisor:
 
     It belongs to the loop on which `run()` is awaited; its other methods must be called on that loop's thread
     (`loop.call_soon_threadsafe(supervisor.stop)` from another, `loop.add_signal_handler` for signals). `listener` is
-    called there with every `Event`; an exception from it goes to the loop's exception handler.
+    called there with every `Event`, of which `clock` gives the time; what either raises goes to the loop's exception
+    handler.
 
     DependencyError, a ValueError, if the services cannot be put in an order; ValueError if there are none.
     """
@@ -158,13 +159,15 @@ class Supervisor:
         """Tell the listener of an event."""
         if self._listener is None:
             return
-        event = kind(instance=instance.name if instance is not None else "", at=self._clock(), **details)
+        name = instance.name if instance is not None else ""
+        event: _events.Event | None = None
         try:
+            event = kind(instance=name, at=self._clock(), **details)
             self._listener(event)
-        except Exception as error:  # noqa: BLE001 - a listener of the user's: its mistake must not cost a service
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": f"the supervisor's listener raised on {event!r}", "exception": error}
-            )
+        except Exception as error:  # noqa: BLE001 - clock and listener are the user's: that must not cost a service
+            untold = f"the supervisor's clock raised, and its listener is not told: {kind.__name__} of {name!r}"
+            message = untold if event is None else f"the supervisor's listener raised on {event!r}"
+            asyncio.get_running_loop().call_exception_handler({"message": message, "exception": error})
 
     def _changed(self, unit: Unit) -> None:
         """A unit has taken a step: look at the whole again, once, after all that happens now has happened."""
@@ -176,8 +179,8 @@ class Supervisor:
     def _broke(self, error: BaseException) -> None:
         """Something that cannot happen did: end all there is rather than leave it unwatched, then raise."""
         self._broken = self._broken or error
+        self._look_again()  # first, for that is done later, and what broke may break the next line, too
         self.kill(f"an internal error: {error!r}")
-        self._look_again()
 
     # --- the whole
 

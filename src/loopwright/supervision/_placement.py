@@ -12,7 +12,7 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from loopwright._core import StatusLost
+from loopwright._core import StatusLost, helper
 from loopwright._spawning import compiled_obstacle
 from loopwright.process import DEVNULL, STDOUT, LineReceiver, Process, spawn
 
@@ -172,7 +172,7 @@ class _LocalPlaced:
             loop = asyncio.get_running_loop()
             self._patience = loop.call_later(PATIENCE, self._give_up)
             # Killed in the same moment as far as it can be seen, and then swept: what forks meanwhile is not missed.
-            self._killing = loop.create_task(self._process.end(grace=0.0))
+            self._killing = loop.create_task(helper(self._sweep()))
         return self._process.signal_tree(number)
 
     def hold_output(self, hold: bool) -> None:
@@ -191,6 +191,9 @@ class _LocalPlaced:
     def hurry(self) -> None:
         self._hurried = True
         self.hold_output(False)
+
+    async def _sweep(self) -> Ended:
+        return await self._process.end(grace=0.0)
 
     async def _last_look(self) -> str | None:
         """Nothing of it is seen any more: what there is that may belong to it, and why it was not ended."""
