@@ -152,3 +152,25 @@ def test_what_came_in_the_moment_the_clock_ran_out(run: Run) -> None:
             os.kill(int(output), signal.SIGKILL)
 
     run(main())
+
+
+def test_the_end_of_the_pipe_comes_together_with_the_exit(run: Run) -> None:
+    """The clock of `linger` is gone when the news of the exit is heard that was on its way already."""
+
+    async def main() -> None:
+        told: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        for _ in range(20):
+            reading, writing = os.pipe()
+            async with await spawn(["cat"], stdin=reading, stdout=PIPE) as process:
+                os.close(reading)
+                talk = asyncio.create_task(process.communicate(linger=30))
+                await asyncio.sleep(0)
+                os.close(writing)
+                # The loop stands still meanwhile, and then hears of both at once.
+                os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+                assert await talk == (b"", None)
+            await asyncio.sleep(0)
+        assert told == []
+
+    run(main())
