@@ -89,7 +89,7 @@ class LineReceiver:
             self._pipe.pause_reading()
 
     def resume(self) -> None:
-        """Read again."""
+        """Read again. OSError where the loop cannot hear of the pipe any more, which is then at its end."""
         if self._pipe is not None:
             self._pipe.resume_reading()
 

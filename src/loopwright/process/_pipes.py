@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["PIPE", "ReadPipe", "WritePipe"]
+__all__ = ["PIPE", "ReadPipe", "WritePipe", "unheard"]
 
 PIPE = subprocess.PIPE
 #: What is read at once: all that a pipe holds by default (pipe(7)).
@@ -32,13 +32,23 @@ LOOKS = (0.001, 0.01, 0.1)
 
 
 class ReadPipe(asyncio.ReadTransport):
-    """This side of a pipe or terminal that the process writes to. `receive(data)` gets what comes, b"" at the end."""
+    """This side of a pipe or terminal that the process writes to. `receive(data)` gets what comes, b"" at the end.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, number: int, receive: Callable[[bytes], object]) -> None:
+    `fail(error)` is called instead of that where the loop cannot hear of it any more.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        number: int,
+        receive: Callable[[bytes], object],
+        fail: Callable[[OSError], object] | None = None,
+    ) -> None:
         super().__init__()
         self._loop = loop
         self._number = -1
         self._receive = receive
+        self._fail = fail
         self._reading = True
         try:
             os.set_blocking(number, False)
@@ -71,10 +81,19 @@ class ReadPipe(asyncio.ReadTransport):
             self._loop.remove_reader(self._number)
 
     def resume_reading(self) -> None:
-        """Read again."""
+        """Read again. Where the loop cannot hear of it any more it is closed; OSError if nobody is to be told of it."""
         if not self._reading and self._number >= 0:
+            try:
+                self._loop.add_reader(self._number, self._on_readable)
+            except OSError as error:
+                if self._fail is None:
+                    self.close()
+                    raise
+                # Not raised: it is a read that resumes, and would lose what it has taken.
+                self._close_number()
+                self._fail(unheard(error))
+                return
             self._reading = True
-            self._loop.add_reader(self._number, self._on_readable)
 
     def close(self) -> None:
         """Let go of it at once; what is still in it is lost. Idempotent. The receiver hears an end."""
@@ -294,6 +313,12 @@ class WritePipe(asyncio.WriteTransport):
             self._loop.remove_writer(number)
         os.close(number)
         self._loop.call_soon(self._protocol.connection_lost, error)
+
+
+def unheard(error: BaseException) -> OSError:
+    """What whoever reads is told of a pipe that the loop cannot hear of: another error, which holds no frames of his."""
+    number = getattr(error, "errno", None) or errno.EIO
+    return OSError(number, f"the loop cannot hear of this pipe: {error!r}")
 
 
 def _close_dropped(pipe: ReadPipe | WritePipe) -> None:

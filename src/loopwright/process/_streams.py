@@ -162,7 +162,7 @@ class Streams:
                 if at_end is not None:
                     at_end()
 
-        pipe = ReadPipe(self._loop, number, receive)
+        pipe = ReadPipe(self._loop, number, receive, reader.set_exception)
         reader.set_transport(pipe)
         self.ours.append(pipe)
         return reader
