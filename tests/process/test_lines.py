@@ -313,3 +313,23 @@ def test_a_paused_receiver_of_which_the_loop_cannot_hear_again(run: Run, tmp_pat
         piped.close()
 
     run(main())
+
+
+def test_an_error_of_a_line_loses_neither_other_lines_nor_the_end(run: Run) -> None:
+    async def main() -> None:
+        told: list[str] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(str(context.get("exception"))))
+        piped = await Piped.make()
+
+        def fail() -> None:
+            raise ValueError(piped.lines[-1][0])
+
+        piped.then = fail
+        piped.write(b"one\ntwo\nlast")
+        piped.close()
+        async with asyncio.timeout(20):
+            await piped.receiver.ended
+        assert piped.lines == [("one", False), ("two", False), ("last", False)]
+        assert told == ["one", "two", "last"]
+
+    run(main())

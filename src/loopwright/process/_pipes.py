@@ -316,7 +316,7 @@ class WritePipe(asyncio.WriteTransport):
 
 
 def unheard(error: BaseException) -> OSError:
-    """What whoever reads is told of a pipe that the loop cannot hear of: another error, which holds no frames of his."""
+    """What is told whoever reads a pipe that the loop cannot hear of: another error, which holds none of his frames."""
     number = getattr(error, "errno", None) or errno.EIO
     return OSError(number, f"the loop cannot hear of this pipe: {error!r}")
 
