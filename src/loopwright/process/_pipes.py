@@ -17,10 +17,14 @@ import subprocess
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from loopwright.process._write_protocol import WriteProtocol
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["PIPE", "ReadPipe", "WritePipe", "unheard"]
+    from loopwright.process._outlet import Outlet
+
+__all__ = ["PIPE", "ReadPipe", "WritePipe", "let_all_go", "unheard"]
 
 PIPE = subprocess.PIPE
 #: What is read at once: all that a pipe holds by default (pipe(7)).
@@ -90,16 +94,23 @@ class ReadPipe(asyncio.ReadTransport):
                     self.close()
                     raise
                 # Not raised: it is a read that resumes, and would lose what it has taken.
-                self._close_number()
-                self._fail(unheard(error))
+                try:
+                    self._close_number()
+                finally:
+                    self._fail(unheard(error))
                 return
             self._reading = True
 
     def close(self) -> None:
-        """Let go of it at once; what is still in it is lost. Idempotent. The receiver hears an end."""
+        """Let go of it at once; what is still in it is lost. Idempotent. The receiver hears an end.
+
+        OSError, after that, if somebody else has closed the number.
+        """
         if self._number >= 0:
-            self._close_number()
-            self._receive(b"")
+            try:
+                self._close_number()
+            finally:
+                self._receive(b"")
 
     let_go = close
 
@@ -126,9 +137,10 @@ class ReadPipe(asyncio.ReadTransport):
                 self.close()  # or the loop would call again and again
                 raise
             data = b""
-        if not data:
-            self._close_number()
-        self._receive(data)
+        if data:
+            self._receive(data)
+        else:
+            self.close()
         return 0 < len(data) < CHUNK
 
     def _close_number(self) -> None:
@@ -136,37 +148,6 @@ class ReadPipe(asyncio.ReadTransport):
         if self._reading and not self._loop.is_closed():
             self._loop.remove_reader(number)
         os.close(number)
-
-
-class WriteProtocol(asyncio.StreamReaderProtocol):
-    """asyncio's own for streams, but that each `wait_closed()` waits by itself.
-
-    asyncio has all of them await one future, which the first that is cancelled cancels: the others, and all that come
-    after, are then told of a cancellation that is not theirs, and before the pipe is closed. (Not by a shield: from
-    Python 3.14 on it tells the loop of an error for which nobody waits any more.)
-    """
-
-    _waiters: tuple[asyncio.Future[None], ...] = ()
-
-    def _get_close_waiter(self, _stream: asyncio.StreamWriter) -> asyncio.Future[None]:
-        closed: asyncio.Future[None] = self._closed  # type: ignore[attr-defined]
-        if closed.done():
-            return closed
-        waiter = closed.get_loop().create_future()
-        self._waiters = (*(each for each in self._waiters if not each.done()), waiter)
-        return waiter
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Also tell those who wait for it."""
-        super().connection_lost(exc)
-        waiters, self._waiters = self._waiters, ()
-        for waiter in waiters:
-            if waiter.done():
-                continue
-            if exc is None:
-                waiter.set_result(None)
-            else:
-                waiter.set_exception(exc)
 
 
 class WritePipe(asyncio.WriteTransport):
@@ -309,10 +290,22 @@ class WritePipe(asyncio.WriteTransport):
         if self._loop.is_closed():
             os.close(number)
             return
-        if waiting:
-            self._loop.remove_writer(number)
-        os.close(number)
-        self._loop.call_soon(self._protocol.connection_lost, error)
+        try:
+            if waiting:
+                self._loop.remove_writer(number)
+            os.close(number)
+        finally:  # also where somebody else has closed the number
+            self._loop.call_soon(self._protocol.connection_lost, error)
+
+
+def let_all_go(pipes: Sequence[Outlet | ReadPipe | WritePipe]) -> None:
+    """Let go of each, also if that fails for one, of which somebody else has closed the number: OSError after that."""
+    for count, pipe in enumerate(pipes, 1):
+        try:
+            pipe.let_go()
+        except BaseException:
+            let_all_go(pipes[count:])
+            raise
 
 
 def unheard(error: BaseException) -> OSError:
