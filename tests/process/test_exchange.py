@@ -152,3 +152,47 @@ def test_what_came_in_the_moment_the_clock_ran_out(run: Run) -> None:
             os.kill(int(output), signal.SIGKILL)
 
     run(main())
+
+
+def test_the_end_of_the_pipe_comes_together_with_the_exit(run: Run) -> None:
+    """The clock of `linger` is gone when the news of the exit is heard that was on its way already."""
+
+    async def main() -> None:
+        told: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        for _ in range(20):
+            reading, writing = os.pipe()
+            async with await spawn(["cat"], stdin=reading, stdout=PIPE) as process:
+                os.close(reading)
+                talk = asyncio.create_task(process.communicate(linger=30))
+                await asyncio.sleep(0)
+                os.close(writing)
+                # The loop stands still meanwhile, and then hears of both at once.
+                os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - that is what is tried
+                assert await talk == (b"", None)
+            await asyncio.sleep(0)
+        assert told == []
+
+    run(main())
+
+
+def test_a_timeout_while_the_input_is_flushed(run: Run) -> None:
+    """The next goes on waiting for that, and is not told of a cancellation."""
+
+    async def main() -> None:
+        reading, writing = os.pipe()
+        try:
+            args = ["/bin/sh", "-c", "read x < $0; cat > /dev/null", f"/dev/fd/{reading}"]
+            async with await spawn(args, stdin=PIPE, pass_fds=[reading]) as process:
+                with pytest.raises(ProcessTimeoutError):
+                    await process.communicate(bytes(100_000), timeout=0.3)
+                with pytest.raises(ProcessTimeoutError):
+                    await process.communicate(timeout=0.05)
+                os.write(writing, b"go\n")
+                assert await process.communicate() == (None, None)
+                assert process.returncode == 0
+        finally:
+            os.close(reading)
+            os.close(writing)
+
+    run(main())

@@ -194,6 +194,30 @@ def test_a_guard_that_is_dismissed(start: Start, runs: Runs, soon: Soon, kept: s
         os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_guard_that_is_dismissed_twice_at_once(start: Start, runs: Runs, *, cancelled: bool) -> None:
+    """Whoever comes second waits until it is gone, also if the first is cancelled."""
+    code = f"""
+    both = [asyncio.create_task(above.dismiss()) for _ in range(2)]
+    await asyncio.sleep(0)
+    say([each.done() for each in both])
+    if {cancelled}:
+        both[0].cancel()
+    await both[1]
+    say("gone")
+    sys.stdin.readline()
+    await asyncio.wait(both)
+    say(both[0].cancelled() or both[0].exception())
+    await above.dismiss()
+    """
+    program = start(code, "guard(cgroup=False)")
+    assert program.line() == "[False, False]"
+    assert program.line() == "gone"
+    assert not runs(program.above)
+    program.go_on()
+    assert program.end() == (0, "True\n" if cancelled else "None\n", "")
+
+
 @pytest.mark.parametrize(("kept", "level"), GUARDS)
 def test_a_guard_leaves_others_processes_alone(start: Start, runs: Runs, soon: Soon, kept: str, level: str) -> None:
     code = """

@@ -17,6 +17,7 @@ from loopwright.process import LineReceiver, LineSplitter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from pathlib import Path
 
     Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -290,5 +291,45 @@ def test_pausing_in_the_midst_of_lines(run: Run) -> None:
         piped.receiver.resume()
         piped.close()
         await piped.receiver.ended
+
+    run(main())
+
+
+def test_a_paused_receiver_of_which_the_loop_cannot_hear_again(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        piped = await Piped.make()
+        piped.write(b"one\nrest")
+        await piped.until(1)
+        piped.receiver.pause()
+        assert piped.receiver._pipe is not None
+        # No loop hears of a file: epoll_ctl(2) answers EPERM.
+        file = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+        os.dup2(file, piped.receiver._pipe.get_extra_info("fileno"), inheritable=False)
+        os.close(file)
+        with pytest.raises(PermissionError):
+            piped.receiver.resume()
+        await piped.receiver.ended
+        assert piped.lines == [("one", False), ("rest", False)]
+        piped.close()
+
+    run(main())
+
+
+def test_an_error_of_a_line_loses_neither_other_lines_nor_the_end(run: Run) -> None:
+    async def main() -> None:
+        told: list[str] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(str(context.get("exception"))))
+        piped = await Piped.make()
+
+        def fail() -> None:
+            raise ValueError(piped.lines[-1][0])
+
+        piped.then = fail
+        piped.write(b"one\ntwo\nlast")
+        piped.close()
+        async with asyncio.timeout(20):
+            await piped.receiver.ended
+        assert piped.lines == [("one", False), ("two", False), ("last", False)]
+        assert told == ["one", "two", "last"]
 
     run(main())

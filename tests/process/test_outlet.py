@@ -103,6 +103,32 @@ def test_a_pipe_that_the_loop_cannot_hear_of_once_it_must(run: Run, tmp_path: Pa
     run(main())
 
 
+def test_a_paused_stream_of_which_the_loop_cannot_hear_again(run: Run, tmp_path: Path) -> None:
+    """What came until then is given; then every read tells of it, and none waits for ever."""
+
+    async def main() -> None:
+        script = "head -c 1000000 /dev/zero; exec sleep 1000"
+        async with await spawn(sh(script), stdout=PIPE) as process, asyncio.timeout(20):
+            assert process.stdout is not None
+            pipe: Any = process.stdout._transport  # type: ignore[attr-defined]
+            while pipe.is_reading():  # noqa: ASYNC110 - nobody sets an event for it
+                await asyncio.sleep(0.001)
+            number = pipe.get_extra_info("fileno")
+            put_a_file_on(number, tmp_path)
+            came = 0
+            with pytest.raises(PermissionError):  # noqa: PT012 - at one of them, after some that bring data
+                while block := await process.stdout.read(65_536):
+                    came += len(block)
+            assert came >= 65_536
+            assert pipe.is_closing()
+            assert not pipe.is_reading()
+            assert not is_open(number)
+            with pytest.raises(PermissionError):
+                await process.stdout.read()
+
+    run(main())
+
+
 @pytest.mark.parametrize("size", [65_535, 65_536, 65_537, 3_000_000])
 def test_more_than_a_pipe_holds(run: Run, size: int) -> None:
     """It waits for its pipe to be emptied, and would never end."""

@@ -191,6 +191,34 @@ def test_abort_throws_away_and_close_does_not(run: Run, buffered: int) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("error", [None, BrokenPipeError])
+def test_who_gives_up_waiting_for_the_end_does_not_end_others_waits(
+    run: Run, error: type[BrokenPipeError] | None
+) -> None:
+    async def main() -> None:
+        told: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        reading, writing = a_pipe()
+        _, writer = writer_of(writing)
+        writer.write(bytes(2 * SMALL))
+        writer.close()
+        given_up, patient = (asyncio.ensure_future(writer.wait_closed()) for _ in range(2))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        await asyncio.wait([given_up])
+        late = asyncio.ensure_future(writer.wait_closed())
+        await asyncio.sleep(0)
+        assert [each.done() for each in (given_up, patient, late)] == [True, False, False]
+        if error is None:
+            assert len(await read_all(reading)) == 2 * SMALL
+        os.close(reading)
+        ends = await asyncio.gather(patient, late, writer.wait_closed(), return_exceptions=True)
+        assert [type(each) for each in ends] == [type(None) if error is None else error] * 3
+        assert told == []
+
+    run(main())
+
+
 def test_a_number_is_closed_once(run: Run) -> None:
     async def main() -> None:
         reading, writing = a_pipe()

@@ -140,6 +140,29 @@ def test_who_is_cancelled_as_it_gets_its_place_gives_it_back(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("handed_over", [False, True])
+def test_a_call_that_is_closed_while_it_waits_leaves_no_hole(run: Run, *, handed_over: bool) -> None:
+    """As a coroutine is that somebody steps by himself and then drops: it hears GeneratorExit, not a cancellation."""
+
+    async def main() -> None:
+        async with ProcessPool(1) as pool:
+            async with pool.spawn(["true"]):
+                # Not pool.run(), whose generator asyncio would want to close.
+                call = pool._places.take()
+                call.send(None)
+                assert pool.waiting == 1
+                if not handed_over:
+                    call.close()
+                    assert pool.waiting == 0
+            assert pool.running == handed_over
+            call.close()
+            assert (pool.running, pool.waiting) == (0, 0)
+            async with asyncio.timeout(20):
+                assert (await pool.run(["true"])).success
+
+    run(main())
+
+
 def test_no_more_wait_than_may(run: Run) -> None:
     async def main() -> None:
         async with ProcessPool(1, max_waiting=1) as pool, pool.spawn(["true"]):

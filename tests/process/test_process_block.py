@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 from typing import TYPE_CHECKING, Any
@@ -151,5 +152,40 @@ def test_a_block_ends_the_group_of_a_process_that_has_ended_itself(run: Run) -> 
             assert (await process.wait()).code == 3
             assert process.group_members()
         assert not process.group_members()
+
+    run(main())
+
+
+def test_a_block_closes_all_pipes_though_one_cannot_be(
+    run: Run, descriptors: Descriptors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where somebody else has closed its number. Not in earnest, for it might be another's again by then."""
+
+    async def main() -> None:
+        before = descriptors()
+        process = await spawn(["sleep", "100"], stdin=PIPE, stdout=PIPE, stderr=PIPE)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        number, close = process.stdin.get_extra_info("fileno"), os.close
+        # So that no pipe ends with the process, before the block does.
+        modes = (os.O_RDONLY | os.O_NONBLOCK, os.O_WRONLY, os.O_WRONLY)
+        held = [os.open(f"/proc/{process.pid}/fd/{each}", mode) for each, mode in enumerate(modes)]
+
+        def close_and_fail(each: int) -> None:
+            close(each)
+            if each == number:
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+        reading = asyncio.ensure_future(process.stdout.read())
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            async with process:
+                monkeypatch.setattr(os, "close", close_and_fail)
+        monkeypatch.undo()
+        async with asyncio.timeout(20):
+            assert await reading == b""
+            await process.stdin.wait_closed()
+        for each in held:
+            close(each)
+        assert descriptors() == before
 
     run(main())

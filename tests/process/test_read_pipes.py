@@ -125,3 +125,26 @@ def test_an_error_of_reading_is_told_once(run: Run, monkeypatch: pytest.MonkeyPa
         os.close(writing)
 
     run(main())
+
+
+@pytest.mark.parametrize("waiting", [False, True])
+def test_a_number_that_somebody_else_has_closed(run: Run, *, waiting: bool) -> None:
+    """It is said, by an error, and those who read or wait for the end are told of an end."""
+
+    async def main() -> None:
+        reading, writing = a_pipe()
+        pipe, reader = reader_of(reading)
+        sender, writer = writer_of(writing)
+        if waiting:
+            pipe.pause_reading()
+            writer.write(bytes(2 * SMALL))
+        for number, end in ((reading, pipe.close), (writing, sender.abort)):
+            os.close(number)
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                end()
+            end()
+        async with asyncio.timeout(20):
+            assert await reader.read() == b""
+            await writer.wait_closed()
+
+    run(main())

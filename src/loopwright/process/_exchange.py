@@ -66,10 +66,12 @@ class Exchange:
             return
         loop = asyncio.get_running_loop()
         running = {process for process in processes if process.status is None}
+        over = False
 
         def ended(process: Process) -> None:
             running.discard(process)
-            if not running:
+            # Where the exit came together with the end of the pipe, this is on its way already, and not taken back.
+            if not running and not over:
                 clock.reschedule(loop.time() + linger)
 
         try:
@@ -77,7 +79,10 @@ class Exchange:
                 with contextlib.ExitStack() as forget:
                     for process in tuple(running):
                         forget.callback(process._when_ended(partial(ended, process)))
-                    await self._all()
+                    try:
+                        await self._all()
+                    finally:
+                        over = True
         except TimeoutError:
             if not clock.expired():
                 raise

@@ -35,6 +35,7 @@ class Guard:
         self._pidfd = pidfd
         self._standing = standing
         self._told = False
+        self._gone = asyncio.Event()
 
     def __repr__(self) -> str:
         with_cgroups = "with cgroups" if self._standing.base is not None else "without cgroups"
@@ -64,18 +65,24 @@ class Guard:
         loop.add_reader(self._pidfd, lost)
 
     async def dismiss(self) -> None:
-        """Send it away: what was started under it goes on, and is ended by nobody when this program is. Idempotent."""
+        """Send it away: what was started under it goes on, and is ended by nobody when this program is. Idempotent.
+
+        Who asks for it while somebody else does so already waits until it is done.
+        """
         if standing() is self._standing:
             set_standing(None)
         if self._pidfd < 0:
+            await self._gone.wait()
             return
         self._forget()
+        pidfd, self._pidfd = self._pidfd, -1
         try:
             async with self._process:
                 await self._process.communicate(_guard.DISMISSED)
         finally:
-            pidfd, self._pidfd = self._pidfd, -1
+            # It is gone in any case: a block that is cancelled kills it.
             os.close(pidfd)
+            self._gone.set()
 
     async def __aenter__(self) -> Self:
         return self

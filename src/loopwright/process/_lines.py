@@ -63,7 +63,10 @@ def _whole_characters(data: bytearray, length: int) -> int:
 
 
 class LineReceiver:
-    """Reads a pipe on a loop: calls `on_line(text, continued)`, and sets `ended` at its end."""
+    """Reads a pipe on a loop: calls `on_line(text, continued)`, and sets `ended` at its end.
+
+    An error that `on_line` raises is told to the loop's exception handler, and the next line comes as ever.
+    """
 
     def __init__(self, on_line: Callable[[str, bool], object], loop: asyncio.AbstractEventLoop) -> None:
         self._splitter = LineSplitter()
@@ -78,10 +81,16 @@ class LineReceiver:
         self._pipe = ReadPipe(self._loop, number, self._receive)
 
     def _receive(self, data: bytes) -> None:
-        for text, continued in self._splitter.feed(data) if data else self._splitter.end():
-            self._on_line(text, continued)
-        if not data and not self.ended.done():
-            self.ended.set_result(None)
+        try:
+            for text, continued in self._splitter.feed(data) if data else self._splitter.end():
+                try:
+                    self._on_line(text, continued)
+                except Exception as error:  # noqa: BLE001 - one line's error is no reason to lose others, or the end
+                    told = {"message": "an error of what was called with a line", "exception": error}
+                    self._loop.call_exception_handler(told)
+        finally:
+            if not data and not self.ended.done():
+                self.ended.set_result(None)
 
     def pause(self) -> None:
         """Read no more for now: the pipe fills, and then its writer waits."""
@@ -89,7 +98,7 @@ class LineReceiver:
             self._pipe.pause_reading()
 
     def resume(self) -> None:
-        """Read again."""
+        """Read again. OSError where the loop cannot hear of the pipe any more, which is then at its end."""
         if self._pipe is not None:
             self._pipe.resume_reading()
 

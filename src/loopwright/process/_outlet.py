@@ -14,12 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from loopwright.process._pipes import CHUNK, ReadPipe
+from loopwright.process._pipes import CHUNK, ReadPipe, unheard
 from loopwright.watchers._hubs import hub_of
 
 if TYPE_CHECKING:
@@ -69,11 +68,9 @@ class Outlet:
             else:
                 number, self._number = self._number, -1
                 try:
-                    self._pipe = ReadPipe(self._loop, number, receive)
+                    self._pipe = ReadPipe(self._loop, number, receive, reader.set_exception)
                 except BaseException as error:
-                    # Who reads is not to wait for ever. (Another one, for this holds frames that hold the reader.)
-                    number = getattr(error, "errno", None) or errno.EIO
-                    reader.set_exception(OSError(number, f"the loop cannot hear of this pipe: {error!r}"))
+                    reader.set_exception(unheard(error))  # who reads is not to wait for ever
                     raise
                 reader.set_transport(self._pipe)
         return self._reader

@@ -17,10 +17,14 @@ import subprocess
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from loopwright.process._write_protocol import WriteProtocol
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["PIPE", "ReadPipe", "WritePipe"]
+    from loopwright.process._outlet import Outlet
+
+__all__ = ["PIPE", "ReadPipe", "WritePipe", "let_all_go", "unheard"]
 
 PIPE = subprocess.PIPE
 #: What is read at once: all that a pipe holds by default (pipe(7)).
@@ -32,13 +36,23 @@ LOOKS = (0.001, 0.01, 0.1)
 
 
 class ReadPipe(asyncio.ReadTransport):
-    """This side of a pipe or terminal that the process writes to. `receive(data)` gets what comes, b"" at the end."""
+    """This side of a pipe or terminal that the process writes to. `receive(data)` gets what comes, b"" at the end.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, number: int, receive: Callable[[bytes], object]) -> None:
+    `fail(error)` is called instead of that where the loop cannot hear of it any more.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        number: int,
+        receive: Callable[[bytes], object],
+        fail: Callable[[OSError], object] | None = None,
+    ) -> None:
         super().__init__()
         self._loop = loop
         self._number = -1
         self._receive = receive
+        self._fail = fail
         self._reading = True
         try:
             os.set_blocking(number, False)
@@ -71,16 +85,32 @@ class ReadPipe(asyncio.ReadTransport):
             self._loop.remove_reader(self._number)
 
     def resume_reading(self) -> None:
-        """Read again."""
+        """Read again. Where the loop cannot hear of it any more it is closed; OSError if nobody is to be told of it."""
         if not self._reading and self._number >= 0:
+            try:
+                self._loop.add_reader(self._number, self._on_readable)
+            except OSError as error:
+                if self._fail is None:
+                    self.close()
+                    raise
+                # Not raised: it is a read that resumes, and would lose what it has taken.
+                try:
+                    self._close_number()
+                finally:
+                    self._fail(unheard(error))
+                return
             self._reading = True
-            self._loop.add_reader(self._number, self._on_readable)
 
     def close(self) -> None:
-        """Let go of it at once; what is still in it is lost. Idempotent. The receiver hears an end."""
+        """Let go of it at once; what is still in it is lost. Idempotent. The receiver hears an end.
+
+        OSError, after that, if somebody else has closed the number.
+        """
         if self._number >= 0:
-            self._close_number()
-            self._receive(b"")
+            try:
+                self._close_number()
+            finally:
+                self._receive(b"")
 
     let_go = close
 
@@ -107,9 +137,10 @@ class ReadPipe(asyncio.ReadTransport):
                 self.close()  # or the loop would call again and again
                 raise
             data = b""
-        if not data:
-            self._close_number()
-        self._receive(data)
+        if data:
+            self._receive(data)
+        else:
+            self.close()
         return 0 < len(data) < CHUNK
 
     def _close_number(self) -> None:
@@ -127,7 +158,7 @@ class WritePipe(asyncio.WriteTransport):
         os.set_blocking(number, False)
         self._loop = loop
         self._number = number
-        self._protocol = asyncio.StreamReaderProtocol(asyncio.StreamReader(loop=loop), loop=loop)
+        self._protocol = WriteProtocol(asyncio.StreamReader(loop=loop), loop=loop)
         self._buffer = bytearray()
         self._closing = False
         self._full = False
@@ -259,10 +290,28 @@ class WritePipe(asyncio.WriteTransport):
         if self._loop.is_closed():
             os.close(number)
             return
-        if waiting:
-            self._loop.remove_writer(number)
-        os.close(number)
-        self._loop.call_soon(self._protocol.connection_lost, error)
+        try:
+            if waiting:
+                self._loop.remove_writer(number)
+            os.close(number)
+        finally:  # also where somebody else has closed the number
+            self._loop.call_soon(self._protocol.connection_lost, error)
+
+
+def let_all_go(pipes: Sequence[Outlet | ReadPipe | WritePipe]) -> None:
+    """Let go of each, also if that fails for one, of which somebody else has closed the number: OSError after that."""
+    for count, pipe in enumerate(pipes, 1):
+        try:
+            pipe.let_go()
+        except BaseException:
+            let_all_go(pipes[count:])
+            raise
+
+
+def unheard(error: BaseException) -> OSError:
+    """What is told whoever reads a pipe that the loop cannot hear of: another error, which holds none of his frames."""
+    number = getattr(error, "errno", None) or errno.EIO
+    return OSError(number, f"the loop cannot hear of this pipe: {error!r}")
 
 
 def _close_dropped(pipe: ReadPipe | WritePipe) -> None:

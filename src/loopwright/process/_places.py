@@ -2,8 +2,8 @@
 
 Theory of operation. Places are handed over, not announced: whoever gives one back has it counted as taken by the first
 who waits, in the same step. So nobody who comes later can take it in between, as with a condition that wakes
-somebody who then looks for himself. A waiter that is cancelled after a place was handed to it, and before it ran,
-gives it back.
+somebody who then looks for himself. A waiter that is cancelled, or closed, after a place was handed to it, and before
+it ran, gives it back.
 
 Where a place is not enough (there is an `obstacle`), a task asks about that as long as somebody waits and there is
 room, and hands out one place after each answer. Where nothing is taken the obstacle is not asked: nothing that could
@@ -61,8 +61,8 @@ class Places:
         self._hand_over()
         try:
             await waiter
-        except asyncio.CancelledError:
-            if waiter.cancelled():
+        except BaseException:  # a call that is closed while it waits goes, too, and that cancels no waiter
+            if not waiter.done() or waiter.cancelled():
                 self._waiters.pop(waiter, None)
                 self._wake_idle()
             elif waiter.exception() is None:

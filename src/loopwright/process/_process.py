@@ -16,7 +16,7 @@ from loopwright.process._exchange import Talk, read_before
 from loopwright.process._options import check_seconds
 from loopwright.process._outlet import Outlet
 from loopwright.process._output import Lines, sources
-from loopwright.process._pipes import WritePipe
+from loopwright.process._pipes import WritePipe, let_all_go
 from loopwright.process._signalled import Signalled
 from loopwright.process._standing import NOT_KEPT
 from loopwright.process._streams import set_terminal_size
@@ -311,8 +311,7 @@ class Process(Signalled):
                 await self.end(grace=0.0)
         finally:
             self._child.release()
-            for pipe in self._pipes:
-                pipe.let_go()
+            let_all_go(self._pipes)
 
     def _check_loop(self, verb: str) -> None:
         running = asyncio.get_running_loop()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from loopwright._spawning import INHERITED, NULL
 from loopwright.errors import ArgumentsConflictError
 from loopwright.process._outlet import Outlet
-from loopwright.process._pipes import PIPE, ReadPipe, WritePipe
+from loopwright.process._pipes import PIPE, ReadPipe, WritePipe, let_all_go
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,8 +108,7 @@ class Streams:
 
     def close_ours(self) -> None:
         """There will be no process."""
-        for pipe in self.ours:
-            pipe.let_go()
+        let_all_go(self.ours)
 
     def _first(self, wish: Any) -> int:
         if not _is(wish, PIPE):
@@ -162,7 +161,7 @@ class Streams:
                 if at_end is not None:
                     at_end()
 
-        pipe = ReadPipe(self._loop, number, receive)
+        pipe = ReadPipe(self._loop, number, receive, reader.set_exception)
         reader.set_transport(pipe)
         self.ours.append(pipe)
         return reader
