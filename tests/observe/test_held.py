@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loopwright.observe import ProcessWatcher, TaskWatcher
-from loopwright.process import PIPE, spawn
+from loopwright.process import PIPE, ProcessPool, spawn
 from loopwright.process import run as run_program
 
 if TYPE_CHECKING:
@@ -124,6 +124,36 @@ def test_what_reads_two_streams_at_once_is_not_held(run: Run) -> None:
                 assert (await process.wait()).code == 0  # type: ignore[union-attr]
             await passes()
         assert told == []
+
+    run(main())
+
+
+def test_what_reads_lines_of_two_streams_is_not_held(run: Run) -> None:
+    async def main() -> None:
+        go = asyncio.Event()
+        async with TaskWatcher(limit=1):
+            task = asyncio.create_task(go.wait())
+            await passes()
+            async with await spawn(["sh", "-c", "sleep 0.1; echo a; echo b >&2"], stdout=PIPE, stderr=PIPE) as talks:
+                assert sorted([line async for line in talks.lines("stdout", "stderr")]) == [b"a", b"b"]
+            go.set()
+            await task
+
+    run(main())
+
+
+def test_what_asks_for_room_for_a_pool_is_not_held(run: Run) -> None:
+    """Of two calls the second waits for memory, which a task asks after."""
+
+    async def main() -> None:
+        go = asyncio.Event()
+        async with TaskWatcher(limit=1), ProcessPool(2, max_memory=1 << 40) as pool:
+            task = asyncio.create_task(go.wait())
+            await passes()
+            async with pool.spawn(["sleep", "1000"]):
+                assert (await pool.run(["true"])).returncode == 0
+            go.set()
+            await task
 
     run(main())
 

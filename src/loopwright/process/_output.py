@@ -18,10 +18,11 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from loopwright._core import helper
 from loopwright.process._text import WAITING, TextReader, at_once, bytes_piece
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from typing import Self
 
     from loopwright.process._process import Process
@@ -145,9 +146,9 @@ class Lines(Generic[L]):
         return WAITING
 
 
-async def wait_for_one(waits: Sequence[Awaitable[None]]) -> None:
+async def wait_for_one(waits: Sequence[Coroutine[Any, Any, None]]) -> None:
     """Until one has ended; the others are cancelled and have ended too when this returns."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    tasks = [asyncio.ensure_future(helper(wait)) for wait in waits]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:

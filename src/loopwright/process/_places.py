@@ -16,6 +16,7 @@ import asyncio
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from loopwright._core import helper
 from loopwright.errors import PoolFullError
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Places:
         while self._waiters and self._has_room:
             if self._obstacle is not None and self.taken:
                 if self._asking is None or self._asking.done():
-                    asking = self._ask(self._obstacle)
+                    asking = helper(self._ask(self._obstacle))
                     self._asking = asyncio.get_running_loop().create_task(asking, name="loopwright pool waits for room")
                 return
             self._hand_over_one()
