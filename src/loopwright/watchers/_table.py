@@ -236,9 +236,10 @@ class TableWatcher(Books):
                 return
             watch.taken = True
             self._strike_out(watch)
-        if isinstance(status, StatusLost) and isinstance(status := watch.settle(status), StatusLost):
-            logger.warning("the exit status of process %d is lost and reported as 255: %s", watch.pid, status.reason)
         try:
+            if isinstance(status, StatusLost) and isinstance(status := watch.settle(status), StatusLost):
+                reason = status.reason
+                logger.warning("the exit status of process %d is lost and reported as 255: %s", watch.pid, reason)
             watch.callback(watch.pid, status.returncode, *(watch.args or ()))
         finally:
             self._settled(watch)
@@ -262,11 +263,13 @@ class TableWatcher(Books):
 
     def _settled(self, watch: Watch) -> None:
         """It was called: the pid is given back, unless somebody else here has yet to hear of the same exit."""
-        if watch.pid in self._handlers or watch.pid in self._listeners:
-            watch.give_back()
-        else:
-            watch.reap()
-        self._ended()
+        try:
+            if watch.pid in self._handlers or watch.pid in self._listeners:
+                watch.give_back()
+            else:
+                watch.reap()
+        finally:  # an object that was handed over may raise, and nobody else tells who waits
+            self._ended()
 
 
 _watchers: weakref.WeakSet[TableWatcher] = weakref.WeakSet()
