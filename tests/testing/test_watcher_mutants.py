@@ -274,6 +274,14 @@ class WaitsOnlyForThoseItHas(PidfdChildWatcher):
             await self.watch(pid)
 
 
+class ForgetsBeforeItReplaces(PidfdChildWatcher):
+    killed_by = "test_waiting_goes_on_when_the_only_callback_is_replaced"
+
+    def add_child_handler(self, pid: int, callback: Callback, *args: Any) -> None:
+        self.remove_child_handler(pid)
+        super().add_child_handler(pid, callback, *args)
+
+
 class TakesTheHandlerOfWhatIsAttached(PidfdChildWatcher):
     killed_by = "test_attaching_a_process_keeps_the_callback_that_is_there"
 

@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 
@@ -155,6 +156,34 @@ def test_done_when_the_last_handler_is_removed(run_each: Run) -> None:
             waiting = asyncio.create_task(watcher.wait())
             await asyncio.sleep(0)
             assert watcher.remove_child_handler(pid) is True
+            await waiting
+            go()
+            with contextlib.suppress(ChildProcessError):  # reaped by FastChildWatcher, whose block goes on
+                os.waitpid(pid, 0)  # noqa: ASYNC222 - it ends at once
+
+    run_each(play)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "in another thread"])
+def test_done_when_what_replaces_the_last_handler_cannot_be_watched(elsewhere: bool, run_each: Run) -> None:
+    async def play(watcher: TableWatcher) -> None:
+        loop, error = asyncio.get_running_loop(), OSError("on purpose")
+        met = loop.create_future()
+        loop.set_exception_handler(lambda _loop, details: met.set_result(details["exception"]))
+        async with held(1) as ((pid,), go):
+            watcher.attach_process(pid)
+            waiting = asyncio.create_task(watcher.wait())
+            await asyncio.sleep(0)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(type(watcher._wards[loop]), "arm", mock.Mock(side_effect=error))
+                if elsewhere:  # who is not told, for it is only later that the loop tries
+                    thread = threading.Thread(target=watcher.add_child, args=(pid, print))
+                    thread.start()
+                    thread.join()
+                    assert await met is error
+                else:
+                    with pytest.raises(OSError, match="on purpose"):
+                        watcher.add_child(pid, print)
             await waiting
             go()
             with contextlib.suppress(ChildProcessError):  # reaped by FastChildWatcher, whose block goes on

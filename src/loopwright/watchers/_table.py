@@ -144,8 +144,9 @@ class TableWatcher(Books):
                 self._listeners.setdefault(pid, []).append(watch)
             else:
                 table = self._followers if watch.followed else self._handlers
-                self._take(table.get(pid))
-                table[pid] = watch
+                replaced = table.get(pid)
+                table[pid] = watch  # first, or who waits for the last child would be told that there is none
+                self._take(replaced)
             self._write_down(watch)
         if known is not None:
             self._on_loop(watch, watch.loop.call_soon, self._tell, watch, known)
@@ -181,6 +182,7 @@ class TableWatcher(Books):
             watch.loop.call_soon_threadsafe(function, *args)
         except RuntimeError:  # the loop was closed meanwhile
             self._disarm(watch)
+            self._ended()
             raise
 
     def _arm(self, watch: Watch) -> None:
@@ -192,6 +194,7 @@ class TableWatcher(Books):
             except BaseException:
                 watch.taken = True
                 self._disarm(watch)
+                self._ended()
                 raise
 
     def _take(self, watch: Watch | None) -> bool:
