@@ -109,6 +109,27 @@ def test_child_of_a_watcher(watched_loop_factory: Factory, watcher: TableWatcher
     assert watcher.children == ()
 
 
+def test_waiting_on_another_loop_ends(loop_factory: Factory, watcher: TableWatcher) -> None:
+    """A loop that is closed tells of no exit: who waits on another for the last child is told that it is gone."""
+    first, (pid, end) = loop_factory(), held(3)
+
+    async def main() -> None:
+        waiting = asyncio.create_task(watcher.wait())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        first.close()
+        os.close(end)
+        await asyncio.wait_for(waiting, 60)
+
+    watcher.attach_loop(first)
+    watcher.add_child_handler(pid, print)
+    first.run_until_complete(asyncio.sleep(0))
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(main())
+    watcher.attach_loop(None)
+    until(lambda: not is_ours(pid))
+
+
 def test_status_is_kept_for_who_asks_later(loop_factory: Factory, watcher: TableWatcher) -> None:
     pid, end = held(3)
     leave(loop_factory(), watcher, pid, [])

@@ -230,8 +230,7 @@ class TableWatcher(Books):
         try:
             watch.loop.call_soon_threadsafe(call, watch, status, context=watch.context)
         except RuntimeError:  # the loop is closed
-            with self._lock:
-                self._drop_closed_loops()
+            self.sweep()
 
     def _call(self, watch: Watch, status: ExitStatus | StatusLost) -> None:
         with self._lock:
