@@ -13,13 +13,14 @@ from unittest import mock
 
 import pytest
 
+from loopwright import _spawning
 from loopwright._core import ExitStatus, StatusLost
 from loopwright.errors import NoLoopError, WatcherClosedError
 from loopwright.watchers import (
     FastChildWatcher,
     ThreadedChildWatcher,
 )
-from tests.watchers.children import heard, is_reaped, start
+from tests.watchers.children import await_exit, heard, is_reaped, start
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -112,6 +113,34 @@ def test_watch_ends_with_the_watcher(run_each: Run) -> None:
                 await watching
             go()
             os.waitpid(pid, 0)  # noqa: ASYNC222 - it ends at once
+
+    run_each(play)
+
+
+def test_taker_that_raises_holds_up_nobody(run_each: Run) -> None:
+    """All of them are heard, though they have ended at once, and each of those who are told raises."""
+
+    async def play(watcher: TableWatcher) -> None:
+        loop = asyncio.get_running_loop()
+        met: list[object] = []
+        loop.set_exception_handler(lambda _loop, details: met.append(details["exception"]))
+        children = [_spawning.launch(_spawning.Request(["sleep", "1000"])) for _ in range(3)]
+        told = {child.pid: loop.create_future() for child in children}
+
+        def tell(pid: int, status: ExitStatus | StatusLost) -> None:
+            told[pid].set_result(status)
+            raise ValueError(pid)
+
+        for child in children:
+            watcher.watch_child(child, functools.partial(tell, child.pid))
+        await asyncio.sleep(0)
+        for child in children:
+            child.send_signal(signal.SIGKILL)
+            await_exit(child.pid)
+        statuses = await asyncio.gather(*told.values())
+        assert [status.signal for status in statuses] == [signal.SIGKILL] * len(children)
+        await asyncio.sleep(0)
+        assert sorted(str(error) for error in met) == sorted(str(pid) for pid in told)
 
     run_each(play)
 
