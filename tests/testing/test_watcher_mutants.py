@@ -18,13 +18,16 @@ import pytest
 from loopwright._core import ExitStatus, StatusLost
 from loopwright.watchers import PidfdChildWatcher
 from loopwright.watchers._named import Named
+from loopwright.watchers._plain import PlainPidfdSet
+from loopwright.watchers._readable import ReadableWard
 from tests.testing.mutants import check_named, mutants_in, sound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from loopwright._native._pidfds import Told
     from loopwright.watchers._named import ProcessLike
-    from loopwright.watchers._watch import Watch
+    from loopwright.watchers._watch import Ward, Watch
 
     Callback = Callable[..., object]
 
@@ -182,6 +185,14 @@ class LetsAnErrorHoldUpTheOthers(PidfdChildWatcher):
     def _tell(self, watch: Watch, status: ExitStatus | StatusLost) -> None:
         self._call(watch, status)  # within the drain of all that have ended
 
+    def _new_ward(self, loop: asyncio.AbstractEventLoop) -> Ward:
+        return ForgetsTheRest(loop, PlainPidfdSet, self._tell)
+
+
+class ForgetsTheRest(ReadableWard):
+    def _hear_all(self, told: Iterator[Told]) -> None:
+        self._hear(told)
+
 
 # Statuses and reaping
 
@@ -272,6 +283,14 @@ class WaitsOnlyForThoseItHas(PidfdChildWatcher):
     async def wait(self) -> None:
         for pid in self.children:
             await self.watch(pid)
+
+
+class ForgetsBeforeItReplaces(PidfdChildWatcher):
+    killed_by = "test_waiting_goes_on_when_the_only_callback_is_replaced"
+
+    def add_child_handler(self, pid: int, callback: Callback, *args: Any) -> None:
+        self.remove_child_handler(pid)
+        super().add_child_handler(pid, callback, *args)
 
 
 class TakesTheHandlerOfWhatIsAttached(PidfdChildWatcher):

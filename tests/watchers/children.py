@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import subprocess
 import threading
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,9 @@ from loopwright.watchers import _reaper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from multiprocessing.context import ForkProcess
+
+    from loopwright.watchers._table import TableWatcher
 
 LIMIT = 30.0
 
@@ -52,6 +57,25 @@ def held(code: int = 3) -> tuple[int, int]:
 
 def popen_of(script: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(["/bin/sh", "-c", script])
+
+
+class Unwilling(subprocess.Popen[bytes]):
+    """One that raises when it is asked, until it is willing."""
+
+    willing = False
+
+    def poll(self) -> int | None:
+        if not self.willing:
+            raise ValueError("on purpose")
+        return super().poll()
+
+
+def forked(function: Callable[..., object], *args: object) -> ForkProcess:
+    process = multiprocessing.get_context("fork").Process(target=function, args=args)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # 3.12: the test runner's own thread is enough for it
+        process.start()
+    return process
 
 
 def await_exit(pid: int) -> None:
@@ -99,3 +123,16 @@ def gone() -> bool:
 
 def is_reaped(pid: int) -> bool:
     return not is_ours(pid)
+
+
+def leave(loop: asyncio.AbstractEventLoop, watcher: TableWatcher, process: Any, heard: list[Any]) -> None:
+    """Have a loop watch it, and close the loop."""
+
+    async def main() -> None:
+        watcher.attach_loop(loop)
+        watcher.add_child(process, lambda *told: heard.append(told))
+        await asyncio.sleep(0)
+
+    loop.run_until_complete(main())
+    watcher.attach_loop(None)
+    loop.close()

@@ -18,6 +18,7 @@ from loopwright.watchers import (
     _orphans,
     _pidfd,
 )
+from tests.watchers.children import gone, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -101,6 +102,14 @@ def pidfd_set(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     if kind == "plain":
         monkeypatch.setattr(_pidfd, "PidfdSet", None)
     return kind
+
+
+@pytest.fixture
+def no_reaper() -> Iterator[None]:
+    """The test begins without the reaper's thread, and must let it end."""
+    until(gone)
+    yield
+    until(gone)
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,6 @@ import functools
 import multiprocessing
 import subprocess
 import sys
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +17,7 @@ from loopwright.watchers import (
     FastChildWatcher,
     PidfdChildWatcher,
 )
-from tests.watchers.children import heard, is_reaped, popen_of, start
+from tests.watchers.children import Unwilling, forked, heard, is_reaped, popen_of, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -88,10 +87,7 @@ def test_process_of_multiprocessing(run_each: Run) -> None:
         process = multiprocessing.get_context("fork").Process(target=sys.exit, args=(4,))
         with pytest.raises(ValueError, match="has no process id yet; start it first"):
             watcher.add_child(process, print)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # 3.12: the test runner's own thread is enough for it
-            process.start()
-        result = heard()
+        process, result = forked(sys.exit, 4), heard()
         watcher.add_child(process, result)
         assert await result == (process.pid, 4)
         await asyncio.sleep(0)
@@ -99,6 +95,60 @@ def test_process_of_multiprocessing(run_each: Run) -> None:
         assert not process.is_alive()
         process.join()
         process.close()
+
+    run_each(play)
+
+
+def test_process_of_multiprocessing_that_its_handler_closes(run_each: Run) -> None:
+    """As one does who is told of its end; what is closed can be asked nothing, and has been reaped."""
+
+    async def play(watcher: TableWatcher) -> None:
+        process = forked(sys.exit, 4)
+        told: list[object] = []
+
+        def close(*args: object) -> None:
+            process.join()
+            process.close()
+            told.append(args)
+
+        pid = process.pid
+        watcher.add_child(process, close)
+        await watcher.wait()
+        assert told == [(pid, 4)]
+
+    run_each(play)
+
+
+def test_process_of_multiprocessing_that_was_closed_before_it_is_told(
+    run_each: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def play(watcher: TableWatcher) -> None:
+        process, result = forked(sys.exit, 0), heard()
+        pid = process.pid
+        watcher.add_child(process, result)
+        process.join()
+        process.close()
+        assert await result in ((pid, 255), (pid, 0)), "lost, unless its watcher was faster"
+        await watcher.wait()
+
+    run_each(play)
+    assert all("is lost and reported as 255" in message for message in caplog.messages)
+
+
+def test_object_that_cannot_reap_its_process(run_each: Run) -> None:
+    """Its error meets the loop's exception handler, and `wait()` ends all the same."""
+
+    async def play(watcher: TableWatcher) -> None:
+        met = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, details: met.set_result(details["exception"]))
+        popen, result = Unwilling(["true"]), heard()
+        watcher.add_child(popen, result)
+        await watcher.wait()
+        assert await result == (popen.pid, 0)
+        popen.willing = True
+        if not isinstance(watcher, FastChildWatcher):  # which reaps first
+            assert str(await met) == "on purpose"
+        assert popen.wait() == 0
 
     run_each(play)
 

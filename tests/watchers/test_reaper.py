@@ -26,7 +26,7 @@ from loopwright.watchers import (
     _orphans,
     _reaper,
 )
-from tests.watchers.children import gone, held, is_ours, is_zombie, reapers, until
+from tests.watchers.children import gone, held, is_ours, is_zombie, leave, reapers, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,15 +38,10 @@ if TYPE_CHECKING:
 
 PATIENCE = _orphans.PATIENCE  # as it is outside of tests
 #: `SafeChildWatcher` warns when its loop is taken away, as asyncio's does.
-pytestmark = pytest.mark.filterwarnings("ignore:A loop is being detached:RuntimeWarning")
-
-
-@pytest.fixture(autouse=True)
-def no_reaper() -> Iterator[None]:
-    """Each test begins without the thread, and must let it end."""
-    until(gone)
-    yield
-    until(gone)
+pytestmark = [
+    pytest.mark.usefixtures("no_reaper"),
+    pytest.mark.filterwarnings("ignore:A loop is being detached:RuntimeWarning"),
+]
 
 
 @pytest.fixture(
@@ -56,19 +51,6 @@ def watcher(request: pytest.FixtureRequest) -> Iterator[TableWatcher]:
     made: TableWatcher = request.param()
     yield made
     made.close()
-
-
-def leave(loop: asyncio.AbstractEventLoop, watcher: TableWatcher, pid: Any, heard: list[Any]) -> None:
-    """Have a loop watch it, and close the loop."""
-
-    async def main() -> None:
-        watcher.attach_loop(loop)
-        watcher.add_child(pid, lambda *told: heard.append(told))
-        await asyncio.sleep(0)
-
-    loop.run_until_complete(main())
-    watcher.attach_loop(None)
-    loop.close()
 
 
 async def sleeper() -> Process:
@@ -125,6 +107,27 @@ def test_child_of_a_watcher(watched_loop_factory: Factory, watcher: TableWatcher
     until(lambda: not is_ours(pid))
     assert heard == []
     assert watcher.children == ()
+
+
+def test_waiting_on_another_loop_ends(loop_factory: Factory, watcher: TableWatcher) -> None:
+    """A loop that is closed tells of no exit: who waits on another for the last child is told that it is gone."""
+    first, (pid, end) = loop_factory(), held(3)
+
+    async def main() -> None:
+        waiting = asyncio.create_task(watcher.wait())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        first.close()
+        os.close(end)
+        await asyncio.wait_for(waiting, 60)
+
+    watcher.attach_loop(first)
+    watcher.add_child_handler(pid, print)
+    first.run_until_complete(asyncio.sleep(0))
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(main())
+    watcher.attach_loop(None)
+    until(lambda: not is_ours(pid))
 
 
 def test_status_is_kept_for_who_asks_later(loop_factory: Factory, watcher: TableWatcher) -> None:
@@ -184,29 +187,6 @@ def test_child_that_is_registered_again(watcher: TableWatcher) -> None:
 
     assert asyncio.run(main()) == (pid, 3)
     assert lost == []
-
-
-def test_zombie_is_left_for_a_while_to_who_started_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_orphans, "PATIENCE", 1000.0)
-    watcher = PidfdChildWatcher()
-    pid, end = held(3)
-    leave(asyncio.new_event_loop(), watcher, pid, [])
-    os.close(end)
-    until(lambda: any(getattr(each, "ended_at", None) for each in tuple(_orphans._orphans.values())))
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
-    until(gone)  # and then there is nothing left to wait for
-    watcher.close()
-
-
-def test_popen_that_was_handed_over_says_the_truth(loop_factory: Factory) -> None:
-    watcher = PidfdChildWatcher()
-    process = subprocess.Popen(["sh", "-c", "read line; exit 3"], stdin=subprocess.PIPE)
-    leave(loop_factory(), watcher, process, [])
-    assert process.stdin is not None
-    process.stdin.close()
-    until(lambda: process.returncode is not None)
-    assert process.returncode == 3
-    watcher.close()
 
 
 def test_closing_the_watcher_changes_nothing(loop_factory: Factory) -> None:
@@ -331,6 +311,23 @@ def test_program_ends_with_orphans() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     for pid in map(int, done.stdout.split()):
         os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_error_that_ends_the_thread(loop_factory: Factory) -> None:
+    """The next who needs one has another, which looks after all that are left."""
+    watcher = PidfdChildWatcher()
+    (first, first_end), (second, second_end) = held(3), held(3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_orphans, "look_at_all", sys.exit)
+        leave(loop_factory(), watcher, first, [])
+        until(lambda: first in _orphans._orphans)
+        until(gone)
+    leave(loop_factory(), watcher, second, [])
+    os.close(first_end)
+    os.close(second_end)
+    until(lambda: not is_ours(first) and not is_ours(second))
+    watcher.close()
 
 
 @pytest.mark.slow

@@ -9,16 +9,18 @@ import os
 import signal
 import threading
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 
+from loopwright import _spawning
 from loopwright._core import ExitStatus, StatusLost
 from loopwright.errors import NoLoopError, WatcherClosedError
 from loopwright.watchers import (
     FastChildWatcher,
     ThreadedChildWatcher,
 )
-from tests.watchers.children import heard, is_reaped, start
+from tests.watchers.children import await_exit, heard, is_reaped, start
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -115,6 +117,34 @@ def test_watch_ends_with_the_watcher(run_each: Run) -> None:
     run_each(play)
 
 
+def test_taker_that_raises_holds_up_nobody(run_each: Run) -> None:
+    """All of them are heard, though they have ended at once, and each of those who are told raises."""
+
+    async def play(watcher: TableWatcher) -> None:
+        loop = asyncio.get_running_loop()
+        met: list[object] = []
+        loop.set_exception_handler(lambda _loop, details: met.append(details["exception"]))
+        children = [_spawning.launch(_spawning.Request(["sleep", "1000"])) for _ in range(3)]
+        told = {child.pid: loop.create_future() for child in children}
+
+        def tell(pid: int, status: ExitStatus | StatusLost) -> None:
+            told[pid].set_result(status)
+            raise ValueError(pid)
+
+        for child in children:
+            watcher.watch_child(child, functools.partial(tell, child.pid))
+        await asyncio.sleep(0)
+        for child in children:
+            child.send_signal(signal.SIGKILL)
+            await_exit(child.pid)
+        statuses = await asyncio.gather(*told.values())
+        assert [status.signal for status in statuses] == [signal.SIGKILL] * len(children)
+        await asyncio.sleep(0)
+        assert sorted(str(error) for error in met) == sorted(str(pid) for pid in told)
+
+    run_each(play)
+
+
 # Awaiting all
 
 
@@ -155,6 +185,34 @@ def test_done_when_the_last_handler_is_removed(run_each: Run) -> None:
             waiting = asyncio.create_task(watcher.wait())
             await asyncio.sleep(0)
             assert watcher.remove_child_handler(pid) is True
+            await waiting
+            go()
+            with contextlib.suppress(ChildProcessError):  # reaped by FastChildWatcher, whose block goes on
+                os.waitpid(pid, 0)  # noqa: ASYNC222 - it ends at once
+
+    run_each(play)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "in another thread"])
+def test_done_when_what_replaces_the_last_handler_cannot_be_watched(elsewhere: bool, run_each: Run) -> None:
+    async def play(watcher: TableWatcher) -> None:
+        loop, error = asyncio.get_running_loop(), OSError("on purpose")
+        met = loop.create_future()
+        loop.set_exception_handler(lambda _loop, details: met.set_result(details["exception"]))
+        async with held(1) as ((pid,), go):
+            watcher.attach_process(pid)
+            waiting = asyncio.create_task(watcher.wait())
+            await asyncio.sleep(0)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(type(watcher._wards[loop]), "arm", mock.Mock(side_effect=error))
+                if elsewhere:  # who is not told, for it is only later that the loop tries
+                    thread = threading.Thread(target=watcher.add_child, args=(pid, print))
+                    thread.start()
+                    thread.join()
+                    assert await met is error
+                else:
+                    with pytest.raises(OSError, match="on purpose"):
+                        watcher.add_child(pid, print)
             await waiting
             go()
             with contextlib.suppress(ChildProcessError):  # reaped by FastChildWatcher, whose block goes on

@@ -327,6 +327,22 @@ class ChildWatcherExtrasContract(WatcherTests):
 
             stage.run(play())
 
+    def test_waiting_goes_on_when_the_only_callback_is_replaced(self) -> None:
+        with self.stage() as stage:
+
+            async def play() -> None:
+                (first, pid), second = await stage.watched(f"exit {CODE}"), Hearing()
+                waiting = asyncio.ensure_future(self.watcher_of(stage).wait())
+                await asyncio.sleep(0)
+                stage.watcher.add_child_handler(pid, second)
+                await first.nothing()
+                assert not waiting.done(), "it ended while the child was alive and watched"
+                stage.go()
+                await waiting
+                same((first.calls, second.calls), ([], [(pid, CODE)]))
+
+            stage.run(play())
+
     def test_done_callback_is_refused_where_there_is_no_loop(self) -> None:
         with self.stage() as stage:
             stage.watcher.attach_loop(None)

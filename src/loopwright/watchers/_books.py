@@ -96,6 +96,7 @@ class Books(Conveniences):
         """Give back what is left of closed loops."""
         with self._lock:
             self._drop_closed_loops()
+        self._ended()
 
     def reap_unheard(self, watch: Watch, status: ExitStatus) -> None:
         """A child has ended, and its loop has not heard for long: reap it, and have the loop hear when it can."""

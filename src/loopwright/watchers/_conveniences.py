@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from typing import TYPE_CHECKING, Any
 
@@ -205,7 +206,7 @@ class Conveniences(AbstractChildWatcher):
         with self._lock:
             waiting, self._waiting = self._waiting, []
         for loop, callback in waiting:
-            if not loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # that loop is closed, and with it whoever waited there
                 loop.call_soon_threadsafe(functools.partial(callback, self))
 
     def _forget_waiters(self) -> None:

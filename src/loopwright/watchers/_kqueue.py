@@ -28,6 +28,7 @@ from loopwright.watchers._watch import KEY_MASK, look
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Iterator
 
     from loopwright.watchers._watch import Ward, Watch
 
@@ -130,10 +131,7 @@ class KqueueWard(ReadableWard):
         else:
             self._tell(watch, status)
 
-    def _on_readable(self) -> None:
-        if self.entries is None:
-            return
-        told: list[Any] = self.entries.drain()
+    def _hear(self, told: Iterator[Any]) -> None:
         for key, status in told:
             watch = self.watches.get(key)
             if watch is None:

@@ -86,7 +86,10 @@ def returncode_of(process: object) -> int | None:
     """What the object knows of its process's end; a `multiprocessing.Process` asks, and reaps, when asked."""
     code = getattr(process, "returncode", None)
     if code is None:
-        code = getattr(process, "exitcode", None)
+        try:
+            code = getattr(process, "exitcode", None)
+        except ValueError:  # it was closed, which is possible once it is reaped, and says nothing any more
+            return None
     return code if isinstance(code, int) else None
 
 

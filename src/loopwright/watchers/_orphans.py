@@ -15,6 +15,7 @@ ledger's.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
 from typing import TYPE_CHECKING
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     Status = ExitStatus | StatusLost
 
 __all__ = ["PATIENCE", "any_left", "claim", "forget_all", "look_at_all", "look_by_either", "take_in"]
+
+logger = logging.getLogger("loopwright.watchers")
 
 #: Seconds that a zombie which somebody else might wait for is left.
 PATIENCE = 4.0
@@ -120,8 +123,17 @@ def look_at_all() -> None:
     for key in tuple(_orphans):
         with reaping.lock:  # anew for each: a start or an exit elsewhere may be waiting for it
             orphan = _orphans.get(key)
-            if orphan is not None and orphan.settle():
+            if orphan is not None and _is_settled(orphan, key):
                 del _orphans[key]
+
+
+def _is_settled(orphan: _OfLedger | _OfWatcher, key: Child | int) -> bool:
+    try:
+        return orphan.settle()
+    except Exception:  # of an object that was handed over; it would raise at every look
+        logger.exception("process %s, left by a loop that was closed, cannot be reaped", getattr(key, "pid", key))
+        orphan.give_back()
+        return True
 
 
 def look_by_either(pid: int, pidfd: int) -> ExitStatus | StatusLost | None:

@@ -84,11 +84,13 @@ class TimedWard(Ward):
     def _scan_by_timer(self) -> None:
         self._timer = _no_timer
         begun = time.perf_counter()
-        self.scan_by_timer()
-        took = time.perf_counter() - begun
-        self._pause = max(min(self._pause * GROWTH, RAREST), took * REST)
-        if self.watches:
-            self._set_timer()
+        try:
+            self.scan_by_timer()
+        finally:  # if somebody's callback raised, or Ctrl-C came, the others are found at the next look
+            took = time.perf_counter() - begun
+            self._pause = max(min(self._pause * GROWTH, RAREST), took * REST)
+            if self.watches:
+                self._set_timer()
 
     def _set_timer(self) -> None:
         self._stop_timer()

@@ -12,7 +12,7 @@ from loopwright.watchers._watch import LOST, Ward, Watch, look
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from loopwright._native._pidfds import Told
 
@@ -83,9 +83,19 @@ class ReadableWard(Ward):
             self.entries.discard(self.entry_of(watch))
 
     def _on_readable(self) -> None:
-        if self.entries is None:
-            return
-        for key, pid, code, value, usage in self.entries.drain():
+        if self.entries is not None:
+            self._hear_all(iter(self.entries.drain()))
+
+    def _hear_all(self, told: Iterator[Told]) -> None:
+        try:
+            self._hear(told)
+        finally:
+            # If somebody's callback raised, or Ctrl-C came: nothing tells of the others again.
+            if rest := list(told):
+                self.loop.call_soon(self._hear_all, iter(rest))
+
+    def _hear(self, told: Iterator[Told]) -> None:
+        for key, pid, code, value, usage in told:
             watch = self.watches.get(key)
             if watch is None:
                 continue

@@ -30,6 +30,7 @@ import atexit
 import collections
 import contextlib
 import functools
+import logging
 import os
 import queue
 import select
@@ -45,12 +46,14 @@ from loopwright.watchers._orphans import claim
 from loopwright.watchers._watch import LOOKING_REAPS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from loopwright._spawning import Child
     from loopwright.watchers._watch import Watch
 
 __all__ = ["NAME", "Post", "Tripwire", "adopt", "claim", "dismiss", "enroll"]
+
+logger = logging.getLogger("loopwright.watchers")
 
 NAME = "loopwright-reaper"
 #: Seconds between looks: after something new, growing to the rarest.
@@ -186,6 +189,16 @@ def _wake() -> None:
 
 
 def _look_after_all() -> None:
+    global _thread  # noqa: PLW0603 - of the whole process, as its children are
+    try:
+        _look_until_idle()
+    finally:  # if an error ended it, the next who needs a thread starts another
+        with _birth:
+            if _thread is threading.current_thread():
+                _thread = None
+
+
+def _look_until_idle() -> None:
     pause, idle = RAREST, 0
     late: dict[Any, float] = {}
     while not _over:
@@ -195,9 +208,11 @@ def _look_after_all() -> None:
             pause = min(pause * GROWTH, RAREST)
         for post, loop in _all_posts():
             if loop.is_closed():
-                post.sweep()
+                with _others_go_on():
+                    post.sweep()
         while _left:
-            _orphans.take_in(_left.popleft())
+            with _others_go_on():
+                _orphans.take_in(_left.popleft())
         _orphans.look_at_all()
         late = _look_at_unheard(late)
         if _orphans.any_left() or _on_two_loops():
@@ -242,8 +257,18 @@ def _look_at_unheard(before: dict[Any, float]) -> dict[Any, float]:
                 now = time.monotonic()
                 seen[each] = before.get(each, now)
                 if now - seen[each] >= STUCK:
-                    post.reap_unheard(each, status)
+                    with _others_go_on():
+                        post.reap_unheard(each, status)
     return seen
+
+
+@contextlib.contextmanager
+def _others_go_on() -> Iterator[None]:
+    """Log an error that comes of one child or loop: there may be more of them to look after."""
+    try:
+        yield
+    except Exception:
+        logger.exception("children cannot be looked after")
 
 
 def _may_have_unheard(post: Post) -> bool:

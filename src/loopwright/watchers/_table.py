@@ -144,8 +144,9 @@ class TableWatcher(Books):
                 self._listeners.setdefault(pid, []).append(watch)
             else:
                 table = self._followers if watch.followed else self._handlers
-                self._take(table.get(pid))
-                table[pid] = watch
+                replaced = table.get(pid)
+                table[pid] = watch  # first, or who waits for the last child would be told that there is none
+                self._take(replaced)
             self._write_down(watch)
         if known is not None:
             self._on_loop(watch, watch.loop.call_soon, self._tell, watch, known)
@@ -181,6 +182,7 @@ class TableWatcher(Books):
             watch.loop.call_soon_threadsafe(function, *args)
         except RuntimeError:  # the loop was closed meanwhile
             self._disarm(watch)
+            self._ended()
             raise
 
     def _arm(self, watch: Watch) -> None:
@@ -192,6 +194,7 @@ class TableWatcher(Books):
             except BaseException:
                 watch.taken = True
                 self._disarm(watch)
+                self._ended()
                 raise
 
     def _take(self, watch: Watch | None) -> bool:
@@ -227,8 +230,7 @@ class TableWatcher(Books):
         try:
             watch.loop.call_soon_threadsafe(call, watch, status, context=watch.context)
         except RuntimeError:  # the loop is closed
-            with self._lock:
-                self._drop_closed_loops()
+            self.sweep()
 
     def _call(self, watch: Watch, status: ExitStatus | StatusLost) -> None:
         with self._lock:
@@ -236,9 +238,10 @@ class TableWatcher(Books):
                 return
             watch.taken = True
             self._strike_out(watch)
-        if isinstance(status, StatusLost) and isinstance(status := watch.settle(status), StatusLost):
-            logger.warning("the exit status of process %d is lost and reported as 255: %s", watch.pid, status.reason)
         try:
+            if isinstance(status, StatusLost) and isinstance(status := watch.settle(status), StatusLost):
+                reason = status.reason
+                logger.warning("the exit status of process %d is lost and reported as 255: %s", watch.pid, reason)
             watch.callback(watch.pid, status.returncode, *(watch.args or ()))
         finally:
             self._settled(watch)
@@ -262,11 +265,13 @@ class TableWatcher(Books):
 
     def _settled(self, watch: Watch) -> None:
         """It was called: the pid is given back, unless somebody else here has yet to hear of the same exit."""
-        if watch.pid in self._handlers or watch.pid in self._listeners:
-            watch.give_back()
-        else:
-            watch.reap()
-        self._ended()
+        try:
+            if watch.pid in self._handlers or watch.pid in self._listeners:
+                watch.give_back()
+            else:
+                watch.reap()
+        finally:  # an object that was handed over may raise, and nobody else tells who waits
+            self._ended()
 
 
 _watchers: weakref.WeakSet[TableWatcher] = weakref.WeakSet()

@@ -145,15 +145,17 @@ class Watch:
 
     def reap(self) -> None:
         """Give the pid back, if it has ended; for a child in the ledger, tell that, which does it in its own time."""
-        if self.status is not None:  # the mechanism reaped it: the number may be a new child's by now
-            if self.borrowed and self.child is not None:
-                self.child.note_exit(self.status)
-        elif self.child is not None:
-            if self.borrowed and (status := look_by_pidfd(self.pidfd)) is not None:
-                self.child.note_exit(self.settle(status))
-        else:
-            self._reap_directly()
-        self.give_back()
+        try:
+            if self.status is not None:  # the mechanism reaped it: the number may be a new child's by now
+                if self.borrowed and self.child is not None:
+                    self.child.note_exit(self.status)
+            elif self.child is not None:
+                if self.borrowed and (status := look_by_pidfd(self.pidfd)) is not None:
+                    self.child.note_exit(self.settle(status))
+            else:
+                self._reap_directly()
+        finally:
+            self.give_back()
 
     def reap_early(self, status: ExitStatus) -> None:
         """Give the pid of one that is not in the ledger back before its taker is called, who finds the status here."""
@@ -290,5 +292,5 @@ def reap_pid(pid: int) -> None:
 def _have_reaped(owner: Any) -> None:
     if hasattr(owner, "poll"):
         owner.poll()
-    elif hasattr(owner, "exitcode"):
-        _ = owner.exitcode  # multiprocessing.Process: asking is how it reaps
+    else:
+        returncode_of(owner)  # multiprocessing.Process: asking is how it reaps
