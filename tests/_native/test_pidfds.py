@@ -54,13 +54,19 @@ def test_it_cannot_be_added_to() -> None:
         _native.PidfdSet().anything = 1  # type: ignore[attr-defined]
 
 
-def test_nothing_is_left_of_one_that_is_closed() -> None:
-    """A forked child closes what it has of its parent's, and may run the parent's loop on."""
+def one_that_has_ended() -> tuple[_native.PidfdSet, subprocess.Popen[bytes], int]:
+    """A set, and a process with its pidfd to be put into it."""
     if _native.PidfdSet is None:
         pytest.skip(f"nothing compiled is in use: {_native.MISSING}")
-    pidfds, process = _native.PidfdSet(), subprocess.Popen(["true"])
+    process = subprocess.Popen(["true"])
     pidfd = os.pidfd_open(process.pid)
     os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT)
+    return _native.PidfdSet(), process, pidfd
+
+
+def test_nothing_is_left_of_one_that_is_closed() -> None:
+    """A forked child closes what it has of its parent's, and may run the parent's loop on."""
+    pidfds, process, pidfd = one_that_has_ended()
     assert not pidfds.add_or_hear(pidfd, 1)
     assert pidfds.is_left()
     pidfds.close()
@@ -72,11 +78,7 @@ def test_nothing_is_left_of_one_that_is_closed() -> None:
 
 def test_an_interrupt_while_it_is_told_of_makes_it_told_again_once() -> None:
     """Ctrl-C may come before whoever is told has done anything."""
-    if _native.PidfdSet is None:
-        pytest.skip(f"nothing compiled is in use: {_native.MISSING}")
-    pidfds, process = _native.PidfdSet(), subprocess.Popen(["true"])
-    pidfd = os.pidfd_open(process.pid)
-    os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT)
+    pidfds, process, pidfd = one_that_has_ended()
     pidfds.add(pidfd, 1)
     raised: list[type[BaseException]] = [KeyboardInterrupt] * 2
     told: list[object] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from loopwright.process import PIPE, ProcessPool, spawn
 from loopwright.process import run as run_program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -128,16 +129,22 @@ def test_what_reads_two_streams_at_once_is_not_held(run: Run) -> None:
     run(main())
 
 
+@contextlib.asynccontextmanager
+async def with_no_place_left() -> AsyncIterator[None]:
+    go = asyncio.Event()
+    async with TaskWatcher(limit=1):
+        task = asyncio.create_task(go.wait())
+        await passes()
+        yield
+        go.set()
+        await task
+
+
 def test_what_reads_lines_of_two_streams_is_not_held(run: Run) -> None:
     async def main() -> None:
-        go = asyncio.Event()
-        async with TaskWatcher(limit=1):
-            task = asyncio.create_task(go.wait())
-            await passes()
-            async with await spawn(["sh", "-c", "sleep 0.1; echo a; echo b >&2"], stdout=PIPE, stderr=PIPE) as talks:
-                assert sorted([line async for line in talks.lines("stdout", "stderr")]) == [b"a", b"b"]
-            go.set()
-            await task
+        command = ["sh", "-c", "sleep 0.1; echo a; echo b >&2"]
+        async with with_no_place_left(), await spawn(command, stdout=PIPE, stderr=PIPE) as talks:
+            assert sorted([line async for line in talks.lines("stdout", "stderr")]) == [b"a", b"b"]
 
     run(main())
 
@@ -146,29 +153,18 @@ def test_what_asks_for_room_for_a_pool_is_not_held(run: Run) -> None:
     """Of two calls the second waits for memory, which a task asks after."""
 
     async def main() -> None:
-        go = asyncio.Event()
-        async with TaskWatcher(limit=1), ProcessPool(2, max_memory=1 << 40) as pool:
-            task = asyncio.create_task(go.wait())
-            await passes()
-            async with pool.spawn(["sleep", "1000"]):
-                assert (await pool.run(["true"])).returncode == 0
-            go.set()
-            await task
+        async with ProcessPool(2, max_memory=1 << 40) as pool, with_no_place_left(), pool.spawn(["sleep", "1000"]):
+            assert (await pool.run(["true"])).returncode == 0
 
     run(main())
 
 
 def test_what_ends_a_process_is_not_held(run: Run) -> None:
     async def main() -> None:
-        go = asyncio.Event()
-        async with TaskWatcher(limit=1):
-            task = asyncio.create_task(go.wait())
-            await passes()
+        async with with_no_place_left():
             async with await spawn(["sleep", "100"]) as process:
                 pass
             assert process.returncode == -signal.SIGKILL
-            go.set()
-            await task
 
     run(main())
 
