@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import gc
+import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loopwright import _native
+from loopwright._spawning import Child
 from loopwright.process import PIPE, spawn
+from loopwright.process._streams import Streams
 from tests.kin import childless
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
 
     Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -199,21 +202,64 @@ def test_one_that_is_cancelled_once_it_runs_is_ended_with_its_group(
     run(main())
 
 
-@pytest.mark.parametrize("group", [False, True])
-def test_what_fails_once_it_runs_leaves_nothing(run: Run, soon: Soon, *, group: bool) -> None:
-    """A codec that somebody has registered, and that is good for whole strings alone."""
+def whole_strings(name: str) -> codecs.CodecInfo | None:
+    """A codec that somebody has registered, and that is good for whole strings alone: spawn() fails of it late."""
     utf_8 = codecs.lookup("utf-8")
+    return codecs.CodecInfo(utf_8.encode, utf_8.decode, name=name) if name == "whole_strings" else None
 
-    def only(name: str) -> codecs.CodecInfo | None:
-        return codecs.CodecInfo(utf_8.encode, utf_8.decode, name=name) if name == "whole_strings" else None
 
+@pytest.fixture
+def late_failure() -> Iterator[dict[str, Any]]:
+    codecs.register(whole_strings)
+    yield {"stdin": PIPE, "encoding": "whole_strings"}
+    codecs.unregister(whole_strings)
+
+
+@pytest.mark.parametrize("group", [False, True])
+def test_what_fails_once_it_runs_leaves_nothing(
+    run: Run, soon: Soon, late_failure: dict[str, Any], *, group: bool
+) -> None:
     async def main() -> None:
         with pytest.raises(LookupError):
-            await spawn(["sleep", "1000"], stdin=PIPE, encoding="whole_strings", start_new_session=group)
+            await spawn(["sleep", "1000"], start_new_session=group, **late_failure)
         soon(childless)
 
-    codecs.register(only)
-    try:
-        run(main())
-    finally:
-        codecs.unregister(only)
+    run(main())
+
+
+def test_one_that_may_not_be_killed_is_reaped_when_it_ends(
+    run: Run, soon: Soon, monkeypatch: pytest.MonkeyPatch, late_failure: dict[str, Any]
+) -> None:
+    """As after sudo; whoever runs as root may kill that, too, and so it is refused here by hand."""
+
+    def refuse(*_: object) -> bool:
+        raise PermissionError
+
+    async def main() -> None:
+        monkeypatch.setattr(Child, "send_signal", refuse)
+        with pytest.raises(LookupError):
+            await spawn(["sleep", "0.5"], **late_failure)
+        assert not childless()
+        soon(childless)
+
+    run(main())
+
+
+def test_one_whose_pipes_were_closed_by_somebody_else(run: Run, soon: Soon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A double close elsewhere; in the short time in which it could hit these numbers nobody can be made to do it."""
+
+    close = Streams.close_theirs
+
+    def close_twice(streams: Streams) -> None:
+        number = streams._theirs[-1]
+        monkeypatch.undo()
+        os.close(number)
+        close(streams)
+
+    async def main() -> None:
+        monkeypatch.setattr(Streams, "close_theirs", close_twice)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            await spawn(["sleep", "1000"], **ALL_PIPES)
+        soon(childless)
+
+    run(main())

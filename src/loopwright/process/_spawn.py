@@ -29,7 +29,7 @@ from loopwright.process._standing import NOT_KEPT, admit, standing
 from loopwright.process._streams import DEVNULL, NO_STREAMS, STDOUT, Streams, check_size, check_terminal
 from loopwright.process._text import text_mode
 from loopwright.process._text_process import TextProcess
-from loopwright.watchers import ThreadedChildWatcher
+from loopwright.watchers import ThreadedChildWatcher, _reaper
 from loopwright.watchers._hubs import hub_of
 from loopwright.watchers._watch import LOST, settled
 
@@ -141,6 +141,7 @@ async def spawn(args: Command, *, stdin: Any = None, stdout: Any = None, stderr:
             child = (_spawning.start_here(request) if here else None) or await _start(loop, request, watcher is None)
         kind = Process if mode is None else TextProcess
         process = kind(child, args, loop, streams, kept, mode)
+        streams.close_theirs()
         if streams.terminal is not None:
             process._when_ended(streams.terminal.let_go)
         if child.status is not None or child.was_taken:
@@ -148,13 +149,13 @@ async def spawn(args: Command, *, stdin: Any = None, stdout: Any = None, stderr:
         else:
             _watch(loop, child, process, watcher)
     except BaseException:
-        streams.close_ours()
-        if child is not None:
-            _abandon(child)
-        kept.close()
+        with contextlib.ExitStack() as stack:  # the last first, and each whatever becomes of the others
+            stack.callback(kept.close)
+            stack.callback(streams.close_ours)
+            stack.callback(streams.close_theirs)
+            if child is not None:
+                stack.callback(_abandon, child)
         raise
-    finally:
-        streams.close_theirs()
     tell_process_started(process)
     return process
 
@@ -282,10 +283,14 @@ def _abandon(child: Child) -> None:
     if child.was_taken:
         child.note_exit(child.status or StatusLost(LOST))
         return
-    child.send_signal(signal.SIGKILL)
     if child.leads_group:
         with contextlib.suppress(PermissionError):  # none of those may be signalled
             child.signal_group(signal.SIGKILL)
+    try:
+        child.send_signal(signal.SIGKILL)
+    except PermissionError:  # it has made itself another user's already (sudo): it may live long
+        _reaper.adopt_later([child])
+        return
     kind, number = (os.P_PIDFD, child.pidfd) if child.pidfd >= 0 else (os.P_PID, child.pid)
     with contextlib.suppress(ChildProcessError):
         os.waitid(kind, number, os.WEXITED | os.WNOWAIT)

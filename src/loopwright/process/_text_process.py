@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from loopwright.process._process import Process
 from loopwright.process._text import TextReader, TextWriter
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["TextProcess"]
 
